@@ -1,0 +1,225 @@
+"""Colour photos with a trained model: `python -m colorize photo.jpg -o out/ --model objects-unet`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import sys
+from pathlib import Path
+
+from colorize import runtime
+from colorize.models import MODELS
+from colorize.runtime import DataError
+
+# Of files in a folder; a file that is named itself may have any.
+_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+_LARGE = 4_000_000  # pixels; from here a photo takes more than two seconds on a small machine
+_SIGNATURE = "colorize"  # PNG text by which an earlier result is known: anything else is never overwritten
+_COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
+
+_REMEDIES = {  # by the reasons of data/images.py
+    "16-bit": "more than 8 bits a channel; convert it to 8 bits",
+    "too large": "too large; at most 50 megapixels and 256 MiB",
+    "too small": "too small; at least 16 pixels a side",
+    "animated": "animated; save one picture of it",
+}
+
+
+def main(*arguments: str) -> None:
+    """Parse the arguments, colour every photo, fail at the end when one failed."""
+    options = _parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    folder = _find_model(options.model)
+    photos, failures = _find_photos(options.photos)
+    num_all = len(photos) + failures
+    if photos:
+        _make_folder(options.out)
+        failures += _colorize_all(_load(folder, options), photos, options.out)
+    if failures:
+        if num_all > 1:
+            print(f"{failures} of {num_all} photos failed, see above", file=sys.stderr)
+        sys.exit(DataError.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m colorize",
+        description="Colour photos with a trained model. Of a photo in colours only the lightness is used. It is kept, "
+        "at full size, so that every result is a PNG.",
+        epilog="Exit codes: 0 all done, 2 wrong arguments, 3 a photo or the model is missing or cannot be used.",
+    )
+    parser.add_argument("photos", nargs="+", type=Path, metavar="photo", help="a photo, or a folder of photos")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("colorized"),
+        help="folder for the results (default: %(default)s); results of an earlier run are replaced, nothing else is",
+    )
+    parser.add_argument(
+        "--model", default="objects-unet", help="a name under data/models, or a model's folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="0 takes the most probable colour, as the paper does, 1 the mean of all; 0.38 (default) lies between: "
+        "smooth surfaces, still lively. Not for a regression",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="short side of what the network sees, 16 to 1024 (default: the photo's own, but at "
+        "least the size it was trained at and at most twice that)",
+    )
+    parser.add_argument(
+        "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, else cuda where there is one)"
+    )
+    return parser
+
+
+# --- what to work on -------------------------------------------------------------------------------------------------
+
+
+def _find_model(name: str) -> Path:
+    """Folder of a model given by name or path."""
+    models = runtime.repo_root() / "data" / "models"
+    for folder in (Path(name), models / name):
+        if (folder / "model.json").is_file():
+            return folder
+    if Path(name).is_dir():
+        raise DataError(f"{name}: no model.json in this folder; expected a model, such as {models / 'objects-unet'}")
+    found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
+    stage = f"train@{name}" if name.rpartition("-")[2] in MODELS and "/" not in name else "train"
+    raise DataError(f"no model {name} in {models} (found: {found}); train it with `dvc repro {stage}`")
+
+
+def _find_photos(named: list[Path]) -> tuple[list[Path], int]:
+    """All photos, each once, and the number of names that led to none (each with its line on stderr)."""
+    photos: dict[Path, Path] = {}  # by what the path resolves to
+    failures = 0
+    for path in named:
+        try:
+            is_folder = path.is_dir()
+            found = sorted(file for file in path.iterdir() if _is_photo(file)) if is_folder else [path]
+            problem = "no photos in this folder" if is_folder else "no such file or folder"
+            if not found or not found[0].exists():
+                raise FileNotFoundError(None, problem)
+            for photo in found:
+                photos.setdefault(photo.resolve(), photo)
+        except (OSError, ValueError) as error:  # ValueError: a name with a null character
+            _report(path, _reason(error))
+            failures += 1
+    return list(photos.values()), failures
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made a folder ({error.strerror}); choose another with -o") from None
+
+
+# --- the work --------------------------------------------------------------------------------------------------------
+
+
+def _load(folder: Path, options: argparse.Namespace):
+    """The model; importing torch takes seconds, so that nothing before may need it."""
+    if options.device:
+        os.environ["COLORIZE_DEVICE"] = options.device
+    if sys.stderr.isatty():
+        print(f"loading {folder}", file=sys.stderr)
+    import colorize
+
+    return colorize.load(folder, size=options.size, temperature=options.temperature)
+
+
+def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
+    """Colour one after the other; the number of photos that failed."""
+    from colorize.data.images import Reject
+
+    taken = {_key(photo) for photo in photos}
+    failures = 0
+    for photo in photos:
+        try:
+            _colorize(colorizer, photo, out, taken)
+        except Reject as reject:
+            _report(photo, _REMEDIES.get(reject.reason, reject.reason))
+            failures += 1
+        except OSError as error:
+            _report(photo, _reason(error))
+            failures += 1
+    return failures
+
+
+def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
+    """Colour one photo and say so."""
+    import numpy as np
+
+    from colorize.data.images import open_rgb
+
+    rgb = np.asarray(open_rgb(photo.read_bytes()))
+    height, width = rgb.shape[:2]
+    is_large = height * width >= _LARGE
+    with runtime.progress(photo.name, height, "rows") if is_large else contextlib.nullcontext() as advance:
+        result = colorizer.colorize(rgb, advance)
+    path = _result_path(out, photo.stem, taken)
+    _save(path, result.rgb)
+    fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
+    print(f"{photo} -> {path}  ({fitted})", flush=True)
+
+
+def _result_path(out: Path, stem: str, taken: set[str]) -> Path:
+    """out/stem.png, or with -2, -3, ... where that is an input, a result of this run, or a file that is not ours."""
+    for number in itertools.count(1):
+        path = out / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+        key = _key(path)
+        if key not in taken and (not os.path.lexists(path) or _is_result(path)):
+            taken.add(key)
+            return path
+    raise AssertionError("unreachable")
+
+
+def _key(path: Path) -> str:
+    """The same for all names of a file, also where capitals do not matter."""
+    return str(path.resolve()).casefold()
+
+
+def _is_result(path: Path) -> bool:
+    """Whether an earlier run wrote a file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return picture.info.get("Software") == _SIGNATURE
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
+        return False
+
+
+def _save(path: Path, rgb) -> None:
+    from PIL import Image, PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", _SIGNATURE)
+    text.add_text("Comment", "Colours predicted by a neural network")
+    with runtime.atomic_write(path) as file:
+        Image.fromarray(rgb).save(file, "PNG", pnginfo=text, compress_level=_COMPRESSION)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _report(path: Path, problem: str) -> None:
+    print(f"error: {path}: {problem}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    runtime.run(main, sys.argv[1:])

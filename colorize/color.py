@@ -1,0 +1,161 @@
+"""sRGB <-> CIELAB on tensors, and the only place that knows the networks' scales.
+
+Shapes: colour is the dimension third from the end, (..., 3, H, W). Ranges: rgb uint8; L in [0, 100]; a and b in
+CIELAB units, within [-108, 99] for sRGB; L_norm = L / 100 and ab_norm = ab / 128, as in the paper (section 4.3).
+White is D65 of the 2 degree observer, the matrix is that of IEC 61966-2-1 in the digits of scikit-image, with which
+both directions agree: lab to 1e-3 over the whole RGB cube, rgb to one level.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+L_SCALE = 100.0
+AB_SCALE = 128.0
+
+_XYZ_FROM_RGB = torch.tensor(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]],
+    dtype=torch.float64,
+)
+_WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)  # D65, 2 degrees
+_LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]], dtype=torch.float64)
+_L_OFFSET = -16.0
+_KNEE = 0.008856  # CIE 1976: below, the cube root is replaced by a line
+_SLOPE = 7.787
+_BISECTIONS = 12  # chroma is found to 1/4096 of itself, far below one level of 8 bits
+
+
+@functools.lru_cache
+def _linear_of_srgb(device: torch.device) -> Tensor:
+    """(256,) linear light of every 8-bit level."""
+    level = torch.arange(256, dtype=torch.float64) / 255
+    linear = torch.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
+    return linear.float().to(device)
+
+
+@functools.lru_cache
+def _matrix(which: str, device: torch.device) -> Tensor:
+    """(3, 3) float32; computed in float64, since inverting in float32 costs a level."""
+    to_white = _XYZ_FROM_RGB / _WHITE[:, None]  # XYZ relative to white
+    matrices = {"xyz_from_rgb": to_white, "rgb_from_xyz": to_white.inverse(), "lab_from_f": _LAB_FROM_F}
+    return matrices[which].float().to(device)
+
+
+def _apply(matrix: Tensor, color: Tensor) -> Tensor:
+    """A (3, 3) matrix on the colour dimension; written out, as a matrix product would round differently on a GPU."""
+    x, y, z = color.unbind(-3)
+    return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=-3)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """CIELAB of 8-bit sRGB.
+
+    Args:
+        rgb: (..., 3, H, W) uint8.
+
+    Returns:
+        (..., 3, H, W) float32: L in [0, 100], a, b.
+    """
+    linear = _linear_of_srgb(rgb.device)[rgb.int()]
+    xyz = _apply(_matrix("xyz_from_rgb", rgb.device), linear)
+    f = torch.where(xyz > _KNEE, xyz.clamp_min(_KNEE) ** (1 / 3), _SLOPE * xyz + 16 / 116)
+    lab = _apply(_matrix("lab_from_f", rgb.device), f)
+    lab.select(-3, 0).add_(_L_OFFSET)
+    return lab
+
+
+def lab_to_linear_rgb(lab: Tensor) -> Tensor:
+    """Linear light of CIELAB; outside [0, 1] where sRGB cannot show the colour.
+
+    Args:
+        lab: (..., 3, H, W) float32.
+
+    Returns:
+        (..., 3, H, W) float32.
+    """
+    lightness, a, b = lab.unbind(-3)
+    y = (lightness + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200], dim=-3)
+    xyz = torch.where(f > _KNEE ** (1 / 3), f**3, (f - 16 / 116) / _SLOPE)
+    return _apply(_matrix("rgb_from_xyz", lab.device), xyz)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """8-bit sRGB of CIELAB; channels that leave [0, 1] are cut (see `fit_to_gamut` to keep L and hue instead).
+
+    Args:
+        lab: (..., 3, H, W) float32.
+
+    Returns:
+        (..., 3, H, W) uint8.
+    """
+    linear = lab_to_linear_rgb(lab).clamp(0, 1)
+    srgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return (srgb * 255).round().to(torch.uint8)
+
+
+def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
+    """Whether sRGB can show a colour, within half of the darkest level of 8 bits.
+
+    Args:
+        lab: (..., 3, H, W) float32.
+        tolerance: in linear light.
+
+    Returns:
+        (..., H, W) bool.
+    """
+    linear = lab_to_linear_rgb(lab)
+    return ((linear >= -tolerance) & (linear <= 1 + tolerance)).all(dim=-3)
+
+
+def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """Reduce chroma at constant L and hue until sRGB can show the colour.
+
+    Cutting RGB channels instead would change L, which the user gave us.
+
+    Args:
+        lab: (..., 3, H, W) float32, L in [0, 100].
+
+    Returns:
+        lab of the same shape, and (..., H, W) bool: the pixels that were changed.
+    """
+    is_outside = ~is_in_gamut(lab)
+    colors = lab.movedim(-3, 0)[:, is_outside]  # (3, N)
+    low = torch.zeros(colors.shape[1], device=lab.device)
+    high = torch.ones_like(low)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        scaled = torch.stack([colors[0], colors[1] * middle, colors[2] * middle])[..., None]  # (3, N, 1)
+        fits = is_in_gamut(scaled)[..., 0] if colors.shape[1] else low.bool()
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    fitted = lab.clone()
+    fitted.movedim(-3, 0)[:, is_outside] = torch.stack([colors[0], colors[1] * low, colors[2] * low])
+    return fitted, is_outside
+
+
+def split_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """The networks' input and target.
+
+    Args:
+        lab: (B, 3, H, W).
+
+    Returns:
+        L_norm (B, 1, H, W) in [0, 1] and ab_norm (B, 2, H, W) in [-1, 1].
+    """
+    return lab[:, :1] / L_SCALE, lab[:, 1:] / AB_SCALE
+
+
+def join_lab(L_norm: Tensor, ab_norm: Tensor) -> Tensor:
+    """The inverse of `split_lab`.
+
+    Args:
+        L_norm: (B, 1, H, W).
+        ab_norm: (B, 2, H, W).
+
+    Returns:
+        (B, 3, H, W) lab.
+    """
+    return torch.cat([L_norm * L_SCALE, ab_norm * AB_SCALE], dim=1)

@@ -1,0 +1,47 @@
+"""Reads the few facts of a JPEG's header that decide how it may be decoded (ITU-T T.81, annex B)."""
+
+import struct
+from typing import NamedTuple
+
+_SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
+_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
+_NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # tables within the range of the frame markers
+_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
+_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+
+
+class Header(NamedTuple):
+    """What stands before the first scan."""
+
+    width: int  # pixels, before any EXIF orientation
+    height: int  # pixels
+    bits: int  # a channel
+    components: int  # 1 gray, 3 colour, 4 CMYK
+    exif: bytes | None  # payload, from "Exif" on
+    profile: bytes | None  # ICC profile
+
+
+def read_header(data: bytes | memoryview) -> Header | None:
+    """The header of a JPEG, or None where the bytes are no JPEG or the header is not whole."""
+    if bytes(data[:2]) != b"\xff\xd8":
+        return None
+    position, end = 2, len(data) - _FRAME.size - _SEGMENT.size
+    exif, chunks = None, {}
+    while position <= end:
+        prefix, marker, length = _SEGMENT.unpack_from(data, position)
+        if prefix != 0xFF or marker == _SCAN:
+            return None
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        start = position + _SEGMENT.size
+        if 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES:
+            bits, height, width, components = _FRAME.unpack_from(data, start)
+            profile = b"".join(chunks[number] for number in sorted(chunks)) or None
+            return Header(width, height, bits, components, exif, profile)
+        position += 2 + length
+        if marker == _APP1 and exif is None and bytes(data[start : start + len(_EXIF)]) == _EXIF:
+            exif = bytes(data[start:position])
+        elif marker == _APP2 and bytes(data[start : start + len(_ICC)]) == _ICC:
+            chunks[data[start + len(_ICC)]] = bytes(data[start + len(_ICC) + 2 : position])  # number, count, part
+    return None

@@ -1,0 +1,1 @@
+"""Metrics of a model on a test split, and the predictions that the report shows."""

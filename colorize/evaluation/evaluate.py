@@ -1,0 +1,134 @@
+"""Evaluate a model of one data set on the test split of another (or the same), and two baselines beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize import runtime, targets
+from colorize.data import loader
+from colorize.data.transform import to_networks
+from colorize.evaluation import kept, metrics
+from colorize.models import MODELS, files
+from colorize.prior.files import load_array
+from colorize.runtime import DataError
+
+BASELINES = ("gray", "prior")
+_BATCH = 16
+_DIGITS = 4  # of the committed metrics: what another machine repeats
+
+
+class Paths(NamedTuple):
+    """Where one cell of the matrix reads and writes."""
+
+    shards: Path  # of the target
+    prior: Path  # of the source
+    model: Path  # of the source; not read for a baseline
+    metrics: Path
+    evaluation: Path
+
+
+class Cell(NamedTuple):
+    """Trained on `source`, evaluated on `target`."""
+
+    source: str
+    model: str
+    target: str
+
+    @property
+    def name(self) -> str:
+        """As in the names of stages and files."""
+        return f"{self.source}-{self.model}-{self.target}"
+
+
+Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # L_norm -> output, and another for weighted cross entropy
+
+
+def evaluate(cell: Cell, settings, soft_targets, paths: Paths, device: str) -> dict:
+    """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
+
+    Args:
+        cell: what is evaluated.
+        settings: the section `evaluate` of the parameters.
+        soft_targets: the section of that name.
+        paths: where everything lies.
+        device: to run on.
+
+    Returns:
+        the metrics.
+    """
+    split = loader.Split(paths.shards, "test")
+    weights = torch.from_numpy(_source_weights(paths.prior)).to(device)
+    options = targets.Options(soft_targets.num_neighbors, soft_targets.sigma, soft_targets.encode)
+    predictor = _predictor(cell, paths, split.size, device)
+    table = _measure(cell, predictor, split, weights, options, device)
+    shown = kept.choose(split, paths.shards, table["l2"], settings, settings.named.get(cell.target, []))
+    details = kept.save(paths.evaluation, shown, split, lambda L: predictor(L)[0], device)
+    _write_table(paths.evaluation / "per_image.csv", split.keys(np.arange(len(split))), table)
+    means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
+    details |= {"images": len(split)} | {name: means.pop(name) for name in ("target_entropy",) if name in means}
+    runtime.write_json(paths.evaluation / "details.json", details)
+    runtime.write_json(paths.metrics, means)
+    return means
+
+
+def _source_weights(folder: Path) -> np.ndarray:
+    """(Q,) rebalancing weights of the source, by which every model's weighted cross entropy is measured."""
+    weighted = next(name for name, spec in MODELS.items() if spec.is_weighted)
+    return load_array(folder / f"weights-{weighted}.npy")
+
+
+def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
+    if cell.model == "gray":
+        return lambda L_norm: (torch.zeros_like(L_norm).expand(-1, 2, -1, -1), None)
+    if cell.model == "prior":
+        return _constant_prior(paths.prior, device)
+    model, sidecar = files.load(paths.model, device)
+    if sidecar["size"] != size:
+        raise DataError(
+            f"{paths.model}: trained on {sidecar['size']} px, {paths.shards} holds {size} px: shard all with one shard.size"
+        )
+    return lambda L_norm: (model(L_norm), None)
+
+
+def _constant_prior(folder: Path, device: str) -> Predictor:
+    """The best constants: the prior p for plain cross entropy, the normalised w p for the weighted one."""
+    prior = load_array(folder / "prior.npy")
+    logits = torch.from_numpy(np.log(prior.clip(1e-9))).float().to(device)
+    weighted = torch.from_numpy(np.log((prior * _source_weights(folder)).clip(1e-9))).float().to(device)
+
+    def predict(L_norm: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (len(L_norm), -1, *L_norm.shape[-2:])
+        return logits[None, :, None, None].expand(shape), weighted[None, :, None, None].expand(shape)
+
+    return predict
+
+
+@torch.inference_mode()
+def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: str) -> dict[str, np.ndarray]:
+    """(N,) per image for every metric that the model has."""
+    collected: dict[str, list[Tensor]] = {}
+    with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
+        for batch in loader.evaluation_batches(split, _BATCH):
+            L_norm, ab_norm = to_networks(batch, device)
+            output, weighted_output = predictor(L_norm)
+            for name, values in metrics.per_image(output, ab_norm, weights, options, weighted_output).items():
+                collected.setdefault(name, []).append(values)
+            advance(len(L_norm))
+    table = {name: torch.cat(values).cpu().numpy() for name, values in collected.items()}
+    if cell.model in MODELS and not MODELS[cell.model].is_classifier:
+        del table["accuracy"]  # the paper gives none: a regression predicts no bin
+    return table
+
+
+def _write_table(path: Path, keys: np.ndarray, table: dict[str, np.ndarray]) -> None:
+    import pandas as pd
+
+    columns = ["l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"]
+    frame = pd.DataFrame({"key": keys, **{name: table.get(name, np.nan) for name in columns}})
+    runtime.write_text(path, frame.to_csv(index=False, float_format="%.5f", lineterminator="\n"))

@@ -1,0 +1,100 @@
+"""The test images whose predictions are kept for the report: evenly spaced, worst, and named ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize import color, runtime
+from colorize.colorfulness import colorfulness
+from colorize.data import loader
+from colorize.data.transform import to_networks
+from colorize.models import output as outputs
+from colorize.runtime import DataError
+
+_BATCH = 16
+
+
+class Kept(NamedTuple):
+    """Which rows of the split are kept, and why."""
+
+    rows: np.ndarray  # (N,) int64
+    key: np.ndarray  # (N,) int64
+    source: np.ndarray  # (N,) unicode: name in the raw archive
+    l2: np.ndarray  # (N,)
+    is_saved: np.ndarray  # (N,) bool: evenly spaced, the same for every model
+    is_named: np.ndarray
+    is_worst: np.ndarray
+
+
+def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: list[int]) -> Kept:
+    """Choose rows of a test split.
+
+    Args:
+        split: the test split.
+        folder: of the shards, for the table of names.
+        l2: (images,) error of every image.
+        settings: the section `evaluate` of the parameters.
+        named: keys to keep as well.
+
+    Raises:
+        DataError: a named key is not in the split.
+    """
+    import pandas as pd
+
+    keys = split.keys(np.arange(len(split)))
+    unknown = sorted(set(named) - set(keys.tolist()))
+    if unknown:
+        raise DataError(f"evaluate.named.{folder.name}: {unknown} are no keys of its test split (0 to {keys[-1]})")
+    saved = loader.spread(len(split), settings.num_saved)
+    worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
+    of_name = np.flatnonzero(np.isin(keys, named))
+    rows = np.unique(np.concatenate([saved, worst, of_name]))
+    sources = pd.read_csv(folder / "test.csv", keep_default_na=False)["source"].to_numpy(dtype=str)
+    membership = [np.isin(rows, chosen) for chosen in (saved, of_name, worst)]
+    return Kept(rows, keys[rows], sources[rows], l2[rows].astype(np.float32), *membership)
+
+
+@torch.inference_mode()
+def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tensor], Tensor], device: str) -> dict:
+    """Predict the kept images once more and write them as `predictions.npz`.
+
+    Args:
+        folder: of the evaluation.
+        kept: what to write.
+        split: the test split.
+        predict: L_norm -> output of the model.
+        device: to run on.
+
+    Returns:
+        details: how much of the predicted colour sRGB cannot show, and how colourful prediction and truth are.
+    """
+    arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
+    clipped = []
+    for batch in loader.evaluation_batches(split, _BATCH, kept.rows):
+        L_norm, ab_norm = to_networks(batch, device)
+        ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
+        lab, is_clipped = color.fit_to_gamut(color.join_lab(L_norm, ab))
+        gray = color.lab_to_rgb(color.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
+        arrays["truth"].append(batch.rgb)
+        arrays["gray"].append(gray.cpu().numpy())
+        arrays["predicted"].append(color.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
+        clipped.append(is_clipped.flatten(1).double().mean(dim=1).cpu().numpy())
+    images = {name: np.concatenate(parts) for name, parts in arrays.items()}
+    with runtime.atomic_write(folder / "predictions.npz") as file:
+        np.savez_compressed(file, **{k: v for k, v in kept._asdict().items() if k != "rows"}, **images)
+    return {
+        "kept_images": len(kept.rows),
+        "clipped_fraction": round(float(np.concatenate(clipped).mean()), 4),
+        "colorfulness_predicted": _colorfulness(images["predicted"]),
+        "colorfulness_true": _colorfulness(images["truth"]),
+    }
+
+
+def _colorfulness(rgb: np.ndarray) -> float:
+    return round(float(np.mean([colorfulness(image) for image in rgb])), 2)

@@ -1,0 +1,22 @@
+"""The paper's five models, by name; `build.py` builds them, so that naming one depends on no network's code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Spec(NamedTuple):
+    """What the pipeline must know of a model without building it."""
+
+    architecture: str
+    is_classifier: bool  # else a regression of ab
+    is_weighted: bool  # trained with class rebalancing
+
+
+MODELS: dict[str, Spec] = {
+    "regression": Spec("regression", is_classifier=False, is_weighted=False),
+    "cnn": Spec("cnn", is_classifier=True, is_weighted=False),
+    "cnn_weighted": Spec("cnn", is_classifier=True, is_weighted=True),
+    "unet": Spec("unet", is_classifier=True, is_weighted=False),
+    "unet_weighted": Spec("unet", is_classifier=True, is_weighted=True),
+}

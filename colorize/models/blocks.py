@@ -1,0 +1,53 @@
+"""What the classifiers are made of: 3x3 convolutions, one BatchNorm a block, summed skips."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from colorize.gamut import NUM_BINS
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels at a width, at least 1."""
+    return max(1, round(channels * width))
+
+
+def conv_block(*channels: int) -> nn.Sequential:
+    """3x3 convolutions through the given channels, ReLU after each, BatchNorm at the end (paper, Figure 1)."""
+    layers: list[nn.Module] = []
+    for before, after in zip(channels, channels[1:], strict=False):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(channels[-1]))
+
+
+def head(channels: int) -> nn.Conv2d:
+    """1x1 convolution to the logits of the ab bins."""
+    return nn.Conv2d(channels, NUM_BINS, 1)
+
+
+class UpBlock(nn.Module):
+    """Nearest upsampling by 2, then convolutions; a skip, if given, is summed to the first convolution's output."""
+
+    def __init__(self, *channels: int):
+        super().__init__()
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.first = nn.Conv2d(channels[0], channels[1], 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.rest = conv_block(*channels[1:])
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) and a skip of (B, C', 2h, 2w) -> (B, C', 2h, 2w)."""
+        x = self.first(self.up(x))
+        return self.rest(self.relu(x if skip is None else x + skip))
+
+
+def set_head_bias(model: nn.Module, distribution: Tensor) -> None:
+    """Start the head at the logarithm of a distribution over bins, so that training starts at its cross entropy.
+
+    Args:
+        model: a classifier with a `head`.
+        distribution: (Q,), positive.
+    """
+    with torch.no_grad():
+        model.head.bias.copy_(distribution.log())

@@ -1,0 +1,57 @@
+"""What a model is made of, read off the real modules: the report draws Figure 1 from it without importing torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def describe(name: str, model: nn.Module, width: float, size: int) -> dict:
+    """Blocks in the order in which data pass them.
+
+    Args:
+        name: of the model.
+        model: one of ours; its children that hold parameters are its blocks.
+        width: that it was built with.
+        size: side of the input, pixels.
+
+    Returns:
+        `model`, `width`, `parameters`, `input` (channels, height, width), `skips` (block: block whose output is summed to it),
+        and `blocks` with name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
+    """
+    shapes: dict[str, torch.Size] = {}
+    blocks = {n: child for n, child in model.named_children() if any(True for _ in child.parameters())}
+    hooks = [
+        child.register_forward_hook(lambda _module, _inputs, output, n=n: shapes.update({n: output.shape}))
+        for n, child in blocks.items()
+    ]
+    was_training = model.training
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 1, size, size))
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return {
+        "model": name,
+        "width": width,
+        "parameters": _count(model),
+        "input": [1, size, size],
+        "skips": getattr(model, "skips", {}),
+        "blocks": [_block(n, blocks[n], shape) for n, shape in shapes.items()],
+    }
+
+
+def _block(name: str, module: nn.Module, shape: torch.Size) -> dict:
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return {
+        "name": name,
+        "convolutions": [[m.in_channels, m.out_channels] for m in convolutions],
+        "out_channels": shape[1],
+        "size": shape[2],
+        "parameters": _count(module),
+        "batch_norm": any(isinstance(m, nn.BatchNorm2d) for m in module.modules()),
+    }
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

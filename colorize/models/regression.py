@@ -1,0 +1,48 @@
+"""The baseline: the first layers of ResNet-18 and a decoder of five convolutional blocks (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights, resnet18
+
+from colorize.models.blocks import conv_block, scaled
+
+# Of the ImageNet training set, averaged over RGB: a gray image scaled by these is what the pretrained stem expects.
+_IMAGENET_MEAN = (0.485 + 0.456 + 0.406) / 3
+_IMAGENET_STD = (0.229 + 0.224 + 0.225) / 3
+
+
+class Regression(nn.Module):
+    """(B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm.
+
+    The encoder keeps torchvision's fixed width; `width` scales the decoder.
+    """
+
+    multiple_of = 4  # H and W must be
+
+    def __init__(self, width: float = 1.0, pretrained: bool = False):
+        super().__init__()
+        resnet = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
+        stem = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        if pretrained:
+            with torch.no_grad():
+                stem.weight.copy_(resnet.conv1.weight.sum(dim=1, keepdim=True))  # a gray image has R = G = B
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN if pretrained else 0.0))
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD if pretrained else 1.0))
+        self.encoder = nn.Sequential(stem, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1)
+        c64, c32, c16 = (scaled(channels, width) for channels in (64, 32, 16))
+        self.up = nn.Upsample(scale_factor=2, mode="nearest")
+        self.block1 = conv_block(64, c64)
+        self.block2 = conv_block(c64, c64)
+        self.block3 = conv_block(c64, c32)
+        self.block4 = conv_block(c32, c16)
+        self.block5 = nn.Conv2d(c16, 2, 3, padding=1)
+
+    def forward(self, L_norm: Tensor) -> Tensor:
+        """See the class."""
+        x = self.encoder((L_norm - self.mean) / self.std)  # (B, 64, H/4, W/4)
+        x = self.up(self.block1(x))  # (B, 64, H/2, W/2)
+        x = self.up(self.block2(x))  # (B, 64, H, W)
+        x = self.block4(self.block3(x))  # (B, 16, H, W)
+        return self.block5(x)  # (B, 2, H, W)

@@ -1,0 +1,1 @@
+"""Colour counts -> smoothed prior -> class weights."""

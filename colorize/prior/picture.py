@@ -1,0 +1,47 @@
+"""The prior over the ab plane, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from colorize import runtime
+
+
+def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, weights: np.ndarray, title: str) -> None:
+    """Draw three panels: what the bins look like, how probable and how heavily weighted they are.
+
+    Args:
+        path: of the PNG.
+        gamut_ab: (Q, 2) centres of the bins.
+        rgb: (Q, 3) uint8, the bins' colours.
+        prior: (Q,).
+        weights: (Q,) rebalancing weights.
+        title: names the data set.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained", sharey=True)
+    _squares(axes[0], gamut_ab, f"the {len(gamut_ab)} bins", color=rgb / 255)
+    norm = LogNorm(max(prior[prior > 0].min(), 1e-7), prior.max())
+    shown = _squares(axes[1], gamut_ab, "smoothed prior p", c=np.maximum(prior, norm.vmin), norm=norm, cmap="magma")
+    figure.colorbar(shown, ax=axes[1])
+    shown = _squares(axes[2], gamut_ab, "rebalancing weight w", c=weights, norm=LogNorm(), cmap="viridis")
+    figure.colorbar(shown, ax=axes[2])
+    axes[0].set_ylabel("b: blue to yellow")
+    figure.suptitle(title)
+    with runtime.atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=80, metadata={"Software": None})
+    plt.close(figure)
+
+
+def _squares(axis, gamut_ab: np.ndarray, title: str, **colors):
+    axis.set(
+        title=title, xlabel="a: green to red", aspect="equal", facecolor="#e8e8e8", xlim=(-110, 115), ylim=(-120, 115)
+    )
+    return axis.scatter(gamut_ab[:, 0], gamut_ab[:, 1], s=58, marker="s", linewidths=0, **colors)

@@ -1,0 +1,122 @@
+"""The report: Table 1, the paper's figures, the training curves and the gallery, from what the other stages wrote.
+
+`build` needs neither torch nor the images: evaluation leaves the pictures that are shown. It writes
+
+    results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
+"""
+
+from pathlib import Path
+
+from colorize.report import curves, diagram, figures, gallery, grid, table
+from colorize.report.inputs import Inputs
+from colorize.runtime import ParameterError, atomic_write, progress
+
+FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
+
+
+def build(settings, root: Path = Path()) -> table.Table:
+    """Write every table, figure and page; the same files for the same inputs, byte for byte.
+
+    Args:
+        settings: `params.Settings`; `datasets`, `models`, `report` and `evaluate.named` are read.
+        root: folder that `results/` and `data/` are in.
+
+    Returns:
+        Table 1, to be shown.
+
+    Raises:
+        ParameterError: a figure asks for a data set or model that is not part of the run.
+        DataError: an input is missing or damaged; names the file and the stage that makes it.
+    """
+    _check(settings)
+    inputs = Inputs(settings.datasets, settings.models, root)
+    table1 = table.read_table(inputs)
+    sheets = _sheets(inputs, settings)
+    with progress("drawing the report", total=len(sheets) + 4, unit="files") as advance:
+        _write_tables(table1, root / "results")
+        advance()
+        drawn = {"figure1.png": diagram.draw(inputs)}
+        advance()
+        drawn["curves.png"] = curves.draw(inputs)
+        _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
+        advance()
+        for name, groups in sheets.items():
+            drawn[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
+            advance()
+        _write_folder(root / FIGURES, drawn)
+        _write_folder(root / GALLERY, gallery.build(inputs))
+        advance()
+    return table1
+
+
+def read(settings, root: Path = Path()) -> table.Table:
+    """Table 1 from the metrics alone; arguments and errors as `build`."""
+    return table.read_table(Inputs(settings.datasets, settings.models, root))
+
+
+def show(table1: table.Table, console=None) -> None:
+    """Print Table 1 and where the rest of the report lies."""
+    from rich.console import Console
+
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
+    console.print()
+    console.print(table.to_rich(table1, console.width))
+    console.print(f"\nTable 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html")
+
+
+def _check(settings) -> None:
+    """Every data set and model that a figure names must be part of the run."""
+    report = settings.report
+    wanted = {
+        "report.figure4_models": (report.figure4_models, settings.models),
+        "report.figure5.source": ([report.figure5.source], settings.datasets),
+        "report.figure5.target": ([report.figure5.target], settings.datasets),
+        "report.figure5.model": ([report.figure5.model], settings.models),
+        "report.figure6_model": ([report.figure6_model], settings.models),
+    }
+    for key, (names, known) in wanted.items():
+        for name in names:
+            if name not in known:
+                raise ParameterError(f"params.yaml: {key} is {name}, which is not among {', '.join(known)}")
+
+
+def _sheets(inputs: Inputs, settings) -> dict[str, list[grid.Group]]:
+    """Photo figures by file name; those that do not apply (one data set, nothing named) are left out."""
+    report, datasets = settings.report, inputs.datasets
+    places_role = datasets[1] if len(datasets) > 1 else datasets[0]
+    sheets = {}
+    if len(datasets) > 1:
+        sheets["figure2"] = figures.same_domain(inputs, datasets[1], report.columns)
+    sheets["figure3"] = figures.same_domain(inputs, datasets[0], report.columns)
+    sheets |= {f"figure_{name}": figures.same_domain(inputs, name, report.columns) for name in datasets[2:]}
+    if report.figure4_models:
+        sheets["figure4"] = figures.worst(inputs, places_role, report.figure4_models, report.columns)
+    named = settings.evaluate.named.get(report.figure5.target, [])
+    if named:
+        figure5 = report.figure5
+        sheets["figure5"] = figures.named(inputs, figure5.source, figure5.model, figure5.target, named)
+    if len(datasets) > 1:
+        sheets["figure6"] = figures.cross_domain(inputs, report.figure6_model, tuple(datasets[:2]), report.columns)
+    return sheets
+
+
+def _write_tables(table1: table.Table, folder: Path) -> None:
+    texts = {"csv": table.to_csv(table1), "md": table.to_markdown(table1), "tex": table.to_latex(table1)}
+    for suffix, text in texts.items():
+        _write(folder / f"table1.{suffix}", text.encode())
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Make a folder hold exactly these files: pictures of a dropped data set must not stay behind."""
+    for name, content in files.items():
+        _write(folder / name, content)
+    for path in sorted(folder.iterdir()):
+        if path.name not in files and path.is_file():
+            path.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)

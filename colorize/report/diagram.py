@@ -1,0 +1,255 @@
+"""Figure 1: the networks as they are, drawn from the layer lists that training writes.
+
+A block is a group of slabs, one a convolution: as high as its feature map is large, as wide as the root of its channels
+(so that 2 and 512 both show), with a thin dark slab for the BatchNorm at its end. Summed skips run above the blocks.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from colorize.report.grid import encode_plot
+from colorize.report.inputs import Inputs, is_weighted, model_title
+
+HEIGHT = 2.6  # inches of the largest feature map
+SKEW = (0.16, 0.11)  # inches that a slab of full height recedes to the right and up
+SLAB_MIN, SLAB_ROOT = 0.17, 0.021  # inches: width = SLAB_MIN + SLAB_ROOT sqrt(channels)
+SLAB_GAP, BLOCK_GAP, NORM_WIDTH = 0.05, 0.36, 0.07
+LABEL_GAP, LINE, LEVEL = 0.16, 0.17, 0.20  # inches: below a slab, between text lines, between skip levels
+MIN_WIDTH = 11  # inches, what the legend needs
+LABEL_FONT, NAME_FONT, TITLE_FONT = 7.5, 8.5, 12
+COLORS = {"encoder": "#e9c46a", "decoder": "#8ab6d6", "head": "#b7a3d0", "norm": "#5c6b73", "end": "#e6e6e3"}
+INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
+
+
+@dataclass(frozen=True)
+class Slab:
+    """One box; inches, from the row's left edge and about its middle line."""
+
+    x: float
+    width: float
+    height: float
+    color: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The slabs of one block with what stands below them."""
+
+    name: str
+    slabs: tuple[Slab, ...]
+    size: int
+
+    @property
+    def left(self) -> float:
+        """Left edge of the first slab."""
+        return self.slabs[0].x
+
+    @property
+    def right(self) -> float:
+        """Right edge of the last slab."""
+        return self.slabs[-1].x + self.slabs[-1].width
+
+    @property
+    def height(self) -> float:
+        """Height of the feature map."""
+        return self.slabs[0].height
+
+
+def draw(inputs: Inputs) -> bytes:
+    """PNG of every distinct architecture among the models of the first data set, one below the other."""
+    return encode_plot(plot(inputs))
+
+
+def plot(inputs: Inputs):
+    """The matplotlib figure that `draw` encodes."""
+    from matplotlib.figure import Figure
+
+    architectures = distinct_architectures(inputs)
+    rows = [place(layers) for layers, _ in architectures]
+    heights = [_row_height(layers) for layers, _ in architectures]
+    width = max(MIN_WIDTH, *(groups[-1].right + 0.9 for groups in rows))
+    figure = Figure(figsize=(width, sum(heights) + 0.45), dpi=150)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-0.35, width - 0.35), ylim=(-sum(heights) - 0.45, 0))
+    axes.axis("off")
+    top = 0.0
+    for (layers, models), groups, height in zip(architectures, rows, heights, strict=True):
+        _draw_row(axes, layers, models, groups, top)
+        top -= height
+    _draw_legend(axes, top - 0.12, has_skips=any(layers["skips"] for layers, _ in architectures))
+    return figure
+
+
+def distinct_architectures(inputs: Inputs) -> list[tuple[dict, list[str]]]:
+    """Layer lists that differ, in the order of `models`, each with the models that share it."""
+    found: list[tuple[dict, list[str]]] = []
+    for model in inputs.models:
+        layers = inputs.layers(inputs.datasets[0], model)
+        for known, models in found:
+            if (known["blocks"], known["skips"]) == (layers["blocks"], layers["skips"]):
+                models.append(model)
+                break
+        else:
+            found.append((layers, [model]))
+    return found
+
+
+def place(layers: dict) -> list[Group]:
+    """Lay the blocks out from left to right: the input L, the blocks, the output ab."""
+    channels, size = layers["input"][0], layers["input"][1]
+    smallest = min(block["size"] for block in layers["blocks"])
+    groups, is_decoder = [_end_group("L", 0.0, size, channels, size)], False
+    for block in layers["blocks"]:
+        kind = "head" if block["name"] == "head" else "decoder" if is_decoder else "encoder"
+        groups.append(_block_group(block, groups[-1].right + BLOCK_GAP, size, kind))
+        is_decoder = is_decoder or block["size"] == smallest
+    groups.append(_end_group("ab", groups[-1].right + BLOCK_GAP, size, 2, size))
+    return groups
+
+
+def slab_width(channels: int) -> float:
+    """Width in inches of a slab with so many channels."""
+    return SLAB_MIN + SLAB_ROOT * math.sqrt(channels)
+
+
+def slab_height(size: int, input_size: int) -> float:
+    """Height in inches of a feature map; between linear and root, so that the smallest still carries its labels."""
+    return HEIGHT * (size / input_size) ** 0.75
+
+
+def _end_group(name: str, x: float, size: int, channels: int, input_size: int) -> Group:
+    slab = Slab(x, slab_width(channels), slab_height(size, input_size), COLORS["end"], str(channels))
+    return Group(name, (slab,), size)
+
+
+def _block_group(block: dict, x: float, input_size: int, kind: str) -> Group:
+    height, slabs = slab_height(block["size"], input_size), []
+    for _, channels in block["convolutions"]:
+        slabs.append(Slab(x, slab_width(channels), height, COLORS[kind], str(channels)))
+        x = slabs[-1].x + slabs[-1].width + SLAB_GAP
+    if block["batch_norm"]:
+        slabs.append(Slab(x, NORM_WIDTH, height, COLORS["norm"], ""))
+    return Group(block["name"], tuple(slabs), block["size"])
+
+
+def _row_height(layers: dict) -> float:
+    return 0.75 + LEVEL * len(layers["skips"]) + HEIGHT + SKEW[1] + LABEL_GAP + 2.2 * LINE + 0.2
+
+
+def _draw_row(axes, layers: dict, models: list[str], groups: list[Group], top: float) -> None:
+    middle = top - 0.75 - LEVEL * len(layers["skips"]) - SKEW[1] - HEIGHT / 2
+    _write(axes, -0.1, top - 0.22, row_title(models), fontsize=TITLE_FONT, weight="bold", ha="left")
+    _write(axes, -0.1, top - 0.45, row_subtitle(layers, models), fontsize=NAME_FONT, color=FAINT, ha="left")
+    for left, right in pairwise(groups):
+        _draw_arrow(axes, left, right, middle)
+    for group in groups:
+        _draw_group(axes, group, middle)
+    _draw_skips(axes, layers["skips"], groups, middle)
+
+
+def row_title(models: list[str]) -> str:
+    """The models of a row; a weighted variant goes with the model it shares its network with."""
+    return ", ".join(model_title(model) for model in models)
+
+
+def row_subtitle(layers: dict, models: list[str]) -> str:
+    """Parameters, width and what the output means."""
+    bins = layers["blocks"][-1]["out_channels"]
+    output = f"{bins} ab bins a pixel" if bins > 2 else "two channels, ab, a pixel"
+    shared = "; they differ in the loss only" if len(models) > 1 and any(map(is_weighted, models)) else ""
+    width = f" at width {layers['width']:g}" if "width" in layers else ""
+    return f"{layers['parameters']:,} parameters{width}, output {output}{shared}"
+
+
+def _draw_group(axes, group: Group, middle: float) -> None:
+    for slab in group.slabs:
+        _draw_slab(axes, slab, middle)
+    bottom, centre = middle - group.height / 2 - LABEL_GAP, (group.left + group.right) / 2
+    for slab in group.slabs:
+        if slab.label:
+            axes.text(
+                slab.x + slab.width / 2, bottom, slab.label, fontsize=LABEL_FONT, ha="center", va="center", color=INK
+            )
+    name = group.name.replace("block", "block ")
+    _write(axes, centre, bottom - LINE, name, fontsize=NAME_FONT, weight="bold")
+    size = f"{group.size}²"
+    _write(axes, centre, bottom - 2 * LINE, size, fontsize=LABEL_FONT, color=FAINT)
+
+
+def _write(axes, x: float, y: float, text: str, **look) -> None:
+    axes.text(x, y, text, **({"ha": "center", "va": "center", "color": INK} | look))
+
+
+def _draw_slab(axes, slab: Slab, middle: float) -> None:
+    from matplotlib.patches import Polygon
+
+    depth = slab.height / HEIGHT
+    dx, dy = SKEW[0] * depth, SKEW[1] * depth
+    x0, x1, y0, y1 = slab.x, slab.x + slab.width, middle - slab.height / 2, middle + slab.height / 2
+    faces = {
+        1.0: [(x0, y0), (x1, y0), (x1, y1), (x0, y1)],
+        1.12: [(x0, y1), (x1, y1), (x1 + dx, y1 + dy), (x0 + dx, y1 + dy)],
+        0.82: [(x1, y0), (x1 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1, y1)],
+    }
+    for brightness, corners in faces.items():
+        fill = _shade(slab.color, brightness)
+        axes.add_patch(Polygon(corners, facecolor=fill, edgecolor=EDGE, linewidth=0.5, joinstyle="round"))
+
+
+def _draw_arrow(axes, left: Group, right: Group, middle: float) -> None:
+    start = left.right + SKEW[0] * left.height / HEIGHT
+    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 1, "mutation_scale": 7}
+    axes.annotate("", (right.left, middle), (start, middle), arrowprops=style)
+
+
+def _draw_skips(axes, skips: dict[str, str], groups: list[Group], middle: float) -> None:
+    """Skips above everything, the innermost lowest; each ends in a plus: the maps are summed."""
+    by_name = {group.name: group for group in groups}
+    spans = sorted((by_name[a].left - by_name[b].right, a, b) for a, b in skips.items())
+    base = middle + HEIGHT / 2 + SKEW[1]
+    for i, (_, into, out_of) in enumerate(sorted(spans, key=lambda span: abs(span[0]))):
+        start, end = by_name[out_of], by_name[into]
+        x0 = (start.slabs[-1].x + start.right + SKEW[0] * start.height / HEIGHT) / 2
+        x1 = end.slabs[0].x + end.slabs[0].width / 2 + SKEW[0] * end.height / HEIGHT / 2
+        y0, y1 = (middle + g.height / 2 + SKEW[1] * g.height / HEIGHT / 2 for g in (start, end))
+        level = base + 0.2 + LEVEL * i
+        axes.plot(
+            [x0, x0, x1, x1], [y0, level, level, y1 + 0.1], color=SKIP_COLOR, linewidth=1.1, solid_joinstyle="round"
+        )
+        _draw_plus(axes, x1, y1 + 0.1)
+
+
+def _draw_plus(axes, x: float, y: float) -> None:
+    axes.plot(
+        [x], [y], marker="o", markersize=8, markerfacecolor="white", markeredgecolor=SKIP_COLOR, markeredgewidth=1.1
+    )
+    axes.plot([x], [y], marker="+", markersize=5, color=SKIP_COLOR, markeredgewidth=1.1)
+
+
+def _draw_legend(axes, y: float, has_skips: bool) -> None:
+    entries = [
+        ("encoder", "convolution, encoder"),
+        ("decoder", "convolution, decoder"),
+        ("head", "1x1 convolution, head"),
+        ("norm", "BatchNorm"),
+    ]
+    x = -0.1
+    for key, text in entries:
+        axes.plot(
+            [x + 0.06], [y], marker="s", markersize=8, color=COLORS[key], markeredgecolor=EDGE, markeredgewidth=0.5
+        )
+        axes.text(x + 0.2, y, text, fontsize=NAME_FONT, va="center", color=INK)
+        x += 0.55 + 0.066 * len(text)
+    note = "below a block: channels, name, spatial size"
+    if has_skips:
+        _draw_plus(axes, x + 0.06, y)
+        note = f"summed skip;   {note}"
+    _write(axes, x + 0.2, y, note, fontsize=NAME_FONT, ha="left")
+
+
+def _shade(color: str, brightness: float) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    return tuple(min(1.0, channel * brightness) for channel in to_rgb(color))

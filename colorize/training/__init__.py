@@ -1,0 +1,1 @@
+"""Loss, loop and files of one training."""

@@ -1,0 +1,61 @@
+"""What a training leaves to look at: the history CSV and pictures of the validation set."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize import color, runtime
+from colorize.models import output as outputs
+
+COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+
+
+class History:
+    """Rows of the history, on the disk after every one of them."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: list[dict] = []
+
+    def add(self, **row: float | None) -> None:
+        """Append a row; a column that is None stays empty."""
+        self.rows.append(row)
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for values in self.rows:
+            table.writerow([_number(values.get(column)) for column in COLUMNS])
+        runtime.write_text(self.path, text.getvalue())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def draw(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> None:
+    """Write a contact sheet: input, prediction and truth in three rows.
+
+    Args:
+        path: of the PNG.
+        L_norm: (B, 1, H, W).
+        output: of the model.
+        ab_norm: (B, 2, H, W), the truth.
+    """
+    from PIL import Image
+
+    rows = (torch.zeros_like(ab_norm), outputs.to_ab_norm(output, ab_norm.shape[-2:]), ab_norm)
+    sheet = np.concatenate([_strip(L_norm, ab) for ab in rows])
+    with runtime.atomic_write(path) as file:
+        Image.fromarray(sheet).save(file, format="PNG")
+
+
+def _strip(L_norm: Tensor, ab_norm: Tensor) -> np.ndarray:
+    """(H, B * W, 3) uint8."""
+    rgb = color.lab_to_rgb(color.join_lab(L_norm, ab_norm))  # (B, 3, H, W)
+    return np.concatenate(list(rgb.movedim(1, -1).cpu().numpy()), axis=1)

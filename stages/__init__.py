@@ -1,0 +1,1 @@
+"""The steps of `dvc.yaml`: thin scripts that call one function of `colorize` each."""

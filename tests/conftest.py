@@ -1,0 +1,112 @@
+"""Shared by all tests: the repository, its tiny parameters, and tiny sharded data sets written without archives."""
+
+import csv
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: a second thread only waits, for long where cores are shared
+
+import numpy as np
+import pytest
+
+from colorize import params, runtime
+from colorize.data import shards
+from colorize.data.sharding import COLUMNS
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository's top folder."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def data_files() -> Path:
+    """Reference values of others; see the README there."""
+    return REPO / "tests" / "data_files"
+
+
+@pytest.fixture(autouse=True)
+def _no_knobs(monkeypatch):
+    """What the machine's environment sets must not decide a test."""
+    for name in ("COLORIZE_RAW", "COLORIZE_PROCS", "COLORIZE_THREADS", "COLORIZE_DEVICE", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def settings() -> params.Settings:
+    """The `ci` profile: every value small."""
+    return params.load(REPO / "profiles" / "ci.yaml")
+
+
+@pytest.fixture(scope="session")
+def tiny_train(settings):
+    """`tiny_train(steps=2, ...)`: the section `train` with changes."""
+    small = {"width": 0.03, "batch_size": 4, "val_images": 4, "steps": 3, "val_every": 2, "pictures_every": 100}
+    return lambda **changes: settings.train.model_copy(update={**small, **changes})
+
+
+def make_images(count: int, size: int = 16, seed: int = 0) -> np.ndarray:
+    """(count, size, size, 3) uint8: smooth, colourful, every one another."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 256, (count, 2, 2, 3)).astype(float)
+    t = np.linspace(0, 1, size)
+    rows = corners[:, :1] * (1 - t[:, None, None]) + corners[:, 1:] * t[:, None, None]  # (count, size, 2, 3)
+    full = rows[:, :, :1] * (1 - t[:, None]) + rows[:, :, 1:] * t[:, None]
+    return full.round().astype(np.uint8)
+
+
+def write_data_set(folder: Path, splits: dict[str, np.ndarray], per_shard: int = 5, keys: dict | None = None) -> Path:
+    """Write images as a sharded data set.
+
+    Args:
+        folder: of the data set.
+        splits: (N, S, S, 3) uint8 each.
+        per_shard: images a tar.
+        keys: of a split's images, where they are not 0, 1, ...
+    """
+    entries = {}
+    for split, images in splits.items():
+        numbers = (keys or {}).get(split, list(range(len(images))))
+        tars = []
+        for start in range(0, len(images), per_shard):
+            path = folder / split / f"{start // per_shard:06d}.tar"
+            part = images[start : start + per_shard]
+            sha256 = shards.write_shard(path, images.shape[1], numbers[start : start + per_shard], part)
+            tars.append({"name": path.name, "images": len(part), "sha256": sha256})
+        entries[split] = {"listed": len(images), "images": len(images), "gray": 0, "shards": tars}
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(COLUMNS)
+            table.writerows((key, "", f"photo {key}.jpg", "", "1.00", 0) for key in numbers)
+    size = next(iter(splits.values())).shape[1]
+    manifest = {"format": shards.FORMAT, "data_set": folder.name, "size": size, "gray": "keep", "splits": entries}
+    runtime.write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_images():
+    """The function `write_data_set`, for tests that need their own images."""
+    return write_data_set
+
+
+@pytest.fixture(scope="session")
+def images_of():
+    """The function `make_images`."""
+    return make_images
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, settings) -> SimpleNamespace:
+    """A data set of 16x16 images (12 train, 4 val, 6 test) and its prior; read only."""
+    from colorize.prior import prior
+
+    root = tmp_path_factory.mktemp("tiny")
+    images = {"train": make_images(12, seed=1), "val": make_images(4, seed=2), "test": make_images(6, seed=3)}
+    shards_folder = write_data_set(root / "shards" / "tiny", images)
+    prior.build("tiny", shards_folder, settings.soft_targets, 0.5, root / "priors" / "tiny")
+    return SimpleNamespace(shards=shards_folder, prior=root / "priors" / "tiny", images=images)

@@ -1,0 +1,205 @@
+"""Evaluation of one cell: what it computes, what it writes for the report, what it refuses."""
+
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from colorize import color, gamut
+from colorize.evaluation import evaluate
+from colorize.models import files
+from colorize.models.build import build
+from colorize.prior.files import load_array
+from colorize.runtime import DataError
+
+ALL = ["accuracy", "cross_entropy", "l1", "l2", "weighted_cross_entropy"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folder of a regression and a cnn for 16x16 images, untrained."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("regression", "cnn"):
+        torch.manual_seed(0)
+        files.save(folder / name, build(name, 0.03), {"model": name, "width": 0.03, "size": 16})
+    return folder
+
+
+@pytest.fixture
+def run(tiny, models, settings, tmp_path):
+    """`run(model, num_saved=...)` -> what was returned and written."""
+
+    def evaluate_cell(model: str, shards=None, prior=None, **changes) -> SimpleNamespace:
+        cell, out = evaluate.Cell("tiny", model, "tiny"), tmp_path / model
+        paths = evaluate.Paths(shards or tiny.shards, prior or tiny.prior, models / model, out / "m.json", out / "e")
+        section = settings.evaluate.model_copy(update={"num_saved": 3, "num_worst": 2, **changes})
+        metrics = evaluate.evaluate(cell, section, settings.soft_targets, paths, "cpu")
+        with np.load(out / "e" / "predictions.npz", allow_pickle=False) as arrays:
+            predictions = dict(arrays)
+        with (out / "e" / "per_image.csv").open(newline="") as file:
+            table = list(csv.DictReader(file))
+        details = json.loads((out / "e" / "details.json").read_text())
+        assert json.loads((out / "m.json").read_text()) == metrics
+        return SimpleNamespace(metrics=metrics, predictions=predictions, table=table, details=details, out=out)
+
+    return evaluate_cell
+
+
+@pytest.mark.parametrize(("model", "names"), [
+    ("regression", ["l1", "l2"]), ("gray", ["accuracy", "l1", "l2"]), ("cnn", ALL), ("prior", ALL),
+])  # fmt: skip
+def test_each_kind_of_model_has_its_metrics_rounded_to_four_digits(run, model, names):
+    metrics = run(model).metrics
+    assert sorted(metrics) == names
+    assert all(value == round(value, 4) for value in metrics.values())
+
+
+@pytest.fixture(scope="module")
+def truth(tiny) -> torch.Tensor:
+    """(N, 2, 16, 16) ab of the test images."""
+    return color.rgb_to_lab(torch.from_numpy(tiny.images["test"]).movedim(-1, 1))[:, 1:]
+
+
+def test_the_gray_baseline_is_the_size_of_the_colours(run, truth):
+    metrics = run("gray").metrics
+    assert metrics["l2"] == pytest.approx((truth / 128).square().mean().item(), abs=6e-5)
+    assert metrics["l1"] == pytest.approx((truth / 128).abs().mean().item(), abs=6e-5)
+    gray = gamut.nearest_bin(torch.zeros(1, 2, 1, 1)).item()
+    assert metrics["accuracy"] == pytest.approx((gamut.nearest_bin(truth) == gray).double().mean().item(), abs=6e-5)
+
+
+def mean_target(truth, weights) -> torch.Tensor:
+    """(Q,) float64: mean over pixels of weight times soft target."""
+    bins, values = gamut.soft_encode(truth)
+    weighted = values * weights[gamut.nearest_bin(truth)][..., None]
+    return torch.bincount(bins.flatten(), weighted.double().flatten(), gamut.NUM_BINS) / truth[:, 0].numel()
+
+
+def test_the_prior_baselines_cross_entropy_is_that_of_the_formula(run, tiny, truth):
+    """Constants: -sum(t log p) with t the mean target; for the weighted one the best constant, w p normalised."""
+    metrics = run("prior").metrics
+    prior = torch.from_numpy(load_array(tiny.prior / "prior.npy"))
+    weights = torch.from_numpy(load_array(tiny.prior / "weights-cnn_weighted.npy"))
+    start = prior.clamp_min(1e-9)  # as the code: a bin that training never saw must not cost infinitely much
+    plain = -(mean_target(truth, torch.ones(313)) * (start / start.sum()).log()).sum()
+    assert metrics["cross_entropy"] == pytest.approx(plain.item(), abs=2e-4)
+    start = (prior * weights).clamp_min(1e-9)
+    weighted = -(mean_target(truth, weights) * (start / start.sum()).log()).sum()
+    assert metrics["weighted_cross_entropy"] == pytest.approx(weighted.item(), abs=2e-4)
+
+
+def test_the_prior_baseline_predicts_its_most_frequent_bin(run, tiny, truth):
+    colour = gamut.gamut_ab()[load_array(tiny.prior / "prior.npy").argmax()]
+    expected = ((colour.view(1, 2, 1, 1) - truth) / 128).square().mean().item()
+    assert run("prior").metrics["l2"] == pytest.approx(expected, abs=6e-5)
+
+
+def test_every_model_is_measured_by_the_sources_weights(run, tiny, tmp_path):
+    """Unweighted models too; another source's weights change the weighted cross entropy alone."""
+    before = run("cnn").metrics
+    (tmp_path / "prior").mkdir()
+    for path in tiny.prior.glob("*.npy"):
+        array = np.load(path)
+        np.save(tmp_path / "prior" / path.name, array * 2 if "_weighted" in path.name else array)
+    after = run("cnn", prior=tmp_path / "prior").metrics
+    assert after.pop("weighted_cross_entropy") == pytest.approx(2 * before.pop("weighted_cross_entropy"), abs=2e-4)
+    assert after == before
+
+
+def test_metrics_are_the_means_of_the_per_image_table(run):
+    found = run("cnn")
+    assert list(found.table[0]) == ["key", "l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"]
+    assert [row["key"] for row in found.table] == [str(key) for key in range(6)]
+    for name, value in found.metrics.items():
+        assert np.mean([float(row[name]) for row in found.table]) == pytest.approx(value, abs=1e-4)
+
+
+@pytest.mark.parametrize("model", ["regression", "gray"])
+def test_metrics_that_a_model_lacks_stay_empty_in_the_table(run, model):
+    for row in run(model).table:
+        assert row["cross_entropy"] == row["weighted_cross_entropy"] == ""
+
+
+def test_details_hold_what_is_no_dvc_metric(run):
+    details = run("cnn").details
+    assert details["images"] == 6
+    assert 0 < details["target_entropy"] < np.log(10)
+    assert 0 <= details["clipped_fraction"] <= 1
+    assert details["colorfulness_true"] > 0
+    assert run("gray").details["colorfulness_predicted"] == pytest.approx(0, abs=0.5)
+
+
+@pytest.mark.parametrize("model", ["regression", "cnn", "gray", "prior"])
+def test_predictions_have_the_arrays_that_the_report_reads(run, model):
+    found = run(model).predictions
+    n = len(found["key"])
+    kinds = {name: (array.dtype, array.shape[1:]) for name, array in found.items() if name != "source"}
+    assert kinds == {
+        "key": (np.int64, ()), "l2": (np.float32, ()), "is_saved": (bool, ()), "is_named": (bool, ()),
+        "is_worst": (bool, ()), "truth": (np.uint8, (16, 16, 3)), "predicted": (np.uint8, (16, 16, 3)),
+        "gray": (np.uint8, (16, 16)),
+    }  # fmt: skip
+    assert all(len(array) == n for array in found.values())
+
+
+def test_predictions_show_truth_input_and_prediction_of_their_keys(run, tiny):
+    found = run("gray").predictions
+    images = tiny.images["test"][found["key"]]
+    assert np.array_equal(found["truth"], images)
+    lab = color.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))
+    lab[:, 1:] = 0
+    gray = color.lab_to_rgb(lab)[:, 0].numpy()
+    assert np.array_equal(found["gray"], gray)
+    assert np.array_equal(found["predicted"][..., 0], gray)  # the gray baseline predicts its input
+    assert found["source"].tolist() == [f"photo {key}.jpg" for key in found["key"]]
+
+
+def test_evenly_spaced_worst_and_named_images_are_kept(run):
+    found = run("cnn", named={"tiny": [1], "other": [999]})
+    predictions, error = found.predictions, np.array([float(row["l2"]) for row in found.table])
+    assert predictions["key"][predictions["is_saved"]].tolist() == [0, 2, 5]
+    assert predictions["key"][predictions["is_named"]].tolist() == [1]
+    assert set(predictions["key"][predictions["is_worst"]]) == set(np.argsort(-error)[:2])
+    assert set(predictions["key"]) == {0, 1, 2, 5, *np.argsort(-error)[:2]}
+    np.testing.assert_allclose(predictions["l2"], error[predictions["key"]], atol=1e-5)
+
+
+def test_the_same_images_are_saved_for_every_model(run):
+    keys = [run(model).predictions for model in ("cnn", "regression", "prior")]
+    assert len({tuple(found["key"][found["is_saved"]]) for found in keys}) == 1
+
+
+def test_keys_are_those_of_the_split_where_an_image_was_rejected(run, tiny, tmp_path, write_images):
+    shards = write_images(tmp_path / "gaps", tiny.images, keys={"test": [0, 1, 3, 4, 8, 9]})
+    found = run("gray", shards=shards, named={"tiny": [8]})
+    assert [row["key"] for row in found.table] == ["0", "1", "3", "4", "8", "9"]
+    at = found.predictions["key"].tolist().index(8)
+    assert np.array_equal(found.predictions["truth"][at], tiny.images["test"][4])
+    assert found.predictions["source"][at] == "photo 8.jpg"
+
+
+def test_an_unknown_named_key_is_refused(run):
+    with pytest.raises(DataError, match=r"evaluate\.named\.tiny: \[77\] are no keys of its test split"):
+        run("cnn", named={"tiny": [1, 77]})
+
+
+def test_two_evaluations_are_the_same_bytes(run):
+    def tree(folder):
+        return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    first = tree(run("cnn").out)
+    assert first == tree(run("cnn").out)
+
+
+def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_images, images_of):
+    shards = write_images(tmp_path / "large", {"test": images_of(2, 32)})
+    with pytest.raises(DataError, match="trained on 16 px, .* holds 32 px"):
+        run("cnn", shards=shards)
+
+
+def test_a_missing_model_names_the_stage_that_makes_it(run):
+    with pytest.raises(DataError, match="train the model with `dvc repro train@unet`"):
+        run("unet")

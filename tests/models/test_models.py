@@ -1,0 +1,172 @@
+"""The five models: the paper's sizes and shapes, skips that are sums, what is described, where training starts."""
+
+import numpy as np
+import pytest
+import torch
+
+from colorize import targets
+from colorize.models import MODELS, blocks, describe
+from colorize.models.build import build
+from colorize.models.output import is_distribution, to_ab_norm
+from colorize.prior.weights import rebalancing_weights
+from colorize.training import loop
+
+OPTIONS = targets.Options(10, 5.0, "pixel")
+WIDTH = 0.05
+
+
+def small(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(name, WIDTH)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_outputs_have_the_papers_shapes(name):
+    output = small(name)(torch.rand(2, 1, 64, 64))
+    expected = {"regression": (2, 2, 64, 64), "cnn": (2, 313, 32, 32), "unet": (2, 313, 64, 64)}
+    assert output.shape == expected[MODELS[name].architecture]
+    assert is_distribution(output) == MODELS[name].is_classifier
+
+
+@pytest.mark.parametrize("name", ["regression", "cnn", "unet"])
+def test_models_take_any_size_that_their_pooling_divides(name):
+    model = small(name).eval()
+    height, width = 2 * model.multiple_of, 3 * model.multiple_of
+    output = model(torch.rand(1, 1, height, width))
+    assert to_ab_norm(output, (height, width)).shape == (1, 2, height, width)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("cnn", 9_889_785), ("unet", 17_061_049), ("regression", 248_818)])
+def test_parameters_at_width_one_are_counted_as_in_the_method(name, parameters):
+    with torch.device("meta") if name != "regression" else torch.device("cpu"):
+        model = build(name, 1.0)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+def test_weighted_models_are_the_same_networks():
+    assert MODELS["cnn_weighted"] == MODELS["cnn"]._replace(is_weighted=True)
+    assert MODELS["unet_weighted"] == MODELS["unet"]._replace(is_weighted=True)
+
+
+def test_channels_never_vanish():
+    assert blocks.scaled(64, 1e-6) == 1
+    assert blocks.scaled(64, 0.25) == 16
+
+
+def test_regression_is_cut_after_the_first_layer_of_resnet18():
+    model = small("regression")
+    assert model.encoder(torch.rand(1, 1, 64, 64)).shape == (1, 64, 16, 16)
+    convolutions = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 5  # the stem and layer1's four
+    assert convolutions[0].in_channels == 1
+
+
+def test_regressions_width_scales_the_decoder_alone():
+    def count(module):
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    narrow, wide = build("regression", 0.25), build("regression", 0.5)
+    assert count(narrow.encoder) == count(wide.encoder)
+    assert count(narrow.block2) < count(wide.block2)
+
+
+def test_the_decoders_last_layer_is_linear_so_that_ab_may_be_negative():
+    output = small("regression")(torch.rand(2, 1, 16, 16))
+    assert output.min() < 0 < output.max()
+
+
+@pytest.mark.parametrize(("block", "skip"), [("block6", "block3"), ("block7", "block2"), ("block8", "block1")])
+def test_a_unets_skip_is_added_to_its_block(block, skip):
+    """What the block would be handed without the sum is its input alone; with it, exactly the earlier block more."""
+    model, seen = small("unet").eval(), {}
+
+    def keep(name):
+        return lambda _module, inputs, output: seen.update({name: (inputs, output)})
+
+    for name in (block, skip):
+        getattr(model, name).register_forward_hook(keep(name))
+    model(torch.rand(1, 1, 16, 16))
+    up = getattr(model, block)
+    (x, received), output = seen[block]
+    assert torch.equal(received, seen[skip][1])
+    assert torch.equal(up.rest(torch.relu(up.first(up.up(x)) + received)), output)
+
+
+def test_all_three_skips_reach_the_output():
+    model, L_norm = small("unet").eval(), torch.rand(1, 1, 16, 16)
+    before = model(L_norm)
+    for skip in model.skips.values():
+        handle = getattr(model, skip).register_forward_hook(lambda _module, _inputs, output: output + 1)
+        assert not torch.equal(model(L_norm), before)
+        handle.remove()
+    for block in model.skips:
+        plain = getattr(model, block)
+        original = plain.forward
+        plain.forward = lambda x, _skip, original=original: original(x)  # as if the skip were forgotten
+        assert not torch.equal(model(L_norm), before), block
+        plain.forward = original
+    assert torch.equal(model(L_norm), before)
+
+
+def test_the_cnn_has_no_skips():
+    assert describe.describe("cnn", small("cnn"), 0.03, 16)["skips"] == {}
+
+
+def test_a_description_is_read_off_the_modules():
+    model = build("unet", 0.25)
+    found = describe.describe("unet", model, 0.03, 64)
+    assert found["model"] == "unet"
+    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert found["input"] == [1, 64, 64]
+    assert found["skips"] == {"block6": "block3", "block7": "block2", "block8": "block1"}
+    assert [block["name"] for block in found["blocks"]] == [*(f"block{n}" for n in range(1, 9)), "head"]
+    assert [block["size"] for block in found["blocks"]] == [64, 32, 16, 8, 8, 16, 32, 64, 64]
+    assert [block["out_channels"] for block in found["blocks"]] == [16, 32, 64, 128, 128, 64, 32, 16, 313]
+    first, head = found["blocks"][0], found["blocks"][-1]
+    assert first["convolutions"] == [[1, 16], [16, 16]]
+    assert first["parameters"] == (9 + 1) * 16 + (9 * 16 + 1) * 16 + 2 * 16
+    assert (first["batch_norm"], head["batch_norm"]) == (True, False)
+    assert sum(block["parameters"] for block in found["blocks"]) == found["parameters"]
+
+
+def test_describing_changes_neither_mode_nor_statistics():
+    model = small("cnn").train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    describe.describe("cnn", model, 0.03, 16)
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn_weighted", "unet", "unet_weighted"])
+def test_the_heads_bias_starts_training_at_the_constant_priors_loss(name, data_files):
+    """With the features' share of the logits taken away the model is the constant prior, exactly."""
+    prior = torch.from_numpy(np.load(data_files / "prior_probs.npy"))
+    is_weighted = MODELS[name].is_weighted
+    weights = torch.from_numpy(rebalancing_weights(prior.numpy())) if is_weighted else torch.ones(313)
+    start = (prior * weights).float()
+    model = small(name).eval()
+    blocks.set_head_bias(model, start)
+    torch.nn.init.zeros_(model.head.weight)
+    ab_norm = torch.rand(2, 2, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.2
+    found = loop.objective(MODELS[name], model, torch.rand(2, 1, 16, 16), ab_norm, weights.float(), OPTIONS)
+    target = targets.weigh(targets.soft_targets(ab_norm, OPTIONS), ab_norm, weights.float())
+    expected = -(target.values * (start / start.sum()).log()[target.bins]).sum(-1).mean()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_classes_are_upsampled_by_nearest_to_colours():
+    logits = torch.zeros(1, 313, 1, 2)
+    logits[0, 10, 0, 0] = logits[0, 20, 0, 1] = 1
+    ab = to_ab_norm(logits, (2, 4)) * 128
+    assert ab[0, :, 0, :2].t().tolist() == ab[0, :, 1, :2].t().tolist()
+    from colorize.gamut import GAMUT_AB
+
+    assert ab[0, :, 0].t().tolist() == [GAMUT_AB[n].tolist() for n in (10, 10, 20, 20)]
+
+
+def test_a_temperature_takes_the_annealed_mean_instead_of_the_mode():
+    logits = torch.randn(1, 313, 2, 2, generator=torch.Generator().manual_seed(0))
+    from colorize import gamut
+
+    assert torch.equal(to_ab_norm(logits, (2, 2), 0.38), gamut.annealed_mean(logits, 0.38) / 128)

@@ -1,0 +1,57 @@
+"""Counts are exact, and the smoothed prior is the mean soft encoding."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from colorize import color, gamut
+from colorize.data.loader import Split
+from colorize.prior import counts
+
+
+@pytest.fixture(scope="module")
+def colors(tiny) -> np.ndarray:
+    """(2^24,) of the tiny training images."""
+    return counts.count_colors(Split(tiny.shards, "train"), "tiny")
+
+
+def test_colours_are_counted_exactly(tiny, colors):
+    expected = Counter(int(r) << 16 | int(g) << 8 | int(b) for r, g, b in tiny.images["train"].reshape(-1, 3))
+    assert {int(c): int(colors[c]) for c in np.flatnonzero(colors)} == expected
+
+
+def test_images_beyond_one_reading_are_counted_too(tiny, colors, monkeypatch):
+    monkeypatch.setattr(counts, "_IMAGES", 5)
+    assert np.array_equal(counts.count_colors(Split(tiny.shards, "train"), "tiny"), colors)
+
+
+def encoded(images: np.ndarray, encode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Hard counts and mean soft encoding, one pixel after the other."""
+    hard, soft = np.zeros(gamut.NUM_BINS, dtype=np.int64), np.zeros(gamut.NUM_BINS)
+    ab = color.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))[:, 1:]
+    bins, weights = gamut.soft_encode(ab, 10, 5.0, encode)
+    for nearest in gamut.nearest_bin(ab).flatten().tolist():
+        hard[nearest] += 1
+    for indices, values in zip(bins.view(-1, 10).tolist(), weights.view(-1, 10).tolist(), strict=True):
+        for index, value in zip(indices, values, strict=True):
+            soft[index] += value
+    return hard, soft / hard.sum()
+
+
+@pytest.mark.parametrize("encode", ["pixel", "bin"])
+def test_prior_is_the_mean_soft_encoding_and_counts_are_those_of_a_loop(tiny, colors, encode):
+    hard, soft = encoded(tiny.images["train"], encode)
+    bins, prior = counts.bin_counts_and_prior(colors, 10, 5.0, encode)
+    assert np.array_equal(bins, hard)
+    np.testing.assert_allclose(prior, soft, rtol=1e-5, atol=1e-12)
+    assert prior.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_the_prior_does_not_depend_on_how_many_colours_are_encoded_at_a_time(colors, monkeypatch):
+    bins, prior = counts.bin_counts_and_prior(colors, 10, 5.0, "pixel")
+    monkeypatch.setattr(counts, "_COLORS", 100)
+    again, smooth = counts.bin_counts_and_prior(colors, 10, 5.0, "pixel")
+    assert np.array_equal(again, bins)
+    np.testing.assert_allclose(smooth, prior, rtol=1e-6)

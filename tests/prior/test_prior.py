@@ -1,0 +1,73 @@
+"""The files of a prior: which there are, what they hold, what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize.models import MODELS
+from colorize.prior import prior
+from colorize.prior.files import load_array
+from colorize.prior.weights import rebalancing_weights
+from colorize.runtime import DataError
+
+
+def test_every_model_has_a_weights_file_of_its_own(tiny):
+    names = {path.name for path in tiny.prior.iterdir()}
+    assert names == {"counts.npy", "prior.npy", "prior.png", *(f"weights-{model}.npy" for model in MODELS)}
+
+
+def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
+    expected = rebalancing_weights(load_array(tiny.prior / "prior.npy"), 0.5).astype(np.float32)
+    for model, spec in MODELS.items():
+        weights = load_array(tiny.prior / f"weights-{model}.npy")
+        assert weights.dtype == np.float32
+        assert np.array_equal(weights, expected if spec.is_weighted else np.ones(313))
+
+
+def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
+    prior.build("tiny", tiny.shards, settings.soft_targets, 0.25, tmp_path)
+    for path in sorted(tiny.prior.glob("*.npy")):
+        is_same = path.read_bytes() == (tmp_path / path.name).read_bytes()
+        assert is_same == ("_weighted" not in path.name), path.name
+
+
+def test_files_are_the_same_bytes_every_time(tiny, settings, tmp_path):
+    prior.build("tiny", tiny.shards, settings.soft_targets, 0.5, tmp_path)
+    for path in sorted(tiny.prior.iterdir()):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_the_picture_is_a_picture(tiny):
+    with Image.open(tiny.prior / "prior.png") as picture:
+        picture.load()
+        assert picture.width > 800
+
+
+def refusal(path) -> str:
+    with pytest.raises(DataError) as caught:
+        load_array(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_file_names_the_stage_that_makes_it(tmp_path):
+    path = tmp_path / "objects" / "prior.npy"
+    assert f"{path}: " in refusal(path)
+    assert "dvc repro prior@objects" in refusal(path)
+
+
+@pytest.mark.parametrize("length", [0, 10, 200])
+def test_a_truncated_file_is_refused(tiny, tmp_path, length):
+    path = tmp_path / "prior.npy"
+    path.write_bytes((tiny.prior / "prior.npy").read_bytes()[:length])
+    assert str(path) in refusal(path)
+
+
+def test_a_file_for_other_bins_is_refused_with_both_numbers(tmp_path):
+    np.save(tmp_path / "prior.npy", np.ones(312) / 312)
+    assert "shape (312,), expected (313,)" in refusal(tmp_path / "prior.npy")
+
+
+def test_a_pickle_is_never_executed(tmp_path):
+    np.save(tmp_path / "prior.npy", np.array([{}] * 313, dtype=object))
+    assert "allow_pickle=False" in refusal(tmp_path / "prior.npy")

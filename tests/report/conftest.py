@@ -1,0 +1,113 @@
+"""Small synthetic runs in the layout that the other stages write."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+MODELS = ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
+SIZE = 8
+CNN_BLOCKS = [
+    ("block1", [[1, 4], [4, 4]], 8),
+    ("block2", [[4, 8]], 4),
+    ("block3", [[8, 4]], 8),
+    ("head", [[4, 313]], 8),
+]
+REGRESSION_BLOCKS = [("encoder", [[1, 4]], 4), ("block1", [[4, 2]], 8)]
+
+
+class Run:
+    """One written run; tests change its files or its settings."""
+
+    def __init__(self, root: Path, datasets: list[str], models: list[str], images: int = 12) -> None:
+        """Write every input of the report below `root`."""
+        self.root, self.datasets, self.models, self.images = root, datasets, models, images
+        for dataset in datasets:
+            for model in models:
+                self.write_history(dataset, model)
+        for source in datasets:
+            for target in datasets:
+                for model in ("gray", "prior", *models):
+                    self.write_metrics(source, model, target)
+                    self.write_predictions(source, model, target)
+
+    @property
+    def settings(self) -> SimpleNamespace:
+        """Settings as `params.load()` gives them, as far as the report reads them."""
+        figure5 = SimpleNamespace(source=self.datasets[0], target=self.datasets[0], model=self.models[0])
+        report = SimpleNamespace(
+            columns=3, figure4_models=self.models[:1], figure5=figure5, figure6_model=self.models[-1]
+        )
+        named = SimpleNamespace(named={self.datasets[0]: [10, 30]})
+        return SimpleNamespace(datasets=self.datasets, models=self.models, evaluate=named, report=report)
+
+    def write_metrics(self, source: str, model: str, target: str, **values: float) -> None:
+        """Metrics of one cell: the same everywhere but for `values`."""
+        metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
+        if model not in ("gray", "regression"):
+            metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
+        path = self.root / "results" / "metrics" / f"{source}-{model}-{target}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(metrics | values))
+
+    def write_predictions(self, source: str, model: str, target: str, /, **arrays) -> None:
+        """Images of random noise that depend on the target alone; predictions are of one colour."""
+        n, rng = self.images, np.random.default_rng(self.datasets.index(target))
+        truth = rng.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
+        every = np.arange(n)
+        values = {
+            "key": every * 10,
+            "truth": truth,
+            "gray": truth[..., 1],
+            "predicted": np.full_like(truth, 20 * (self.datasets.index(source) + 1)),
+            "l2": (every / 100).astype(np.float32),
+            "is_saved": every < n - 2,
+            "is_named": np.isin(every, [1, 3]),
+            "is_worst": every >= n - 4,
+            "source": np.array([f"photo{i}.jpg" for i in every]),
+        }
+        folder = self.root / "data" / "evaluations" / f"{source}-{model}-{target}"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {name: array for name, array in (values | arrays).items() if array is not None}
+        np.savez_compressed(folder / "predictions.npz", **kept)
+
+    def write_history(self, dataset: str, model: str) -> None:
+        """Two rows of history and the layers of a tiny network."""
+        folder = self.root / "data" / "histories" / f"{dataset}-{model}"
+        folder.mkdir(parents=True, exist_ok=True)
+        accuracy = "" if model == "regression" else "0.2"
+        rows = [f"0,,2.5,0.1,0.02,{accuracy}", f"10,1.5,1.75,0.1,0.02,{accuracy}"]
+        header = "step,train_loss,val_loss,val_l1,val_l2,val_accuracy"
+        (folder / "history.csv").write_text("\n".join([header, *rows]) + "\n")
+        (folder / "layers.json").write_text(json.dumps(_layers(model)))
+
+
+def _layers(model: str) -> dict:
+    blocks = REGRESSION_BLOCKS if model == "regression" else CNN_BLOCKS
+    return {
+        "model": model,
+        "parameters": 1234,
+        "input": [1, 8, 8],
+        "skips": {"block3": "block1"} if model.startswith("unet") else {},
+        "blocks": [
+            {
+                "name": name,
+                "convolutions": convolutions,
+                "out_channels": convolutions[-1][1],
+                "size": size,
+                "parameters": 10,
+                "batch_norm": name != "head",
+            }
+            for name, convolutions, size in blocks
+        ],
+    }
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function that writes a run of the given data sets and models below tmp_path."""
+    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), **more: Run(
+        tmp_path, list(datasets), list(models), **more
+    )

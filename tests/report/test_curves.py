@@ -1,0 +1,80 @@
+"""Training curves: the CSV, the appendix's figure and the template of DVC's plots."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from colorize.report import curves
+from colorize.report.inputs import Inputs
+from colorize.runtime import DataError
+
+TEMPLATE = Path(__file__).parents[2] / "stages" / "plots" / "curves.json"
+
+
+def inputs_of(run) -> Inputs:
+    return Inputs(run.datasets, run.models, run.root)
+
+
+def rendered(text: str, y: str) -> dict:
+    """The template as filled by DVC's own classes with two revisions."""
+    from dvc.render.converter.vega import VegaConverter
+    from dvc_render import VegaRenderer
+
+    points = []
+    for revision in ("HEAD", "workspace"):
+        rows = list(csv.DictReader(io.StringIO(text)))
+        properties = {"x": "step", "y": {"results/curves.csv": y}, "template": str(TEMPLATE), "title": "curves"}
+        found, filled = VegaConverter("curves", {"results/curves.csv": rows}, properties).flat_datapoints(revision)
+        points += found
+    return VegaRenderer(points, "curves", **filled).get_filled_template()
+
+
+def test_csv_is_exact(make_run):
+    assert curves.to_csv(inputs_of(make_run(("a",), ("regression", "cnn")))).splitlines() == [
+        "run,dataset,model,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
+        "a-regression,a,regression,0,,2.5,0.1,0.02,",
+        "a-regression,a,regression,10,1.5,1.75,0.1,0.02,",
+        "a-cnn,a,cnn,0,,2.5,0.1,0.02,0.2",
+        "a-cnn,a,cnn,10,1.5,1.75,0.1,0.02,0.2",
+    ]
+
+
+def test_one_panel_a_kind_of_loss(make_run):
+    figure = curves.plot(inputs_of(make_run()))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(curves.PANELS.values())
+    assert [len(axes.lines) for axes in figure.axes] == [8, 8, 4]  # runs, each training and validation
+    solid, dashed = figure.axes[0].lines[:2]
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert solid.get_ydata()[1] == 1.5
+    assert dashed.get_ydata().tolist() == [2.5, 1.75]
+
+
+def test_history_without_a_column_is_refused(make_run):
+    run = make_run(("a",), ("cnn",))
+    (run.root / "data" / "histories" / "a-cnn" / "history.csv").write_text("step,train_loss\n")
+    with pytest.raises(DataError, match=r"column `val_loss` is missing; run `dvc repro -f train@a-cnn`"):
+        curves.to_csv(inputs_of(run))
+
+
+def test_missing_history_names_the_stage(make_run):
+    run = make_run(("a",), ("cnn",))
+    (run.root / "data" / "histories" / "a-cnn" / "history.csv").unlink()
+    with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn`"):
+        curves.to_csv(inputs_of(run))
+
+
+def test_dvc_fills_the_template_completely(make_run):
+    spec = rendered(curves.to_csv(inputs_of(make_run())), "val_loss")
+    assert "<DVC_METRIC" not in json.dumps(spec)
+    assert len(spec["data"]["values"]) == 2 * 10 * 2  # revisions, runs, steps
+    assert {"run", "rev", "model", "step", "val_loss"} <= spec["data"]["values"][0].keys()
+
+
+def test_template_colours_by_run_and_dashes_by_revision(make_run):
+    spec = rendered(curves.to_csv(inputs_of(make_run())), "val_accuracy")["spec"]
+    assert spec["encoding"]["color"]["field"] == "run"
+    assert spec["encoding"]["y"]["field"] == "val_accuracy"
+    assert spec["layer"][0]["encoding"]["strokeDash"]["field"] == "rev"

@@ -1,0 +1,70 @@
+"""Figure 1: which networks are drawn, to which scale, and that its texts can be read."""
+
+import itertools
+import json
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from colorize.report import diagram
+from colorize.report.inputs import Inputs
+
+
+def inputs_of(run) -> Inputs:
+    return Inputs(run.datasets, run.models, run.root)
+
+
+def test_weighted_variants_share_a_row(make_run):
+    found = diagram.distinct_architectures(inputs_of(make_run()))
+    assert [models for _, models in found] == [["regression"], ["cnn", "cnn_weighted"], ["unet", "unet_weighted"]]
+
+
+def test_slabs_follow_channels_and_size(make_run):
+    (layers, _), *_ = diagram.distinct_architectures(inputs_of(make_run(models=["cnn"])))
+    groups = diagram.place(layers)
+    assert [group.name for group in groups] == ["L", "block1", "block2", "block3", "head", "ab"]
+    assert [[slab.label for slab in group.slabs] for group in groups] == [
+        ["1"], ["4", "4", ""], ["8", ""], ["4", ""], ["313"], ["2"],
+    ]  # fmt: skip
+    block1, block2 = groups[1].slabs, groups[2].slabs
+    assert block1[0].height == diagram.HEIGHT > block2[0].height
+    assert block1[0].width < block2[0].width
+    assert all(left.right < right.left for left, right in itertools.pairwise(groups))
+
+
+def test_parameters_are_named(make_run):
+    (layers, models), *_ = diagram.distinct_architectures(inputs_of(make_run(models=["cnn", "cnn_weighted"])))
+    expected = "1,234 parameters, output 313 ab bins a pixel; they differ in the loss only"
+    assert diagram.row_subtitle(layers, models) == expected
+
+
+def test_no_two_texts_overlap(make_run):
+    run = make_run()
+    path = run.root / "data" / "histories" / "objects-unet" / "layers.json"
+    layers = json.loads(path.read_text())
+    for block in layers["blocks"]:  # the paper's widest labels
+        block["convolutions"] = [[512, 512]] * 3
+    path.write_text(json.dumps(layers))
+    figure = diagram.plot(inputs_of(run))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in figure.axes[0].texts]
+    boxes = [(text, box) for text, box in boxes if text]
+    assert len(boxes) > 40
+    overlaps = [(a, b) for (a, x), (b, y) in itertools.combinations(boxes, 2) if x.overlaps(y)]
+    assert overlaps == []
+
+
+def test_all_texts_lie_inside_the_figure(make_run):
+    figure = diagram.plot(inputs_of(make_run()))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts if text.get_text()]
+    assert min(min(box.x0, box.y0) for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= width
+    assert max(box.y1 for box in boxes) <= height
+
+
+def test_png_is_the_same_every_time(make_run):
+    inputs = inputs_of(make_run(("a",), ("cnn",)))
+    assert diagram.draw(inputs) == diagram.draw(inputs)

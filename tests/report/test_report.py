@@ -1,0 +1,108 @@
+"""The whole report: which files, the same bytes, nothing left over, nothing heavy imported."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from colorize import report
+from colorize.runtime import ParameterError
+
+REPO = Path(__file__).parents[2]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_report_writes_every_file_and_the_same_bytes_again(make_run):
+    run = make_run(("a", "b"), ("regression", "cnn"))
+    report.build(run.settings, run.root)
+    results = files_below(run.root / "results")
+    assert [name for name in results if not name.startswith("metrics")] == [
+        "curves.csv",
+        "figures/curves.png",
+        "figures/figure1.png",
+        "figures/figure2.jpg",
+        "figures/figure3.jpg",
+        "figures/figure4.jpg",
+        "figures/figure5.jpg",
+        "figures/figure6.jpg",
+        "table1.csv",
+        "table1.md",
+        "table1.tex",
+    ]
+    page = files_below(run.root / "data" / "gallery")
+    report.build(run.settings, run.root)
+    assert files_below(run.root / "results") == results
+    assert files_below(run.root / "data" / "gallery") == page
+
+
+def test_one_data_set_has_no_cross_domain_figure_and_old_files_go(make_run):
+    run = make_run(("a",), ("cnn",))
+    stale = run.root / "results" / "figures" / "figure6.jpg"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"from a run with two data sets")
+    report.build(run.settings, run.root)
+    names = sorted(path.name for path in stale.parent.iterdir())
+    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg"]
+
+
+def test_a_third_data_set_has_a_figure_of_its_own(make_run):
+    run = make_run(("a", "b", "my_photos"), ("cnn",))
+    report.build(run.settings, run.root)
+    assert (run.root / "results" / "figures" / "figure_my_photos.jpg").is_file()
+
+
+def test_figure_5_needs_names(make_run):
+    run = make_run(("a",), ("cnn",))
+    settings = run.settings
+    settings.evaluate.named = {}
+    report.build(settings, run.root)
+    assert not (run.root / "results" / "figures" / "figure5.jpg").exists()
+
+
+def test_figures_of_unknown_models_are_refused_before_any_work(make_run):
+    run = make_run(("a",), ("cnn",))
+    settings = run.settings
+    settings.report.figure6_model = "unet"
+    with pytest.raises(ParameterError, match=r"report\.figure6_model is unet, which is not among cnn"):
+        report.build(settings, run.root)
+    assert not (run.root / "results" / "table1.csv").exists()
+
+
+def test_terminal_shows_the_table_and_where_to_look(make_run):
+    run = make_run(("a",), ("cnn",))
+    console = Console(file=io.StringIO(), width=60)
+    report.show(report.build(run.settings, run.root), console)
+    text = console.file.getvalue()
+    assert "Constant Prior" in text
+    assert "results/table1.md" in text
+    assert "data/gallery/index.html" in text
+
+
+def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
+    run = make_run()
+    values = yaml.safe_load((REPO / "params.yaml").read_text())
+    values |= {"datasets": run.datasets, "models": run.models}
+    values["evaluate"]["named"] = {"scenes": [30]}
+    values["report"] = {
+        "columns": 2,
+        "figure4_models": ["cnn"],
+        "figure5": {"source": "objects", "target": "scenes", "model": "unet"},
+        "figure6_model": "unet",
+    }
+    (run.root / "params.yaml").write_text(yaml.safe_dump(values))
+    heavy = "torch torchvision skimage sklearn scipy pandas dvc"
+    code = f"import sys; from stages import report; report.main(); print({{*'{heavy}'.split()}} & {{*sys.modules}})"
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=run.root, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert "Trained on Objects" in done.stdout
+    assert (run.root / "results" / "figures" / "figure5.jpg").is_file()

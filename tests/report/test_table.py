@@ -1,0 +1,160 @@
+"""Table 1: layout, numbers, best values and errors."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from colorize.report import table
+from colorize.report.inputs import Inputs
+from colorize.runtime import DataError
+
+
+def read(run) -> table.Table:
+    return table.read_table(Inputs(run.datasets, run.models, run.root))
+
+
+def test_two_data_sets_give_the_papers_two_by_two(make_run):
+    same, cross = read(make_run(("a", "b"), ("cnn",))).bands()
+    assert same == [("a", "a"), ("b", "b")]
+    assert cross == [("a", "b"), ("b", "a")]
+
+
+def test_three_data_sets_give_three_same_domain_and_six_cross_domain_quadrants(make_run):
+    bands = read(make_run(("a", "b", "c"), ("cnn",))).bands()
+    assert bands[:2] == [[("a", "a"), ("b", "b")], [("c", "c")]]
+    assert [pair for band in bands[2:] for pair in band] == [
+        ("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b"),
+    ]  # fmt: skip
+
+
+def test_markdown_of_one_quadrant_is_exact(make_run):
+    run = make_run(("my_photos",), ("regression", "cnn"))
+    run.write_metrics("my_photos", "cnn", "my_photos", l2=0.4)
+    lines = table.to_markdown(read(run)).splitlines()
+    assert lines[0].startswith("**Table 1.** L2 and L1")
+    assert [[text.strip() for text in line.strip("|").split("|")] for line in lines[2:]] == [
+        ["", "My Photos → My Photos", "", "", "", ""],
+        [":---", "---:", "---:", "---:", "---:", "---:"],
+        ["**Method**", "**L2**", "**L1**", "**Cross Entropy**", "**Weighted CE**", "**Accuracy**"],
+        ["Gray", "0.5000", "0.2500", "-", "-", "0.1250"],
+        ["Constant Prior", "0.5000", "0.2500", "3.000", "9.000", "0.1250"],
+        ["Baseline Regression", "0.5000", "**0.2500**", "-", "-", "-"],
+        ["CNN", "**0.4000**", "**0.2500**", "**3.000**", "**9.000**", "**0.1250**"],
+    ]
+    assert len({len(line) for line in lines[2:]}) == 1  # the raw text is aligned
+
+
+def test_csv_has_full_precision_and_one_number_a_line(make_run):
+    run = make_run(("a",), ("cnn",))
+    run.write_metrics("a", "cnn", "a", l2=0.0123)
+    assert table.to_csv(read(run)).splitlines() == [
+        "source,target,model,metric,value,paper,difference",
+        "a,a,gray,l2,0.5,,",
+        "a,a,gray,l1,0.25,,",
+        "a,a,gray,accuracy,0.125,,",
+        "a,a,prior,l2,0.5,,",
+        "a,a,prior,l1,0.25,,",
+        "a,a,prior,cross_entropy,3.0,,",
+        "a,a,prior,weighted_cross_entropy,9.0,,",
+        "a,a,prior,accuracy,0.125,,",
+        "a,a,cnn,l2,0.0123,,",
+        "a,a,cnn,l1,0.25,,",
+        "a,a,cnn,cross_entropy,3.0,,",
+        "a,a,cnn,weighted_cross_entropy,9.0,,",
+        "a,a,cnn,accuracy,0.125,,",
+    ]
+
+
+def test_papers_numbers_and_differences_stand_beside_ours(make_run):
+    run = make_run(("tiny_imagenet", "places365"), ("unet_weighted",))
+    run.write_metrics("places365", "unet_weighted", "tiny_imagenet", l2=0.0151, weighted_cross_entropy=14.383)
+    rows = list(csv.DictReader(io.StringIO(table.to_csv(read(run)))))
+    cell = [
+        row
+        for row in rows
+        if (row["source"], row["target"], row["model"]) == ("places365", "tiny_imagenet", "unet_weighted")
+    ]
+    found = {row["metric"]: (row["value"], row["paper"], row["difference"]) for row in cell}
+    assert found["l2"] == ("0.0151", "0.017", "-0.0019")
+    assert found["weighted_cross_entropy"] == ("14.383", "15.383", "-1.0")
+    assert found["cross_entropy"] == ("3.0", "", "")  # the paper's weighted rows hold the weighted one only
+    titles = [row.title for row in read(run).rows("places365", "tiny_imagenet")]
+    assert titles == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
+
+
+def test_other_data_sets_show_no_paper(make_run):
+    titles = [row.title for row in read(make_run(("objects",), ("unet",))).rows("objects", "objects")]
+    assert titles == ["Gray", "Constant Prior", "Unet"]
+
+
+def test_papers_table_is_complete():
+    paper = table.read_paper()
+    assert len(paper) == 20
+    cell = paper["tiny_imagenet", "cnn", "places365"]
+    assert cell == {"l2": 0.013, "l1": 0.072, "cross_entropy": 3.195, "accuracy": 0.299}
+    assert paper["places365", "cnn_weighted", "tiny_imagenet"]["weighted_cross_entropy"] == 25.243
+    sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in table.METRICS}
+    assert sums == {  # added up by hand from the paper
+        "l2": 0.286,
+        "l1": 1.564,
+        "cross_entropy": 26.59,
+        "weighted_cross_entropy": 114.737,
+        "accuracy": 4.465,
+    }
+
+
+def test_best_is_highest_accuracy_and_lowest_error_and_no_baseline(make_run):
+    run = make_run(("a",), ("cnn", "unet", "unet_weighted"))
+    run.write_metrics("a", "gray", "a", l2=0.0, accuracy=1.0)
+    run.write_metrics("a", "unet", "a", l2=0.1, accuracy=0.9)
+    run.write_metrics("a", "unet_weighted", "a", l2=0.1, weighted_cross_entropy=5.0)
+    found = read(run)
+    assert found.best("a", "a", "l2") == {"unet", "unet_weighted"}
+    assert found.best("a", "a", "accuracy") == {"unet"}
+    assert found.best("a", "a", "weighted_cross_entropy") == {"unet_weighted"}
+    assert found.best("a", "a", "cross_entropy") == {"cnn", "unet", "unet_weighted"}
+
+
+def test_latex_is_balanced_and_escaped(make_run):
+    run = make_run(("a", "b"), ("cnn", "my_net"))
+    text = table.to_latex(read(run))
+    assert r"\textbf{0.5000}" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") == 3
+    rows = [line for line in text.splitlines() if line.startswith(("CNN", "Method", "Gray"))]
+    assert len(rows) == 6
+    assert {line.count("&") for line in rows} == {10}
+    assert table._tex(r"50% & a_b\c") == r"50\% \& a\_b\textbackslash{}c"
+
+
+@pytest.mark.parametrize("width", [120, 80])
+def test_terminal_table_fits(make_run, width):
+    run = make_run(("tiny_imagenet", "places365"))
+    run.write_metrics("places365", "cnn_weighted", "tiny_imagenet", weighted_cross_entropy=5.0)  # difference -20.243
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table.to_rich(read(run), width))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    assert sum("CNN with Weights" in line for line in lines) == (2 if width == 120 else 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "stage"), [("cnn", "evaluate@objects-cnn-scenes"), ("gray", "baseline@objects-scenes")]
+)
+def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
+    run = make_run()
+    path = run.root / "results" / "metrics" / f"objects-{model}-scenes.json"
+    path.unlink()
+    with pytest.raises(DataError) as error:
+        read(run)
+    assert str(error.value) == f"{path} is missing: run `dvc repro {stage}`"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"l2": 1.0}'])
+def test_damaged_cell_is_refused_by_name(make_run, text):
+    run = make_run(("a",), ("cnn",))
+    (run.root / "results" / "metrics" / "a-cnn-a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a-cnn-a\.json.*dvc repro -f evaluate@a-cnn-a"):
+        read(run)

@@ -1,0 +1,153 @@
+"""The parameter file: every problem at once, in one line, and the profiles that must load."""
+
+import re
+
+import pytest
+import yaml
+
+from colorize import params
+from colorize.runtime import ParameterError
+
+
+@pytest.fixture
+def text(repo) -> str:
+    """A parameter file that loads."""
+    return (repo / "profiles" / "sample.yaml").read_text()
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load a parameter file given as text."""
+
+    def load_text(text: str) -> params.Settings:
+        path = tmp_path / "params.yaml"
+        path.write_text(text)
+        return params.load(path)
+
+    return load_text
+
+
+@pytest.fixture
+def refusal(load):
+    """What the user reads about a parameter file given as text."""
+
+    def message(text: str) -> str:
+        with pytest.raises(ParameterError) as caught:
+            load(text)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return message
+
+
+def changed(text: str, key: str, value: str) -> str:
+    """The file with another value of one key."""
+    found, count = re.subn(rf"(?m)^(\s+{key}:) [^#\n]*", rf"\1 {value} ", text)
+    assert count == 1
+    return found
+
+
+def keys_of(value, prefix: str = "") -> list[str]:
+    """Dotted names of all keys, in order."""
+    if not isinstance(value, dict):
+        return []
+    return [name for key in value for name in (f"{prefix}{key}", *keys_of(value[key], f"{prefix}{key}."))]
+
+
+@pytest.mark.parametrize("name", ["sample", "paper", "ci"])
+def test_profile_loads(repo, name):
+    params.load(repo / "profiles" / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", ["sample", "paper", "ci"])
+def test_profile_has_the_keys_of_params_yaml_in_its_order(repo, name):
+    profile, ours = (yaml.safe_load(path.read_text()) for path in (repo / f"profiles/{name}.yaml", repo / "params.yaml"))
+    assert keys_of(profile) == keys_of(ours)
+
+
+def test_the_paper_profile_has_the_papers_numbers(repo):
+    settings = params.load(repo / "profiles" / "paper.yaml")
+    assert settings.datasets == ["tiny_imagenet", "places365"]
+    assert settings.models == ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
+    train = settings.train
+    assert (train.lr, train.beta1, train.beta2, train.weight_decay, train.clip_norm) == (3e-5, 0.9, 0.99, 1e-3, 5)
+    assert (train.width, train.select, train.head_bias, settings.shard.gray) == (1, "last", "zero", "keep")
+    assert (settings.soft_targets.sigma, settings.soft_targets.num_neighbors, settings.prior.lambda_) == (5, 10, 0.5)
+
+
+def test_all_problems_are_named_at_once(text, refusal):
+    broken = changed(changed(changed(text, "lr", "-1"), "batch_size", "0"), "gray", "maybe")
+    message = refusal(broken)
+    for key in ("train.lr", "train.batch_size", "shard.gray"):
+        assert key in message
+    assert "'keep' or 'drop'" in message
+    assert "found -1" in message
+
+
+def test_an_unknown_key_is_refused_and_the_near_one_suggested(text, refusal):
+    message = refusal(text.replace("  batch_size:", "  batchsize:"))
+    assert "train.batchsize: no such key (did you mean batch_size?)" in message
+    assert "train.batch_size is missing" in message
+
+
+def test_an_unknown_section_is_refused_and_the_near_one_suggested(text, refusal):
+    assert "trian: no such key (did you mean train?)" in refusal(text + "\ntrian: {}\n")
+
+
+def test_a_key_that_stands_twice_is_refused(text, refusal):
+    message = refusal(text.replace("  steps:", "  lr: 1.0\n  steps:"))
+    assert "'lr' stands twice" in message
+
+
+@pytest.mark.parametrize(("written", "number"), [("1e-4", 1e-4), ("3E-5", 3e-5), ("1.0e-3", 1e-3), ("+2e+0", 2.0), ("1", 1)])
+def test_numbers_may_be_written_as_in_yaml_1_2(text, load, written, number):
+    assert load(changed(text, "lr", written)).train.lr == number
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("steps", "true"), ("steps", "1.5"), ("steps", "'300'"), ("lr", "yes"), ("lr", ".nan"), ("lr", ".inf"),
+    ("lr", "'1e-4'"), ("pretrained", "1"), ("beta1", "1.0"), ("lambda", "0"), ("max_reject_fraction", "1.1"),
+    ("size", "60"), ("num_neighbors", "0"), ("seed", "-1"),
+])  # fmt: skip
+def test_a_value_of_the_wrong_kind_or_range_is_refused(text, refusal, key, value):
+    assert f".{key}" in refusal(changed(text, key, value))
+
+
+def test_an_unknown_model_is_refused_with_the_list_of_models(text, refusal):
+    message = refusal(text.replace("- unet\n", "- unett\n", 1))
+    assert "unett: no such model; there are regression, cnn, cnn_weighted, unet, unet_weighted" in message
+
+
+def test_a_name_that_stands_twice_is_refused(text, refusal):
+    assert "a name stands there twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
+
+
+@pytest.mark.parametrize("content", ["", "just text", "- a\n- list\n", "a: [", "a: *nowhere", "\x00"])
+def test_what_is_no_parameter_file_is_refused_in_one_line(refusal, content):
+    assert "params.yaml" in refusal(content)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ParameterError, match=r"params\.yaml"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_where_to_start(tmp_path):
+    with pytest.raises(ParameterError, match="no such file; start in the repository's top folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_data_set_or_model_out_of_the_run_is_refused(text, load):
+    settings = load(text)
+    assert settings.data_set("objects") == "objects"
+    assert settings.model("unet") == "unet"
+    with pytest.raises(ParameterError, match=r"cars is not in params\.yaml's `datasets` \(objects, scenes\)"):
+        settings.data_set("cars")
+    with pytest.raises(ParameterError, match=r"gan is not in params\.yaml's `models`"):
+        settings.model("gan")
+
+
+def test_settings_cannot_be_changed(text, load):
+    with pytest.raises(ValueError, match="frozen"):
+        load(text).train.lr = 1.0

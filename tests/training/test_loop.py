@@ -1,0 +1,164 @@
+"""Training: reproducible to the bit, learning, and leaving the files that the other stages read."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from colorize.data.loader import Split, evaluation_batches
+from colorize.data.transform import to_networks
+from colorize.models import MODELS, describe, files
+from colorize.models.build import build
+from colorize.runtime import DataError
+from colorize.training import loop
+
+
+@pytest.fixture
+def train(tiny, tiny_train, settings, tmp_path):
+    """`train(model, out="a", steps=...)` -> folder with `model` and `history`."""
+
+    def run(model: str, out: str = "a", shards=None, prior=None, **changes):
+        folder = tmp_path / out
+        paths = loop.Paths(shards or tiny.shards, prior or tiny.prior, folder / "model", folder / "history")
+        loop.train(loop.Cell("tiny", model), tiny_train(**changes), settings.soft_targets, paths, "code", "cpu")
+        return folder
+
+    return run
+
+
+def history(folder) -> list[dict]:
+    with (folder / "history" / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tree(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("model", ["regression", "unet_weighted"])
+def test_two_runs_of_one_seed_are_the_same_bytes(train, model):
+    first, second = train(model, "first"), train(model, "second")
+    assert len(tree(first)) == 5  # weights, sidecar, history, layers, a picture
+    assert tree(first) == tree(second)
+
+
+def test_another_seed_is_another_model(train):
+    first, second = (files.load(train("cnn", out, seed=n) / "model")[0] for n, out in enumerate("ab"))
+    assert not torch.equal(first.head.weight, second.head.weight)
+
+
+@pytest.mark.parametrize("model", ["regression", "cnn", "unet_weighted"])
+def test_the_loss_falls_on_a_tiny_set(train, model):
+    changes = {"width": 0.1, "lr": 3e-3, "head_bias": "zero", "weight_decay": 0.0, "steps": 40, "val_every": 10}
+    rows = history(train(model, **changes))
+    assert float(rows[-1]["train_loss"]) < 0.85 * float(rows[1]["train_loss"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_history_has_a_row_a_validation(train, model):
+    rows = history(train(model, steps=3, val_every=2))
+    assert tuple(rows[0]) == ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+    assert [row["step"] for row in rows] == ["0", "2", "3"]
+    assert rows[0]["train_loss"] == ""  # nothing was trained yet
+    for row in rows:
+        assert all(float(row[name]) > 0 for name in ("val_loss", "val_l1", "val_l2"))
+        assert (row["val_accuracy"] == "") == (not MODELS[model].is_classifier)
+    assert all(float(row["train_loss"]) > 0 for row in rows[1:])
+
+
+@pytest.fixture
+def misleading(tmp_path, write_images):
+    """A data set whose training images are blue and whose validation images are orange: learning makes it worse."""
+    blue, orange = (np.tile(np.uint8(rgb), (8, 16, 16, 1)) for rgb in ((30, 60, 220), (230, 130, 20)))
+    return write_images(tmp_path / "misleading", {"train": blue, "val": orange, "test": orange})
+
+
+def val_l2(folder, shards) -> float:
+    model, _ = files.load(folder / "model")
+    L_norm, ab_norm = to_networks(next(evaluation_batches(Split(shards, "val"), 8)), "cpu")
+    with torch.inference_mode():
+        return (model(L_norm) - ab_norm).square().mean().item()
+
+
+def test_best_and_last_are_the_weights_their_names_say(train, misleading):
+    changes = {"steps": 30, "val_every": 10, "lr": 0.01, "val_images": 8}
+    best, last = (train("regression", select, shards=misleading, select=select, **changes) for select in ("best", "last"))
+    losses = [float(row["val_loss"]) for row in history(best)]
+    assert losses == [float(row["val_loss"]) for row in history(last)]
+    assert losses.index(min(losses)) < 3 < len(losses)
+    assert val_l2(best, misleading) == pytest.approx(min(losses), rel=1e-4)
+    assert val_l2(last, misleading) == pytest.approx(losses[-1], rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_is_one_clear_line(train):
+    with pytest.raises(DataError) as caught:
+        train("regression", lr=1e30, steps=6)
+    assert str(caught.value).startswith("train tiny-regression: the loss is not finite at step ")
+    assert "lower train.lr or train.clip_norm" in str(caught.value)
+
+
+def test_a_training_that_failed_leaves_no_model(train, tmp_path):
+    with pytest.raises(DataError):
+        train("regression", "failed", lr=1e30, steps=6)
+    assert not (tmp_path / "failed" / "model").exists()
+
+
+def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, tmp_path, settings):
+    folder = train("cnn_weighted", steps=1)
+    sidecar = json.loads((folder / "model" / "model.json").read_text())
+    assert set(sidecar) == {
+        "code_sha256", "data_set", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
+        "torch", "weights_sha256", "width",
+    }  # fmt: skip
+    assert (sidecar["model"], sidecar["data_set"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
+    assert (sidecar["code_sha256"], sidecar["device"], sidecar["threads"]) == ("code", "cpu", torch.get_num_threads())
+    assert sidecar["parameters"]["train"]["steps"] == 1
+    assert sidecar["parameters"]["soft_targets"] == settings.soft_targets.model_dump()
+    for path in folder.rglob("*.json"):
+        assert str(tmp_path) not in path.read_text()
+        assert str(tiny.shards) not in path.read_text()
+
+
+@pytest.mark.parametrize("model", ["regression", "unet"])
+def test_layers_describe_the_trained_network(train, model):
+    found = json.loads((train(model, steps=1) / "history" / "layers.json").read_text())
+    assert found == describe.describe(model, build(model, 0.03), 0.03, 16)
+
+
+def test_pictures_come_every_so_often_and_at_the_end(train, tiny):
+    folder = train("cnn", steps=5, pictures_every=2) / "history" / "pictures"
+    assert [path.name for path in sorted(folder.iterdir())] == ["step-000002.png", "step-000004.png", "step-000005.png"]
+    with Image.open(folder / "step-000005.png") as picture:
+        sheet = np.asarray(picture)
+    assert sheet.shape == (3 * 16, 4 * 16, 3)  # input, prediction and truth of the 4 validation images
+    assert np.ptp(sheet[:16], axis=2).max() <= 1
+    assert np.array_equal(sheet[32:], np.concatenate(list(tiny.images["val"]), axis=1))
+
+
+def test_classifiers_start_at_the_prior_or_at_zero(train):
+    def bias_spread(out, **changes):
+        return files.load(train("cnn", out, steps=1, lr=1e-12, **changes) / "model")[0].head.bias.std().item()
+
+    assert bias_spread("prior", head_bias="prior") > 1
+    assert bias_spread("zero", head_bias="zero") < 0.5
+
+
+def test_only_weighted_models_follow_the_class_weights(train, tiny, tmp_path):
+    """Unweighted models have a weights file of ones; the loop reads each model's own."""
+    prior = tmp_path / "prior"
+    shutil.copytree(tiny.prior, prior)
+    doubled = np.load(prior / "weights-cnn.npy") * 2
+    np.save(prior / "weights-cnn.npy", doubled)
+    plain, twice = (history(train("cnn", out, prior=p, steps=1))[0] for out, p in (("a", tiny.prior), ("b", prior)))
+    assert float(twice["val_loss"]) == pytest.approx(2 * float(plain["val_loss"]), rel=1e-4)
+    unet = [history(train("unet", out, prior=p, steps=1)) for out, p in (("c", tiny.prior), ("d", prior))]
+    assert unet[0] == unet[1]
+
+
+def test_without_a_prior_the_stage_to_run_is_named(train, tmp_path):
+    with pytest.raises(DataError, match="make it with `dvc repro prior@nowhere`"):
+        train("cnn", prior=tmp_path / "nowhere")
