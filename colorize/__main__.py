@@ -132,13 +132,11 @@ def _make_folder(folder: Path) -> None:
 
 def _load(folder: Path, options: argparse.Namespace):
     """The model; importing torch takes seconds, so that nothing before may need it."""
-    if options.device:
-        os.environ["COLORIZE_DEVICE"] = options.device
     if sys.stderr.isatty():
         print(f"loading {folder}", file=sys.stderr)
     import colorize
 
-    return colorize.load(folder, size=options.size, temperature=options.temperature)
+    return colorize.load(folder, options.device, options.size, options.temperature)
 
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
@@ -173,18 +171,16 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     path = _result_path(out, photo.stem, taken)
     _save(path, result.rgb)
     fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
-    print(f"{photo} -> {path}  ({fitted})", flush=True)
+    print(_in_a_line(f"{photo} -> {path}  ({fitted})"), flush=True)
 
 
 def _result_path(out: Path, stem: str, taken: set[str]) -> Path:
     """out/stem.png, or with -2, -3, ... where that is an input, a result of this run, or a file that is not ours."""
-    for number in itertools.count(1):
-        path = out / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
-        key = _key(path)
-        if key not in taken and (not os.path.lexists(path) or _is_result(path)):
-            taken.add(key)
-            return path
-    raise AssertionError("unreachable")
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    paths = (out / f"{name}.png" for name in names)
+    path = next(path for path in paths if _key(path) not in taken and (not os.path.lexists(path) or _is_result(path)))
+    taken.add(_key(path))
+    return path
 
 
 def _key(path: Path) -> str:
@@ -194,12 +190,12 @@ def _key(path: Path) -> str:
 
 def _is_result(path: Path) -> bool:
     """Whether an earlier run wrote a file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             return picture.info.get("Software") == _SIGNATURE
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises on other files
         return False
 
 
@@ -218,7 +214,12 @@ def _reason(error: Exception) -> str:
 
 
 def _report(path: Path, problem: str) -> None:
-    print(f"error: {path}: {problem}", file=sys.stderr)
+    print(_in_a_line(f"error: {path}: {problem}"), file=sys.stderr)
+
+
+def _in_a_line(text: str) -> str:
+    """File names may hold line breaks."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def soft_encode(
         ab: (B, 2, H, W), CIELAB units.
         num_neighbors: K.
         sigma: CIELAB units.
-        encode: "pixel" measures distances from the pixel's own ab (as Zhang et al.'s code), "bin" from its bin's centre.
+        encode: distances from the pixel's own ab ("pixel", as Zhang et al.'s code) or from its bin's centre ("bin").
 
     Returns:
         indices (B, H, W, K) int64 and weights (B, H, W, K) float32 that sum to 1.

@@ -56,7 +56,7 @@ def load(
         DataError: the folder holds no model, or a damaged one; names the file and the remedy.
         ParameterError: the device, the size or the temperature cannot be used.
     """
-    device = device or runtime.set_up_torch()
+    device = runtime.set_up_torch(device)
     model, sidecar = files.load(Path(path), device)
     return Colorizer(model, sidecar["model"], sidecar["size"], device, size, temperature)
 

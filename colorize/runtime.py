@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -68,18 +69,18 @@ def processes() -> int:
     return _positive_int("COLORIZE_PROCS", len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count())
 
 
-def set_up_torch() -> str:
-    """Apply COLORIZE_THREADS and COLORIZE_DEVICE; return the name of the device."""
+def set_up_torch(device: str | None = None) -> str:
+    """Apply COLORIZE_THREADS and find the device: the given one, COLORIZE_DEVICE, or the best there is."""
     import torch
 
     if os.environ.get("COLORIZE_THREADS"):
         torch.set_num_threads(_positive_int("COLORIZE_THREADS", 1))
-    name = os.environ.get("COLORIZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = device or os.environ.get("COLORIZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]
-        raise ParameterError(f"COLORIZE_DEVICE={name} cannot be used here ({first_line}); try cpu") from None
+        raise ParameterError(f"the device {name} cannot be used here ({first_line}); try COLORIZE_DEVICE=cpu") from None
     return name
 
 
@@ -233,6 +234,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
+        _check_arguments(main, arguments)
         main(*arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -240,3 +242,12 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _check_arguments(main: Callable[..., None], arguments: list[str]) -> None:
+    signature = inspect.signature(main)
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        names = " ".join(signature.parameters)
+        raise ParameterError(f"{error}; expected: {names}") from None

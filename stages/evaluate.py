@@ -1,4 +1,4 @@
-"""Evaluate models on a test split: `python -m stages.evaluate objects scenes unet`, or `gray prior` for the baselines."""
+"""Evaluate models on a test split: `python -m stages.evaluate objects scenes unet` (or `gray prior`, the baselines)."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write Table 1, the figures, the curves and the gallery: `python -m stages.report`; `... show` only prints the table."""
+"""Write Table 1, figures, curves and gallery: `python -m stages.report`; with `show`, only print the table."""
 
 import sys
 

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: a second thread only waits, for long where cores are shared
+# Before torch is loaded: for tiny tensors a second thread only waits, and for long where cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

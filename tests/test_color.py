@@ -94,7 +94,7 @@ def test_fitting_saves_the_lightness_that_cutting_loses(outside):
     assert (shown_lightness(outside) - outside[:, 0])[is_changed].abs().max() > 20
 
 
-def test_networks_see_L_by_100_and_ab_by_128():
+def test_networks_see_lightness_by_100_and_ab_by_128():
     lab = torch.tensor([50.0, 64.0, -32.0]).view(1, 3, 1, 1)
     L_norm, ab_norm = color.split_lab(lab)
     assert L_norm.flatten().tolist() == [0.5]

@@ -61,8 +61,8 @@ def test_profile_loads(repo, name):
 
 @pytest.mark.parametrize("name", ["sample", "paper", "ci"])
 def test_profile_has_the_keys_of_params_yaml_in_its_order(repo, name):
-    profile, ours = (yaml.safe_load(path.read_text()) for path in (repo / f"profiles/{name}.yaml", repo / "params.yaml"))
-    assert keys_of(profile) == keys_of(ours)
+    profile = yaml.safe_load((repo / "profiles" / f"{name}.yaml").read_text())
+    assert keys_of(profile) == keys_of(yaml.safe_load((repo / "params.yaml").read_text()))
 
 
 def test_the_paper_profile_has_the_papers_numbers(repo):
@@ -99,9 +99,9 @@ def test_a_key_that_stands_twice_is_refused(text, refusal):
     assert "'lr' stands twice" in message
 
 
-@pytest.mark.parametrize(("written", "number"), [("1e-4", 1e-4), ("3E-5", 3e-5), ("1.0e-3", 1e-3), ("+2e+0", 2.0), ("1", 1)])
-def test_numbers_may_be_written_as_in_yaml_1_2(text, load, written, number):
-    assert load(changed(text, "lr", written)).train.lr == number
+@pytest.mark.parametrize("written", ["1e-4", "3E-5", "1.0e-3", "+2e+0", "1", ".5"])
+def test_numbers_may_be_written_as_in_yaml_1_2(text, load, written):
+    assert load(changed(text, "lr", written)).train.lr == float(written)
 
 
 @pytest.mark.parametrize(("key", "value"), [

@@ -18,9 +18,15 @@ from colorize import runtime
 def start(repo: Path, body: str, *arguments: str) -> subprocess.Popen:
     """A stage in a process of its own; `body` is that of its `main`."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    script = f"import os, sys, time\nfrom colorize import runtime\ndef main(*arguments):\n{lines}runtime.run(main, sys.argv[1:])"
+    script = "import os, sys, time\nfrom colorize import runtime\n"
+    script += f"def main(*arguments):\n{lines}runtime.run(main, sys.argv[1:])"
     return subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *arguments],
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else ignored in the background
     )
 
 
@@ -139,13 +145,15 @@ def test_processes_are_the_knob_else_the_cores(monkeypatch):
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_a_wrong_knob_is_a_parameter_error(monkeypatch, value):
     monkeypatch.setenv("COLORIZE_PROCS", value)
-    with pytest.raises(runtime.ParameterError, match="COLORIZE_PROCS=.*whole number"):
+    with pytest.raises(runtime.ParameterError, match=r"COLORIZE_PROCS=.*whole number"):
         runtime.processes()
 
 
 def test_an_unusable_device_is_a_parameter_error(monkeypatch):
     monkeypatch.setenv("COLORIZE_DEVICE", "cpuu")
-    with pytest.raises(runtime.ParameterError, match=r"COLORIZE_DEVICE=cpuu cannot be used here .*; try cpu") as caught:
+    with pytest.raises(
+        runtime.ParameterError, match=r"the device cpuu cannot be used here .*; try COLORIZE_DEVICE=cpu"
+    ) as caught:
         runtime.set_up_torch()
     assert "\n" not in str(caught.value)
 
@@ -167,7 +175,8 @@ def test_the_code_of_a_stage_is_named_by_the_content_of_its_files(tmp_path, monk
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(name)
     deps = "[colorize/a.py, stages/s.py, data/shards]"
-    Path("dvc.yaml").write_text(f"stages:\n  s:\n    deps: {deps}\n  many:\n    foreach: [x]\n    do:\n      deps: {deps}\n")
+    many = f"  many:\n    foreach: [x]\n    do:\n      deps: {deps}\n"
+    Path("dvc.yaml").write_text(f"stages:\n  s:\n    deps: {deps}\n{many}")
     before = runtime.stage_code_hash("s")
     assert runtime.stage_code_hash("many") == before
     Path("colorize/b.py").write_text("changed")

@@ -63,7 +63,7 @@ def evaluate(cell: Cell, settings, soft_targets, paths: Paths, device: str) -> d
         the metrics.
     """
     split = loader.Split(paths.shards, "test")
-    weights = torch.from_numpy(_source_weights(paths.prior)).to(device)
+    weights = torch.from_numpy(load_array(paths.prior / "rebalancing.npy")).to(device)
     options = targets.Options(soft_targets.num_neighbors, soft_targets.sigma, soft_targets.encode)
     predictor = _predictor(cell, paths, split.size, device)
     table = _measure(cell, predictor, split, weights, options, device)
@@ -77,12 +77,6 @@ def evaluate(cell: Cell, settings, soft_targets, paths: Paths, device: str) -> d
     return means
 
 
-def _source_weights(folder: Path) -> np.ndarray:
-    """(Q,) rebalancing weights of the source, by which every model's weighted cross entropy is measured."""
-    weighted = next(name for name, spec in MODELS.items() if spec.is_weighted)
-    return load_array(folder / f"weights-{weighted}.npy")
-
-
 def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
     if cell.model == "gray":
         return lambda L_norm: (torch.zeros_like(L_norm).expand(-1, 2, -1, -1), None)
@@ -91,7 +85,8 @@ def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
     model, sidecar = files.load(paths.model, device)
     if sidecar["size"] != size:
         raise DataError(
-            f"{paths.model}: trained on {sidecar['size']} px, {paths.shards} holds {size} px: shard all with one shard.size"
+            f"{paths.model}: trained on {sidecar['size']} px, {paths.shards} holds {size} px; "
+            "shard all data sets with one shard.size"
         )
     return lambda L_norm: (model(L_norm), None)
 
@@ -100,7 +95,7 @@ def _constant_prior(folder: Path, device: str) -> Predictor:
     """The best constants: the prior p for plain cross entropy, the normalised w p for the weighted one."""
     prior = load_array(folder / "prior.npy")
     logits = torch.from_numpy(np.log(prior.clip(1e-9))).float().to(device)
-    weighted = torch.from_numpy(np.log((prior * _source_weights(folder)).clip(1e-9))).float().to(device)
+    weighted = torch.from_numpy(np.log((prior * load_array(folder / "rebalancing.npy")).clip(1e-9))).float().to(device)
 
     def predict(L_norm: Tensor) -> tuple[Tensor, Tensor]:
         shape = (len(L_norm), -1, *L_norm.shape[-2:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ def scaled(channels: int, width: float) -> int:
 def conv_block(*channels: int) -> nn.Sequential:
     """3x3 convolutions through the given channels, ReLU after each, BatchNorm at the end (paper, Figure 1)."""
     layers: list[nn.Module] = []
-    for before, after in zip(channels, channels[1:], strict=False):
+    for before, after in itertools.pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.BatchNorm2d(channels[-1]))
 

@@ -16,8 +16,8 @@ def describe(name: str, model: nn.Module, width: float, size: int) -> dict:
         size: side of the input, pixels.
 
     Returns:
-        `model`, `width`, `parameters`, `input` (channels, height, width), `skips` (block: block whose output is summed to it),
-        and `blocks` with name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
+        `model`, `width`, `parameters`, `input` (channels, height, width), `skips` (block: the block whose output is
+        summed to it), and `blocks` with name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
     """
     shapes: dict[str, torch.Size] = {}
     blocks = {n: child for n, child in model.named_children() if any(True for _ in child.parameters())}

@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from colorize import gamut, runtime
+from colorize.models import MODELS
 from colorize.models.build import build
 from colorize.runtime import DataError
+
+_NEEDED = ("model", "width", "size", "num_bins", "weights_sha256")
 
 
 def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
@@ -20,7 +23,7 @@ def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
     Args:
         folder: to write to.
         model: on any device.
-        sidecar: `model` (its name), `width`, and whatever tells how the weights came to be; no clock, commit or path.
+        sidecar: `model` (its name), `width`, `size` (of the training images), and whatever tells how the weights came to be; no clock, commit or path.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with runtime.atomic_write(folder / "model.safetensors") as file:
@@ -61,6 +64,10 @@ def read_sidecar(folder: Path) -> dict:
     except ValueError as error:
         remedy = f"remove {folder} and run `dvc repro -f train@{folder.name}`"
         raise DataError(f"{path}: damaged ({error}); {remedy}") from None
+    missing = [key for key in _NEEDED if key not in sidecar]
+    if missing or sidecar["model"] not in MODELS:
+        problem = f"no `{missing[0]}`" if missing else f"no model of ours: {sidecar['model']!r}"
+        raise DataError(f"{path}: {problem}; train it again with `dvc repro -f train@{folder.name}`")
     if sidecar["num_bins"] != gamut.NUM_BINS:
         raise DataError(f"{path}: made for {sidecar['num_bins']} bins, the gamut has {gamut.NUM_BINS}; train it again")
     return sidecar

@@ -23,7 +23,8 @@ def build(name: str, shards: Path, soft_targets, lambda_: float, out: Path) -> N
         shards: folder of its shards.
         soft_targets: the section of that name of the parameters.
         lambda_: share of the uniform distribution.
-        out: folder to fill with counts.npy, prior.npy, weights-<model>.npy and prior.png.
+        out: folder to fill with counts.npy, prior.npy, rebalancing.npy (the class weights), prior.png, and
+            weights-<model>.npy for every model: the class weights, or ones where it is unweighted.
     """
     colors = counts.count_colors(Split(shards, "train"), name)
     bins, prior = counts.bin_counts_and_prior(
@@ -32,6 +33,7 @@ def build(name: str, shards: Path, soft_targets, lambda_: float, out: Path) -> N
     rebalancing = weights.rebalancing_weights(prior, lambda_)
     runtime.write_array(out / "counts.npy", bins)
     runtime.write_array(out / "prior.npy", prior)
+    runtime.write_array(out / "rebalancing.npy", rebalancing.astype(np.float32))
     for model, spec in MODELS.items():  # a file of its own each: lambda must not retrain the unweighted models
         values = rebalancing if spec.is_weighted else np.ones_like(prior)
         runtime.write_array(out / f"weights-{model}.npy", values.astype(np.float32))

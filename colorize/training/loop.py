@@ -205,7 +205,8 @@ def _validate(cell: Cell, model: nn.Module, data: Data, val_images: int, options
 def _check_finite(cell: Cell, step: int, *losses: float | None) -> None:
     if not all(math.isfinite(value) for value in losses if value is not None):
         raise DataError(
-            f"train {cell.data_set}-{cell.model}: the loss is not finite at step {step}; lower train.lr or train.clip_norm"
+            f"train {cell.data_set}-{cell.model}: the loss is not finite at step {step}; "
+            "lower train.lr or train.clip_norm"
         )
 
 

@@ -124,7 +124,7 @@ def test_rows_are_spread_from_the_first_to_the_last():
     assert loader.spread(10, 1).tolist() == [0]
 
 
-def test_networks_get_L_and_ab_of_the_images_mirrored_where_asked(images):
+def test_networks_get_lightness_and_ab_mirrored_where_asked(images):
     batch = Batch(images[:2], np.array([False, True]), np.array([0, 1]))
     L_norm, ab_norm = to_networks(batch, "cpu")
     mirrored = np.stack([images[0], images[1][:, ::-1]])

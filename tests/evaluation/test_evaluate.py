@@ -82,7 +82,7 @@ def test_the_prior_baselines_cross_entropy_is_that_of_the_formula(run, tiny, tru
     """Constants: -sum(t log p) with t the mean target; for the weighted one the best constant, w p normalised."""
     metrics = run("prior").metrics
     prior = torch.from_numpy(load_array(tiny.prior / "prior.npy"))
-    weights = torch.from_numpy(load_array(tiny.prior / "weights-cnn_weighted.npy"))
+    weights = torch.from_numpy(load_array(tiny.prior / "rebalancing.npy"))
     start = prior.clamp_min(1e-9)  # as the code: a bin that training never saw must not cost infinitely much
     plain = -(mean_target(truth, torch.ones(313)) * (start / start.sum()).log()).sum()
     assert metrics["cross_entropy"] == pytest.approx(plain.item(), abs=2e-4)
@@ -103,7 +103,7 @@ def test_every_model_is_measured_by_the_sources_weights(run, tiny, tmp_path):
     (tmp_path / "prior").mkdir()
     for path in tiny.prior.glob("*.npy"):
         array = np.load(path)
-        np.save(tmp_path / "prior" / path.name, array * 2 if "_weighted" in path.name else array)
+        np.save(tmp_path / "prior" / path.name, array * 2 if path.name == "rebalancing.npy" else array)
     after = run("cnn", prior=tmp_path / "prior").metrics
     assert after.pop("weighted_cross_entropy") == pytest.approx(2 * before.pop("weighted_cross_entropy"), abs=2e-4)
     assert after == before
@@ -196,7 +196,7 @@ def test_two_evaluations_are_the_same_bytes(run):
 
 def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_images, images_of):
     shards = write_images(tmp_path / "large", {"test": images_of(2, 32)})
-    with pytest.raises(DataError, match="trained on 16 px, .* holds 32 px"):
+    with pytest.raises(DataError, match=r"trained on 16 px, .* holds 32 px"):
         run("cnn", shards=shards)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from colorize import targets
+from colorize import gamut, targets
 from colorize.models import MODELS, blocks, describe
 from colorize.models.build import build
 from colorize.models.output import is_distribution, to_ab_norm
@@ -109,13 +109,13 @@ def test_all_three_skips_reach_the_output():
 
 
 def test_the_cnn_has_no_skips():
-    assert describe.describe("cnn", small("cnn"), 0.03, 16)["skips"] == {}
+    assert describe.describe("cnn", small("cnn"), WIDTH, 16)["skips"] == {}
 
 
 def test_a_description_is_read_off_the_modules():
     model = build("unet", 0.25)
-    found = describe.describe("unet", model, 0.03, 64)
-    assert found["model"] == "unet"
+    found = describe.describe("unet", model, 0.25, 64)
+    assert (found["model"], found["width"]) == ("unet", 0.25)
     assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert found["input"] == [1, 64, 64]
     assert found["skips"] == {"block6": "block3", "block7": "block2", "block8": "block1"}
@@ -132,7 +132,7 @@ def test_a_description_is_read_off_the_modules():
 def test_describing_changes_neither_mode_nor_statistics():
     model = small("cnn").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    describe.describe("cnn", model, 0.03, 16)
+    describe.describe("cnn", model, WIDTH, 16)
     assert model.training
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
@@ -160,13 +160,9 @@ def test_classes_are_upsampled_by_nearest_to_colours():
     logits[0, 10, 0, 0] = logits[0, 20, 0, 1] = 1
     ab = to_ab_norm(logits, (2, 4)) * 128
     assert ab[0, :, 0, :2].t().tolist() == ab[0, :, 1, :2].t().tolist()
-    from colorize.gamut import GAMUT_AB
-
-    assert ab[0, :, 0].t().tolist() == [GAMUT_AB[n].tolist() for n in (10, 10, 20, 20)]
+    assert ab[0, :, 0].t().tolist() == [gamut.GAMUT_AB[n].tolist() for n in (10, 10, 20, 20)]
 
 
 def test_a_temperature_takes_the_annealed_mean_instead_of_the_mode():
     logits = torch.randn(1, 313, 2, 2, generator=torch.Generator().manual_seed(0))
-    from colorize import gamut
-
     assert torch.equal(to_ab_norm(logits, (2, 2), 0.38), gamut.annealed_mean(logits, 0.38) / 128)

@@ -13,11 +13,13 @@ from colorize.runtime import DataError
 
 def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
-    assert names == {"counts.npy", "prior.npy", "prior.png", *(f"weights-{model}.npy" for model in MODELS)}
+    of_models = {f"weights-{model}.npy" for model in MODELS}
+    assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy"} | of_models
 
 
 def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
     expected = rebalancing_weights(load_array(tiny.prior / "prior.npy"), 0.5).astype(np.float32)
+    assert np.array_equal(load_array(tiny.prior / "rebalancing.npy"), expected)
     for model, spec in MODELS.items():
         weights = load_array(tiny.prior / f"weights-{model}.npy")
         assert weights.dtype == np.float32
@@ -28,7 +30,9 @@ def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
     prior.build("tiny", tiny.shards, settings.soft_targets, 0.25, tmp_path)
     for path in sorted(tiny.prior.glob("*.npy")):
         is_same = path.read_bytes() == (tmp_path / path.name).read_bytes()
-        assert is_same == ("_weighted" not in path.name), path.name
+        assert is_same == (path.stem in ("counts", "prior", "weights-regression", "weights-cnn", "weights-unet")), (
+            path.name
+        )
 
 
 def test_files_are_the_same_bytes_every_time(tiny, settings, tmp_path):

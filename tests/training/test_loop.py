@@ -3,13 +3,14 @@
 import csv
 import json
 import shutil
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from colorize.data.loader import Split, evaluation_batches
+from colorize.data.loader import Split, evaluation_batches, training_batches
 from colorize.data.transform import to_networks
 from colorize.models import MODELS, describe, files
 from colorize.models.build import build
@@ -51,11 +52,46 @@ def test_another_seed_is_another_model(train):
     assert not torch.equal(first.head.weight, second.head.weight)
 
 
+@pytest.fixture
+def easy(tmp_path, write_images):
+    """A data set of dark blue and bright orange images: lightness tells the colour."""
+    both = np.tile(np.uint8([(30, 60, 160), (250, 180, 60)])[:, None, None], (4, 16, 16, 1))
+    return write_images(tmp_path / "easy", {"train": both, "val": both, "test": both})
+
+
 @pytest.mark.parametrize("model", ["regression", "cnn", "unet_weighted"])
-def test_the_loss_falls_on_a_tiny_set(train, model):
-    changes = {"width": 0.1, "lr": 3e-3, "head_bias": "zero", "weight_decay": 0.0, "steps": 40, "val_every": 10}
-    rows = history(train(model, **changes))
-    assert float(rows[-1]["train_loss"]) < 0.85 * float(rows[1]["train_loss"])
+def test_the_loss_falls_where_lightness_tells_the_colour(train, easy, model):
+    changes = {"width": 0.1, "lr": 0.01, "head_bias": "zero", "schedule": "constant", "steps": 60, "val_every": 10}
+    rows = history(train(model, shards=easy, **changes))
+    assert float(rows[-1]["train_loss"]) < 0.7 * float(rows[1]["train_loss"])
+
+
+def test_steps_are_those_of_clipped_adam_with_its_weight_decay_inside_the_gradient(train, tiny):
+    """The same two steps by hand; the values are such that every one of them matters."""
+    changes = {"lr": 0.01, "beta1": 0.5, "beta2": 0.8, "weight_decay": 0.3, "clip_norm": 0.01, "schedule": "constant"}
+    found, _ = files.load(train("regression", steps=2, select="last", seed=5, **changes) / "model")
+    torch.manual_seed(5)
+    model = build("regression", 0.03).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.5, 0.8), weight_decay=0.3)
+    for batch in islice(training_batches(Split(tiny.shards, "train"), 4, 5), 2):
+        L_norm, ab_norm = to_networks(batch, "cpu")
+        optimizer.zero_grad()
+        ((model(L_norm) - ab_norm).square().sum(1).mean() / 2).backward()
+        assert torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01) > 0.01
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found.get_parameter(name), parameter, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_the_learning_rate_stays_or_falls_to_zero_in_half_a_wave():
+    constant, cosine = (loop._SCHEDULES[name](10) for name in ("constant", "cosine"))
+    assert [constant(step) for step in (0, 5, 10)] == [1, 1, 1]
+    assert [cosine(step) for step in (0, 5, 10)] == pytest.approx([1, 0.5, 0])
+
+
+def test_the_schedule_is_followed(train):
+    constant, cosine = (files.load(train("cnn", name, schedule=name) / "model")[0] for name in ("constant", "cosine"))
+    assert not torch.equal(constant.head.weight, cosine.head.weight)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -86,7 +122,8 @@ def val_l2(folder, shards) -> float:
 
 def test_best_and_last_are_the_weights_their_names_say(train, misleading):
     changes = {"steps": 30, "val_every": 10, "lr": 0.01, "val_images": 8}
-    best, last = (train("regression", select, shards=misleading, select=select, **changes) for select in ("best", "last"))
+    best = train("regression", "best", shards=misleading, select="best", **changes)
+    last = train("regression", "last", shards=misleading, select="last", **changes)
     losses = [float(row["val_loss"]) for row in history(best)]
     assert losses == [float(row["val_loss"]) for row in history(last)]
     assert losses.index(min(losses)) < 3 < len(losses)

@@ -1,0 +1,245 @@
+"""The real DAG, run by the real `dvc` in a scratch clone: on the ci profile, and on small archives in the paper's layouts."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+DATASETS = ("objects", "scenes")
+MODELS = ("regression", "cnn", "cnn_weighted", "unet", "unet_weighted")
+
+
+def clone(folder: Path) -> Path:
+    """A git repository that holds the files of this working tree, committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in sorted(filter(None, listed.stdout.split("\0"))):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def commit(repo: Path) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", "init", "--quiet"], cwd=repo, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=repo, check=True)
+    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "test"], cwd=repo, check=True)
+
+
+def run(repo: Path, *command: str, expect: int = 0, **environment: str) -> str:
+    """Run a command in a clone; both of its streams."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    raw = environment.pop("COLORIZE_RAW", str(repo / "raw"))
+    done = subprocess.run(
+        command,
+        cwd=repo,
+        env={**os.environ, "PATH": path, "COLORIZE_RAW": raw, "PYTHONPATH": "", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == expect, done.stdout[-4000:]
+    return done.stdout
+
+
+def stages_run(output: str) -> list[str]:
+    """Names of the stages that ran (or, dry, would run)."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory) -> Path:
+    """A clone in which the ci profile was run and committed."""
+    repo = clone(tmp_path_factory.mktemp("clone"))
+    shutil.copy(repo / "profiles/ci.yaml", repo / "params.yaml")
+    (repo / "dvc.lock").unlink(missing_ok=True)
+    with (repo / ".gitignore").open("a") as file:
+        file.write("/raw/\n")
+    commit(repo)
+    output = run(repo, "dvc", "repro")
+    assert "Table 1: results/table1.md" in output
+    commit(repo)
+    return repo
+
+
+def test_repro_makes_every_cell_of_table_1(repo):
+    for source in DATASETS:
+        for target in DATASETS:
+            for model in (*MODELS, "gray", "prior"):
+                metrics = json.loads((repo / f"results/metrics/{source}-{model}-{target}.json").read_text())
+                assert 0 < metrics["l2"] < 1
+                assert len(metrics) <= 5
+                assert ("cross_entropy" in metrics) == (model not in ("regression", "gray"))
+
+
+def test_repro_leaves_everything_that_the_readme_names(repo):
+    for name in ("table1.csv", "table1.md", "table1.tex", "curves.csv", "figures/figure1.png", "figures/figure2.jpg"):
+        assert (repo / "results" / name).stat().st_size > 0
+    for cell in (f"{dataset}-{model}" for dataset in DATASETS for model in MODELS):
+        assert (repo / "data/models" / cell / "model.json").is_file()
+        assert sorted((repo / "data/histories" / cell / "pictures").glob("step-*.png"))
+    assert (repo / "data/gallery/index.html").is_file()
+
+
+def test_a_second_repro_says_that_nothing_changed(repo):
+    output = run(repo, "dvc", "repro")
+    assert stages_run(output) == []
+    assert "up to date" in output
+
+
+def test_the_committed_results_can_be_checked_without_data(repo, tmp_path):
+    run(tmp_path, "git", "clone", "--quiet", str(repo), "fresh")
+    shutil.copy(repo / "params.yaml", tmp_path / "fresh/profiles/sample.yaml")
+    assert "dvc.lock is up to date" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh")
+
+
+def test_a_change_to_the_report_retrains_nothing(repo):
+    path = repo / "colorize/report/table.py"
+    text = path.read_text()
+    path.write_text(text + "\n# a remark\n")
+    try:
+        assert stages_run(run(repo, "dvc", "repro", "--dry")) == ["report"]
+    finally:
+        path.write_text(text)
+
+
+def test_another_lambda_retrains_only_the_weighted_models(repo):
+    params = repo / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("lambda: 0.5", "lambda: 0.25"))
+    try:
+        run(repo, "dvc", "repro", "prior@objects")
+        ran = stages_run(run(repo, "dvc", "repro", "--dry", *(f"train@objects-{model}" for model in MODELS)))
+    finally:
+        params.write_text(text)
+    assert [name for name in ran if name.startswith("train@")] == [
+        "train@objects-cnn_weighted",
+        "train@objects-unet_weighted",
+    ]
+
+
+def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_the_cache(repo):
+    cell = "evaluate@objects-cnn-objects"
+    before = (repo / "results/metrics/objects-cnn-objects.json").read_text()
+    run(repo, "dvc", "exp", "run", "--set-param", "train.lr=0.05", cell)
+    difference = run(repo, "dvc", "metrics", "diff")
+    assert re.search(r"results/metrics/objects-cnn-objects\.json +cross_entropy +[\d.]+ +[\d.]+ +-?[\d.]+", difference)
+    assert "scenes-cnn" not in difference
+    assert "train.lr" in run(repo, "dvc", "params", "diff")
+
+    run(repo, "git", "checkout", "--quiet", "params.yaml")
+    output = run(repo, "dvc", "repro", cell)
+    assert "Training" not in output
+    assert "is cached - skipping run" in output
+    assert stages_run(output) == []
+    assert (repo / "results/metrics/objects-cnn-objects.json").read_text() == before
+    run(repo, "git", "checkout", "--quiet", ".")
+
+
+@pytest.mark.parametrize(
+    ("change", "exit_code", "line"),
+    [
+        (("lr: 2.0e-3", "lr: -1"), 2, "train.lr"),
+        (("- scenes", "- nowhere"), 2, "nowhere"),
+        (("per_shard: 1000", "per_shard: 0"), 2, "shard.per_shard"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line(repo, change, exit_code, line):
+    params = repo / "params.yaml"
+    text = params.read_text()
+    assert change[0] in text
+    params.write_text(text.replace(*change))
+    try:
+        dataset = "nowhere" if "nowhere" in change[1] else "objects"
+        output = run(repo, sys.executable, "-m", "stages.shard", dataset, expect=exit_code)
+    finally:
+        params.write_text(text)
+    assert output.startswith("error: ") and output.count("\n") == 1
+    assert line in output
+
+
+def test_profiles_switch_and_the_run_cache_brings_the_results_back(repo):
+    shutil.copy(repo / "profiles/ci.yaml", repo / "profiles/sample.yaml")
+    before = (repo / "results/table1.csv").read_bytes()
+    run(repo, sys.executable, "tools/use_profile.py", "paper")
+    listed = run(repo, "dvc", "stage", "list", "--name-only").split()
+    assert {"shard@tiny_imagenet", "train@places365-unet_weighted", "evaluate@places365-cnn-tiny_imagenet"} <= set(
+        listed
+    )
+    assert not (repo / "data/models/objects-unet").exists()
+    run(repo, sys.executable, "tools/use_profile.py", "sample")
+    output = run(repo, "dvc", "repro")
+    assert not any(name.startswith(("shard", "prior", "train", "evaluate")) for name in stages_run(output))
+    assert (repo / "results/table1.csv").read_bytes() == before
+
+
+def photo(side: int, seed: int) -> bytes:
+    """A small colourful JPEG."""
+    rng = np.random.default_rng(seed)
+    picture = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((side, side), Image.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.fixture
+def small_archives(tmp_path) -> Path:
+    """A folder with a few photos in the layouts in which the paper's data sets are published."""
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    tiny = [f"train/{wnid}/images/{wnid}_{n}.JPEG" for wnid in ("n01443537", "n02123045") for n in range(4)]
+    tiny += [f"{split}/images/{split}_{n}.JPEG" for split in ("val", "test") for n in range(3)]
+    with zipfile.ZipFile(folder / "tiny-imagenet-200.zip", "w") as archive:
+        for seed, name in enumerate(tiny):
+            archive.writestr(f"tiny-imagenet-200/{name}", photo(64, seed))
+    places = {
+        "train_256_places365standard.tar": [f"data_256/a/airfield/{n:08d}.jpg" for n in range(1, 7)],
+        "val_256.tar": [f"val_256/Places365_val_{n:08d}.jpg" for n in range(1, 4)],
+        "test_256.tar": [f"test_256/Places365_test_{n:08d}.jpg" for n in range(1, 4)],
+    }
+    for file, names in places.items():
+        with tarfile.open(folder / file, "w") as archive:
+            for seed, name in enumerate(names):
+                info = tarfile.TarInfo(name)
+                data = photo(256, seed)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return folder
+
+
+def test_the_papers_data_sets_run_on_small_archives_in_their_layouts(tmp_path, small_archives):
+    repo = clone(tmp_path / "clone")
+    paper = (repo / "profiles/paper.yaml").read_text()
+    for key, value in {
+        "steps: 500000": "steps: 2",
+        "width: 1.0": "width: 0.05",
+        "val_every: 5000": "val_every: 1",
+        "pictures_every: 50000": "pictures_every: 1",
+        "batch_size: 32": "batch_size: 2",
+    }.items():
+        assert key in paper
+        paper = paper.replace(key, value)
+    (repo / "params.yaml").write_text(paper)
+    commit(repo)
+    cells = ("evaluate@tiny_imagenet-unet_weighted-places365", "evaluate@places365-regression-tiny_imagenet")
+    output = run(repo, "dvc", "repro", *cells, COLORIZE_RAW=str(small_archives))
+    assert {"shard@tiny_imagenet", "train@places365-regression"} <= set(stages_run(output))
+    metrics = json.loads((repo / "results/metrics/tiny_imagenet-unet_weighted-places365.json").read_text())
+    assert set(metrics) == {"l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"}

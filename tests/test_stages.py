@@ -1,0 +1,156 @@
+"""Every stage of dvc.yaml depends on exactly the code that it imports and the parameters that it reads.
+
+Left out on purpose: `colorize/__init__.py`, `runtime.py` and `params.py`, which may not change a result, and
+`__init__.py` files that hold nothing but a docstring.
+"""
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from colorize.params import Settings
+
+REPO = Path(__file__).resolve().parents[1]
+EXEMPT = {"colorize/__init__.py", "colorize/runtime.py", "colorize/params.py"}
+
+
+def stages() -> dict[str, dict]:
+    """Definitions by name, `foreach` and `matrix` stages without their loops."""
+    definitions = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
+    return {name: definition.get("do", definition) for name, definition in definitions.items()}
+
+
+STAGES = stages()
+
+
+def script_of(stage: str) -> str:
+    """The file that the stage's command runs."""
+    module = STAGES[stage]["cmd"].split()[2]  # python -m stages.train ...
+    return module.replace(".", "/") + ".py"
+
+
+def file_of(module: str) -> str | None:
+    """The repository's file of a module, None where it is not one of ours."""
+    for path in (f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__init__.py"):
+        if (REPO / path).is_file():
+            return path
+    return None
+
+
+@functools.lru_cache
+def tree_of(path: str) -> ast.Module:
+    """The parsed file."""
+    return ast.parse((REPO / path).read_text())
+
+
+def modules_in(path: str) -> set[str]:
+    """Names that a file imports, within functions too; of `from a import b` both `a` and `a.b`."""
+    names = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not followed here"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def is_exempt(path: str) -> bool:
+    """Whether a file cannot change a result; what it imports is not followed."""
+    is_empty = path.endswith("__init__.py") and all(
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree_of(path).body
+    )
+    return path in EXEMPT or is_empty
+
+
+@functools.lru_cache
+def closure(script: str) -> frozenset[str]:
+    """Our files that a script imports, and those that they import; the script itself included."""
+    found, waiting = set(), [script]
+    while waiting:
+        path = waiting.pop()
+        if path in found or is_exempt(path):
+            continue
+        found.add(path)
+        for module in modules_in(path):
+            parts = module.split(".")
+            parents = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]  # importing a.b runs a/__init__.py
+            waiting += [file for file in map(file_of, parents) if file]
+    return frozenset(found)
+
+
+def test_the_closure_follows_imports_within_functions_and_through_packages():
+    reached = closure("stages/train.py")
+    assert {"stages/train.py", "colorize/models/unet.py", "colorize/gamut.py"} <= reached
+    assert not reached & EXEMPT
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_exactly_the_code_that_the_stage_imports(stage):
+    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("colorize", "stages"))}
+    covered = {dep for dep in code if (REPO / dep).is_file()}
+    for folder in code - covered:
+        covered |= {path.relative_to(REPO).as_posix() for path in (REPO / folder).rglob("*.py")}
+    imported = closure(script_of(stage))
+    missing = "".join(f"\n        - {path}" for path in sorted(imported - covered))
+    unused = "".join(f"\n        - {path}" for path in sorted(p for p in covered - imported if not is_exempt(p)))
+    assert not missing, f"dvc.yaml, stage {stage}: add to `deps`{missing}"
+    assert not unused, f"dvc.yaml, stage {stage}: `deps` cover what it does not import{unused}"
+
+
+@pytest.mark.parametrize("stage", ["shard", "prior", "train", "evaluate", "baseline"])
+def test_an_edit_to_the_report_or_to_prediction_recomputes_nothing(stage):
+    deps = STAGES[stage]["deps"]
+    assert not [dep for dep in deps if dep.startswith(("colorize/report", "colorize/predict", "colorize/__main__"))]
+    assert "colorize" not in deps
+
+
+def test_an_edit_to_how_data_are_made_retrains_nothing_unless_the_data_change():
+    deps = STAGES["train"]["deps"]
+    makers = ("sharding", "sources", "archives", "images", "sample", "download")
+    assert not set(deps) & {f"colorize/data/{name}.py" for name in makers}
+    assert "colorize/prior/picture.py" not in deps
+
+
+def test_an_edit_to_a_network_recounts_no_colours():
+    assert not [dep for dep in STAGES["prior"]["deps"] if dep in ("colorize/models/cnn.py", "colorize/models/unet.py")]
+
+
+def reads(path: str) -> set[str]:
+    """Dotted parameters that a file reads of an object named `settings`, `train` or `evaluate.named` for example."""
+    found, inner = set(), set()
+    for node in ast.walk(tree_of(path)):  # outer attributes come before the inner ones that they are made of
+        parts, at = [], node
+        while isinstance(at, ast.Attribute):
+            parts.append(at.attr.removesuffix("_"))
+            at = at.value
+            inner.add(id(at))
+        if parts and id(node) not in inner and isinstance(at, ast.Name) and at.id == "settings":
+            found.add(".".join(reversed(parts)))
+    return {name for name in found if name.split(".")[0] in Settings.model_fields}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_exactly_what_the_stage_reads(stage):
+    """`data_set()` and `model()` only check a name against the lists, so those are no dependency."""
+    listed = set(STAGES[stage]["params"])
+    read = set().union(*(reads(path) for path in closure(script_of(stage))))
+    missing = {name for name in read if not any(f"{name}.".startswith(f"{have}.") for have in listed)}
+    unused = {have for have in listed if not any(f"{name}.".startswith(f"{have}.") for name in read)}
+    assert not missing, f"dvc.yaml, stage {stage}: add to `params` {sorted(missing)}"
+    assert not unused, f"dvc.yaml, stage {stage}: never reads {sorted(unused)} of its `params`"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_expensive_outs_are_cached_so_that_the_run_cache_serves_them(stage):
+    """A plain out that is not cached, or that persists, switches the run cache off; metrics do not."""
+    if stage != "report":
+        assert all(isinstance(out, str) for out in STAGES[stage]["outs"])
+
+
+def test_a_stage_script_is_thin():
+    for path in sorted((REPO / "stages").glob("*.py")):
+        assert len(path.read_text().splitlines()) <= 60, path.name
