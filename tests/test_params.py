@@ -48,8 +48,8 @@ def changed(text: str, key: str, value: str) -> str:
 
 
 def keys_of(value, prefix: str = "") -> list[str]:
-    """Dotted names of all keys, in order."""
-    if not isinstance(value, dict):
+    """Dotted names of all keys, in order; below `named` stand the names of data sets."""
+    if not isinstance(value, dict) or prefix == "evaluate.named.":
         return []
     return [name for key in value for name in (f"{prefix}{key}", *keys_of(value[key], f"{prefix}{key}."))]
 

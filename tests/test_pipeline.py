@@ -1,4 +1,4 @@
-"""The real DAG, run by the real `dvc` in a scratch clone: on the ci profile, and on small archives in the paper's layouts."""
+"""The real DAG, run by the real `dvc` in a scratch clone: the ci profile, and small archives in the paper's layouts."""
 
 import io
 import json

@@ -17,7 +17,7 @@ def describe(name: str, model: nn.Module, width: float, size: int) -> dict:
 
     Returns:
         `model`, `width`, `parameters`, `input` (channels, height, width), `skips` (block: the block whose output is
-        summed to it), and `blocks` with name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
+        summed to it), and `blocks`: name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
     """
     shapes: dict[str, torch.Size] = {}
     blocks = {n: child for n, child in model.named_children() if any(True for _ in child.parameters())}

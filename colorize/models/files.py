@@ -23,7 +23,8 @@ def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
     Args:
         folder: to write to.
         model: on any device.
-        sidecar: `model` (its name), `width`, `size` (of the training images), and whatever tells how the weights came to be; no clock, commit or path.
+        sidecar: `model` (its name), `width`, `size` (of the training images), and whatever tells how the weights came
+            to be; no clock, commit or path.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with runtime.atomic_write(folder / "model.safetensors") as file:
