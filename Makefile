@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 
-.PHONY: help repro table test lint paper sample clean
+.PHONY: help repro test lint paper sample
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,12 +25,9 @@ paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 sample: $(READY) ## switch params.yaml back to the default run
 	@python tools/use_profile.py sample
 
-clean: ## remove results from the working tree; the cache keeps them
-	@rm -rf data/shards data/priors data/models data/histories data/evaluations data/gallery
-
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	@echo "setting up .venv (5.7 GB, a few minutes)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@.venv/bin/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	@touch $(READY)

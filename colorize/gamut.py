@@ -26,6 +26,7 @@ NUM_BINS = len(GAMUT_AB)  # Q = 313
 
 # Cells of the lookup table: small enough that the neighbours of a cell's centre serve for the whole cell.
 _CELL = 0.5
+_BLOCK = 16  # cells on a side whose neighbours are searched together
 _A_RANGE = (-90.0, 102.0)
 _B_RANGE = (-112.0, 102.0)
 
@@ -41,16 +42,26 @@ def _cells(num_neighbors: int) -> Tensor:
     """(cells of a, cells of b, K) int16: the bins nearest to each cell's centre, nearest first, ties by bin order."""
     a = np.arange(_A_RANGE[0] + _CELL / 2, _A_RANGE[1], _CELL, dtype=np.float32)
     b = np.arange(_B_RANGE[0] + _CELL / 2, _B_RANGE[1], _CELL, dtype=np.float32)
-    distance_a = (a[:, None] - GAMUT_AB[:, 0]) ** 2  # (A, Q)
-    distance_b = (b[:, None] - GAMUT_AB[:, 1]) ** 2  # (B, Q)
     nearest = np.empty((len(a), len(b), num_neighbors), dtype=np.int16)
-    for row in range(len(a)):
-        distance = distance_a[row] + distance_b  # (B, Q)
-        near = np.argpartition(distance, num_neighbors, axis=1)[:, :num_neighbors]
-        near.sort(axis=1)
-        order = np.argsort(np.take_along_axis(distance, near, axis=1), axis=1, kind="stable")
-        nearest[row] = np.take_along_axis(near, order, axis=1)
+    for i in range(0, len(a), _BLOCK):
+        for j in range(0, len(b), _BLOCK):
+            points = np.stack(np.meshgrid(a[i : i + _BLOCK], b[j : j + _BLOCK], indexing="ij"), axis=-1)
+            nearest[i : i + _BLOCK, j : j + _BLOCK] = _nearest_bins(points, num_neighbors)
     return torch.from_numpy(nearest)
+
+
+def _nearest_bins(points: np.ndarray, num_neighbors: int) -> np.ndarray:
+    """(n, m, 2) neighbouring points -> (n, m, K) their nearest bins.
+
+    Only bins that can be near any of the points are sorted: those at most as far from the middle of the points as the
+    K-th nearest, plus twice the points' own distance from the middle.
+    """
+    middle = points.mean(axis=(0, 1))
+    radius = np.linalg.norm(points - middle, axis=-1).max()
+    from_middle = np.linalg.norm(GAMUT_AB - middle, axis=1)
+    near = np.flatnonzero(from_middle <= np.sort(from_middle)[num_neighbors - 1] + 2 * radius + 1e-3)
+    distance = np.square(points[:, :, None] - GAMUT_AB[near]).sum(axis=-1)  # (n, m, near)
+    return near[np.argsort(distance, axis=-1, kind="stable")[..., :num_neighbors]]
 
 
 @functools.lru_cache
@@ -78,7 +89,7 @@ def nearest_bin(ab: Tensor) -> Tensor:
     Returns:
         (B, H, W) int64 in [0, Q). On the border of two bins either may come back: it is decided per cell of 0.5 units.
     """
-    return _cells_on(ab.device, 4)[_cell_of(ab.movedim(1, -1))][..., 0].long()
+    return _cells_on(ab.device, 1)[_cell_of(ab.movedim(1, -1))][..., 0].long()
 
 
 def soft_encode(
@@ -116,7 +127,8 @@ def mode(logits: Tensor) -> Tensor:
         (B, 2, H, W) float32 ab, CIELAB units.
     """
     _check_bins(logits)
-    return gamut_ab(logits.device)[logits.argmax(dim=1)].movedim(-1, 1)
+    best = logits.movedim(1, -1).argmax(dim=-1)  # (B, H, W); a pixel's logits lie together in channels_last
+    return gamut_ab(logits.device)[best].movedim(-1, 1)
 
 
 def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:

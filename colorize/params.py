@@ -6,15 +6,15 @@ there is to change. Numbers follow YAML 1.2 (`1e-4` is a number), duplicate keys
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from colorize import strict_yaml
 from colorize.models import MODELS
 from colorize.runtime import ParameterError
+from colorize.strict_yaml import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Count = Annotated[int, Field(ge=1)]
@@ -25,11 +25,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
-
-
-class Shard(_Section):
+class Shard(Section):
     """How raw images become shards."""
 
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]  # side of the square images, pixels
@@ -38,7 +34,7 @@ class Shard(_Section):
     max_reject_fraction: Fraction  # of a split's images; more broken ones fail the stage
 
 
-class SoftTargets(_Section):
+class SoftTargets(Section):
     """How a colour becomes a distribution over the ab bins."""
 
     sigma: Positive  # of the Gaussian, CIELAB units
@@ -46,13 +42,13 @@ class SoftTargets(_Section):
     encode: Literal["pixel", "bin"]  # distances from the pixel's own ab, or from the centre of its bin
 
 
-class Prior(_Section):
+class Prior(Section):
     """How the prior becomes class weights."""
 
     lambda_: Annotated[float, Field(gt=0, le=1, alias="lambda")]  # share of the uniform distribution
 
 
-class Train(_Section):
+class Train(Section):
     """One training; the same values for every model."""
 
     seed: CountOrZero
@@ -73,7 +69,7 @@ class Train(_Section):
     pictures_every: Count  # steps
 
 
-class Evaluate(_Section):
+class Evaluate(Section):
     """What evaluation keeps besides the metrics."""
 
     num_saved: Count  # test predictions a data set, evenly spaced
@@ -81,7 +77,7 @@ class Evaluate(_Section):
     named: dict[Name, list[CountOrZero]]  # data set: keys of test images that are kept as well
 
 
-class Figure5(_Section):
+class Figure5(Section):
     """The figure of named images: `evaluate.named` of the target."""
 
     source: Name
@@ -89,7 +85,7 @@ class Figure5(_Section):
     model: Name
 
 
-class Report(_Section):
+class Report(Section):
     """What the figures show."""
 
     columns: Count  # images in a figure
@@ -98,7 +94,7 @@ class Report(_Section):
     figure6_model: Name
 
 
-class Settings(_Section):
+class Settings(Section):
     """All of `params.yaml`."""
 
     datasets: Annotated[list[Name], Field(min_length=1)]
@@ -125,7 +121,25 @@ class Settings(_Section):
             raise ValueError(f"{', '.join(unknown)}: no such model; there are {', '.join(MODELS)}")
         return names
 
-    def data_set(self, name: str) -> str:
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Settings:
+        """What one section says of another, so that no figure fails after all the training."""
+        wanted = [("report.figure4_models", name, "models") for name in self.report.figure4_models]
+        wanted += [("report.figure5.model", self.report.figure5.model, "models")]
+        wanted += [("report.figure6_model", self.report.figure6_model, "models")]
+        wanted += [("report.figure5.source", self.report.figure5.source, "datasets")]
+        wanted += [("report.figure5.target", self.report.figure5.target, "datasets")]
+        wanted += [("evaluate.named", name, "datasets") for name in self.evaluate.named]
+        problems = [
+            f"{key}: {name} is not in `{known}`" for key, name, known in wanted if name not in getattr(self, known)
+        ]
+        if self.report.figure4_models and not self.evaluate.num_worst:
+            problems.append("report.figure4_models shows worst predictions, and evaluate.num_worst keeps 0")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def dataset(self, name: str) -> str:
         """`name`, checked to be one of `datasets`."""
         return _known(name, self.datasets, "datasets")
 
@@ -146,32 +160,4 @@ def load(path: Path | str = "params.yaml") -> Settings:
     Raises:
         ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
     """
-    values = strict_yaml.read(Path(path), missing="no such file; start in the repository's top folder")
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
-        raise ParameterError(f"{path}: {problems}") from None
-
-
-def _explain(problem: dict) -> str:
-    """One finding of pydantic in a user's words."""
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: no such key{_suggestion(problem['loc'])}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}, found {problem['input']!r}"
-
-
-def _suggestion(location: tuple) -> str:
-    section: type[BaseModel] = Settings
-    for part in location[:-1]:
-        section = _fields(section)[part]
-    near = difflib.get_close_matches(str(location[-1]), list(_fields(section)), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _fields(section: type[BaseModel]) -> dict[str, type]:
-    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+    return strict_yaml.load(Path(path), Settings, missing="no such file; start in the repository's top folder")

@@ -1,6 +1,7 @@
 """Everything between the library and the machine: environment knobs, files, processes, progress, exit codes.
 
-The only module that reads the environment. None of these knobs changes a result, which is why they are not parameters:
+The only module that reads the environment. These knobs change how fast a result comes, and at most its last digits,
+which is why they are not parameters:
 
     COLORIZE_RAW      folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS    worker processes for sharding            (default: the cores this process may use)
@@ -11,11 +12,13 @@ The only module that reads the environment. None of these knobs changes a result
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import inspect
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -54,12 +57,12 @@ def repo_root() -> Path:
 
 def raw_dir() -> Path:
     """Folder of the raw archives."""
-    return Path(os.environ.get("COLORIZE_RAW") or repo_root() / "data" / "raw")
+    return repo_root() / (os.environ.get("COLORIZE_RAW") or Path("data", "raw"))
 
 
 def _positive_int(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise ParameterError(f"{name}={text}: expected a whole number of at least 1")
     return int(text)
 
@@ -75,6 +78,9 @@ def set_up_torch(device: str | None = None) -> str:
 
     if os.environ.get("COLORIZE_THREADS"):
         torch.set_num_threads(_positive_int("COLORIZE_THREADS", 1))
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # without it CUDA's matrix products may vary from run to run
     name = device or os.environ.get("COLORIZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
@@ -91,17 +97,30 @@ def set_up_torch(device: str | None = None) -> str:
 def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     """Binary file that appears under `path` whole or not at all, and is on the disk when it does."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        raise _explain_write_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _explain_write_error(path: Path, error: OSError) -> Exception:
+    """What a user can mend becomes one line; anything else stays what it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free
+        return DataError(f"disk full writing {path}: {free:,} bytes are free; make room and run again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        return DataError(f"{path}: cannot be written ({error.strerror}); check the folder's permissions")
+    return error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -239,6 +258,9 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        print(f"error: out of memory ({error}); lower train.batch_size, or free some", file=sys.stderr)
+        sys.exit(DataError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

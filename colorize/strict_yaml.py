@@ -1,11 +1,26 @@
-"""YAML as the parameter and source files use it: safe, numbers as in YAML 1.2, no key twice."""
+"""YAML files as frozen, typed objects: safe, numbers as in YAML 1.2, no key twice, every problem in one line.
 
+settings = load(Path("params.yaml"), Settings, missing="no such file")     # Settings is a Section
+"""
+
+import difflib
 import re
 from pathlib import Path
+from typing import TypeVar, get_args
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from colorize.runtime import ParameterError
+
+Model = TypeVar("Model", bound=BaseModel)
+_LONGEST_INPUT = 80  # characters of a wrong value that an error shows
+
+
+class Section(BaseModel):
+    """A mapping in such a file: no conversions, no unknown keys, no nan; cannot be changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,3 +60,61 @@ def read(path: Path, missing: str) -> dict:
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: expected keys such as `train:`, found {type(values).__name__}")
     return values
+
+
+def load(path: Path, model: type[Model], missing: str) -> Model:
+    """Read and check a file.
+
+    Args:
+        path: of the file.
+        model: what it must hold.
+        missing: what to say, after the path, when there is no such file.
+
+    Raises:
+        ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
+    """
+    try:
+        return model.model_validate(read(path, missing))
+    except ValidationError as error:
+        problems = "; ".join(explain(problem, model) for problem in error.errors())
+        raise ParameterError(f"{path}: {problems}") from None
+
+
+def explain(problem: dict, model: type[BaseModel]) -> str:
+    """One of pydantic's findings in a user's words.
+
+    Args:
+        problem: an item of `ValidationError.errors()`.
+        model: what was validated; where a key is unknown, the nearest of its keys is suggested.
+    """
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: no such key{_suggestion(problem['loc'], model)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = (f"{where}: " if where else "") + message[0].lower() + message[1:]
+    if isinstance(problem["input"], dict):  # the section as a whole
+        return message
+    found = repr(problem["input"])
+    return f"{message}, found {found if len(found) <= _LONGEST_INPUT else found[: _LONGEST_INPUT - 3] + '...'}"
+
+
+def _suggestion(location: tuple, section: type[BaseModel]) -> str:
+    for part in location[:-1]:
+        # a part that is no field is a key of a dict or a place in a list: their values were entered with the field
+        section = next(iter(_models_in(_fields(section).get(part))), section)
+    near = difflib.get_close_matches(str(location[-1]), list(_fields(section)), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _fields(section: type[BaseModel]) -> dict[str, object]:
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    """Models that a type is made of, such as `Split` in `dict[str, Split] | None`."""
+    parts = get_args(annotation)
+    if not parts and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in parts for model in _models_in(part)]

@@ -21,6 +21,11 @@ class Options(NamedTuple):
     sigma: float
     encode: str
 
+    @classmethod
+    def of(cls, section) -> Options:
+        """The options that the section `soft_targets` of the parameters gives."""
+        return cls(section.num_neighbors, section.sigma, section.encode)
+
 
 class SoftTargets(NamedTuple):
     """Sparse targets: `bins` (B, H, W, K) int64 and `values` (B, H, W, K) float32, the pixel's class weight in all."""

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from colorize import params, runtime
 from colorize.evaluation import evaluate
+from colorize.targets import Options
 
 
 def main(source: str, target: str, *models: str) -> None:
     """data/models, data/shards -> data/evaluations/<cell>, results/metrics/<cell>.json."""
     settings = params.load()
-    device = runtime.set_up_torch()
+    device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
     for model in models:
         name = model if model in evaluate.BASELINES else settings.model(model)
-        cell = evaluate.Cell(settings.data_set(source), name, settings.data_set(target))
+        cell = evaluate.Cell(settings.dataset(source), name, settings.dataset(target))
         paths = evaluate.Paths(
             shards=Path("data/shards") / target,
             prior=Path("data/priors") / source,
@@ -21,7 +22,7 @@ def main(source: str, target: str, *models: str) -> None:
             metrics=Path("results/metrics") / f"{cell.name}.json",
             evaluation=Path("data/evaluations") / cell.name,
         )
-        print(cell.name, evaluate.evaluate(cell, settings.evaluate, settings.soft_targets, paths, device))
+        print(cell.name, evaluate.evaluate(cell, settings.evaluate, options, paths, device))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ import sys
 from pathlib import Path
 
 from colorize import params, runtime
-from colorize.prior import prior
+from colorize.prior import build
+from colorize.targets import Options
 
 
 def main(dataset: str) -> None:
     """data/shards/<dataset> -> data/priors/<dataset>."""
     settings = params.load()
-    prior.build(
-        settings.data_set(dataset),
+    build.build(
+        settings.dataset(dataset),
         Path("data/shards") / dataset,
-        settings.soft_targets,
+        Options.of(settings.soft_targets),
         settings.prior.lambda_,
         Path("data/priors") / dataset,
     )

@@ -7,8 +7,14 @@ from colorize import params, report, runtime
 
 def main(command: str = "build") -> None:
     """data/evaluations, data/histories, results/metrics -> results, data/gallery."""
+    if command not in ("build", "show"):
+        raise runtime.ParameterError(f"unknown command {command!r}; expected: build, show")
     settings = params.load()
-    report.show(report.read(settings) if command == "show" else report.build(settings))
+    if command == "show":
+        report.show(report.read(settings))
+    else:
+        report.build(settings)
+        print(report.PLACES)
 
 
 if __name__ == "__main__":

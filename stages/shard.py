@@ -10,7 +10,7 @@ from colorize.data import sharding
 def main(dataset: str) -> None:
     """Raw archives -> data/shards/<dataset>."""
     settings = params.load()
-    manifest = sharding.build(settings.data_set(dataset), settings.shard, Path("data/shards") / dataset)
+    manifest = sharding.build(settings.dataset(dataset), settings.shard, Path("data/shards") / dataset)
     print(sharding.describe(manifest))
 
 

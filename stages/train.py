@@ -4,22 +4,22 @@ import sys
 from pathlib import Path
 
 from colorize import params, runtime
+from colorize.targets import Options
 from colorize.training import loop
 
 
 def main(dataset: str, model: str) -> None:
     """data/shards, data/priors -> data/models/<dataset>-<model>, data/histories/<dataset>-<model>."""
     settings = params.load()
-    cell = loop.Cell(settings.data_set(dataset), settings.model(model))
+    cell = loop.Cell(settings.dataset(dataset), settings.model(model))
     paths = loop.Paths(
         shards=Path("data/shards") / dataset,
         prior=Path("data/priors") / dataset,
         model=Path("data/models") / f"{dataset}-{model}",
         history=Path("data/histories") / f"{dataset}-{model}",
     )
-    loop.train(
-        cell, settings.train, settings.soft_targets, paths, runtime.stage_code_hash("train"), runtime.set_up_torch()
-    )
+    options, code = Options.of(settings.soft_targets), runtime.stage_code_hash("train")
+    loop.train(cell, settings.train, options, paths, code, runtime.set_up_torch())
 
 
 if __name__ == "__main__":

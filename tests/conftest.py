@@ -60,7 +60,7 @@ def make_images(count: int, size: int = 16, seed: int = 0) -> np.ndarray:
     return full.round().astype(np.uint8)
 
 
-def write_data_set(folder: Path, splits: dict[str, np.ndarray], per_shard: int = 5, keys: dict | None = None) -> Path:
+def write_dataset(folder: Path, splits: dict[str, np.ndarray], per_shard: int = 5, keys: dict | None = None) -> Path:
     """Write images as a sharded data set.
 
     Args:
@@ -84,15 +84,15 @@ def write_data_set(folder: Path, splits: dict[str, np.ndarray], per_shard: int =
             table.writerow(COLUMNS)
             table.writerows((key, "", f"photo {key}.jpg", "", "1.00", 0) for key in numbers)
     size = next(iter(splits.values())).shape[1]
-    manifest = {"format": shards.FORMAT, "data_set": folder.name, "size": size, "gray": "keep", "splits": entries}
+    manifest = {"format": shards.FORMAT, "dataset": folder.name, "size": size, "gray": "keep", "splits": entries}
     runtime.write_json(folder / "manifest.json", manifest)
     return folder
 
 
 @pytest.fixture(scope="session")
 def write_images():
-    """The function `write_data_set`, for tests that need their own images."""
-    return write_data_set
+    """The function `write_dataset`, for tests that need their own images."""
+    return write_dataset
 
 
 @pytest.fixture(scope="session")
@@ -104,10 +104,11 @@ def images_of():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, settings) -> SimpleNamespace:
     """A data set of 16x16 images (12 train, 4 val, 6 test) and its prior; read only."""
-    from colorize.prior import prior
+    from colorize.prior import build
+    from colorize.targets import Options
 
     root = tmp_path_factory.mktemp("tiny")
     images = {"train": make_images(12, seed=1), "val": make_images(4, seed=2), "test": make_images(6, seed=3)}
-    shards_folder = write_data_set(root / "shards" / "tiny", images)
-    prior.build("tiny", shards_folder, settings.soft_targets, 0.5, root / "priors" / "tiny")
+    shards_folder = write_dataset(root / "shards" / "tiny", images)
+    build.build("tiny", shards_folder, Options.of(settings.soft_targets), 0.5, root / "priors" / "tiny")
     return SimpleNamespace(shards=shards_folder, prior=root / "priors" / "tiny", images=images)

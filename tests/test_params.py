@@ -140,10 +140,10 @@ def test_a_missing_file_says_where_to_start(tmp_path):
 
 def test_a_data_set_or_model_out_of_the_run_is_refused(text, load):
     settings = load(text)
-    assert settings.data_set("objects") == "objects"
+    assert settings.dataset("objects") == "objects"
     assert settings.model("unet") == "unet"
     with pytest.raises(ParameterError, match=r"cars is not in params\.yaml's `datasets` \(objects, scenes\)"):
-        settings.data_set("cars")
+        settings.dataset("cars")
     with pytest.raises(ParameterError, match=r"gan is not in params\.yaml's `models`"):
         settings.model("gan")
 

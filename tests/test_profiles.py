@@ -66,5 +66,5 @@ def test_an_unknown_profile_is_refused_with_the_list(use, project):
     before = tree(project)
     done = use("papers")
     assert done.returncode != 0
-    assert done.stderr == "error: there is no profile papers; there are ci, paper, sample\n"
+    assert done.stderr == "error: there is no profile 'papers'; there are ci, paper, sample\n"
     assert tree(project) == before

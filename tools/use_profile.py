@@ -16,7 +16,7 @@ def main(name: str) -> None:
     profiles = {path.stem: path.read_bytes() for path in sorted(Path("profiles").glob("*.yaml"))}
     params = Path("params.yaml")
     if name not in profiles:
-        sys.exit(f"error: there is no profile {name}; there are {', '.join(profiles)}")
+        sys.exit(f"error: there is no profile {name!r}; there are {', '.join(profiles)}")
     if params.exists() and params.read_bytes() not in profiles.values():
         sys.exit("error: params.yaml holds edits of your own; keep them as profiles/<name>.yaml, or drop them, first")
     params.write_bytes(profiles[name])
@@ -28,4 +28,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1] if len(sys.argv) == 2 else "")

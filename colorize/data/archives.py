@@ -1,6 +1,6 @@
 """Raw archives read in place: zip, uncompressed tar or folder, never extracted.
 
-`index` lists the regular files of an archive; a `Reader`, one in each worker, maps the archive and reads a member by
+`scan` lists the regular files of an archive; a `Reader`, one in each worker, maps the archive and reads a member by
 its offset. Member names are labels only: no path is ever made from a name stored in a zip or tar, so `..`, absolute
 names, newlines or 300 characters do no harm.
 """
@@ -34,11 +34,6 @@ class Listing(NamedTuple):
 
     entries: list[Entry]
     skipped: dict[str, int]
-
-
-def index(path: Path) -> list[Entry]:
-    """The regular files of an archive or folder, sorted by name. Errors as in `scan`."""
-    return scan(path).entries
 
 
 def scan(path: Path) -> Listing:

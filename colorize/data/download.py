@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 import time
@@ -26,7 +25,6 @@ CHUNK = 1 << 20  # bytes hashed at once
 PIECE = 1 << 16  # bytes received at once; a cut loses at most so many
 
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
-_log = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -53,7 +51,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
     """Make sure that a file is there, and that it is the right one.
 
     A file found under its name is verified once. One of another *length* than published is somebody's own cut of the
-    data set: it is used as it is, with a warning. One of the right length and another checksum is damaged.
+    data set: it is used as it is, and sharding warns of it. One of the right length and another checksum is damaged.
 
     Args:
         path: where the file is expected.
@@ -91,12 +89,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _verify_found(wanted: Wanted) -> None:
-    status = wanted.path.stat()
-    if wanted.size is not None and status.st_size != wanted.size:
-        _log.warning(
-            "%s: %s bytes, published with %s: taken as your own cut of the data set",
-            wanted.path, f"{status.st_size:,}", f"{wanted.size:,}",
-        )  # fmt: skip
+    if wanted.size is not None and wanted.path.stat().st_size != wanted.size:
         return
     if _read_marker(wanted) == _fingerprint(wanted):
         return

@@ -8,13 +8,17 @@ run was interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from colorize import runtime
 from colorize.data import shards
 from colorize.runtime import DataError
+
+_HASHING_THREADS = 4  # hashing releases the interpreter's lock
 
 
 class Batch(NamedTuple):
@@ -22,7 +26,7 @@ class Batch(NamedTuple):
 
     rgb: np.ndarray  # (B, S, S, 3) uint8
     is_flipped: np.ndarray  # (B,) bool: still to be mirrored, which is cheaper on the device
-    keys: np.ndarray  # (B,) int64: rows in the split
+    rows: np.ndarray  # (B,) int64: which images of the split they are
 
 
 class Split:
@@ -33,16 +37,16 @@ class Split:
         split: train, val or test.
 
     Raises:
-        DataError: a shard is missing or does not have the length that the manifest implies.
+        DataError: a shard is missing, or differs from what the manifest says by a single bit.
     """
 
     def __init__(self, folder: Path | str, split: str):
         manifest = shards.read_manifest(Path(folder))
         self.size = manifest["size"]
         entries = manifest["splits"][split]["shards"]
-        self._parts = [
-            _map_shard(Path(folder) / split / entry["name"], self.size, entry["images"]) for entry in entries
-        ]
+        paths = [Path(folder) / split / entry["name"] for entry in entries]
+        self._parts = [_map_shard(path, self.size, entry["images"]) for path, entry in zip(paths, entries, strict=True)]
+        _verify(paths, [entry["sha256"] for entry in entries])
         self._ends = np.cumsum([len(images) for images, _ in self._parts])
 
     def __len__(self) -> int:
@@ -50,7 +54,8 @@ class Split:
 
     def keys(self, rows: np.ndarray) -> np.ndarray:
         """(B,) row numbers -> (B,) int64 keys."""
-        return self._gather(rows, np.empty(len(rows), dtype=np.int64), column=1)
+        digits = self._gather(rows, np.empty((len(rows), 8), dtype=np.uint8), column=1)
+        return digits.view("S8").ravel().astype(np.int64)
 
     def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """(B,) row numbers -> (B, S, S, 3) uint8, into `out` where given."""
@@ -67,22 +72,34 @@ class Split:
 
 
 def _map_shard(path: Path, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Views of a mapped tar: (N, S, S, 3) pixels and (N,) keys."""
+    """Views of a mapped tar: (N, S, S, 3) pixels and (N, 8) characters of the keys. Nothing but one header is read."""
     geometry = shards.Geometry(size)
     expected = geometry.shard_bytes(count)
     found = path.stat().st_size if path.exists() else 0
     if found != expected:
-        dataset = path.parent.parent.name
-        raise DataError(
-            f"{path}: {found:,} bytes, the manifest says {expected:,}; "
-            f"restore it with `rm -r {path.parent.parent} && dvc repro -f shard@{dataset}`"
-        )
+        raise DataError(f"{path}: {found:,} bytes, the manifest says {expected:,}; {_remedy(path)}")
     members = np.memmap(path, dtype=np.uint8, mode="r")[: count * geometry.stride].reshape(count, geometry.stride)
     pixels = members[:, geometry.pixel_offset : geometry.pixel_offset + 3 * size**2]
     if bytes(members[0, shards.TAR_BLOCK : geometry.pixel_offset]) != geometry.ppm_header():
         raise DataError(f"{path}: not a shard of {size}x{size} images; shard the data set again")
-    names = np.ascontiguousarray(members[:, :8]).view("S8").ravel()
-    return pixels.reshape(count, size, size, 3), names.astype(np.int64)
+    return pixels.reshape(count, size, size, 3), members[:, :8]
+
+
+def _verify(paths: list[Path], digests: list[str]) -> None:
+    """Compare every shard with its SHA-256: a damaged one would train in silence, and DVC does not look."""
+    with (
+        ThreadPoolExecutor(_HASHING_THREADS) as pool,
+        runtime.progress(f"verify {paths[0].parent}", len(paths), "shards") as advance,
+    ):
+        for path, digest, found in zip(paths, digests, pool.map(runtime.sha256_of, paths), strict=True):
+            if found != digest:
+                raise DataError(f"{path}: damaged, its SHA-256 is not that of the manifest; {_remedy(path)}")
+            advance(1)
+
+
+def _remedy(path: Path) -> str:
+    folder = path.parent.parent
+    return f"restore it with `rm -r {folder} && dvc repro -f shard@{folder.name}`"
 
 
 def spread(length: int, count: int) -> np.ndarray:

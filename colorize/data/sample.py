@@ -10,6 +10,7 @@ Same recipe, same packages, same bytes: every draw comes from the recipe's name,
 
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -22,24 +23,23 @@ from typing import Annotated, BinaryIO, Literal, NamedTuple
 import numpy as np
 import simplejpeg
 from PIL import Image as Pillow
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from colorize import runtime
-from colorize.data import download, images
+from colorize.data import download, images, jpeg
 from colorize.runtime import DataError
+from colorize.strict_yaml import Section
 
 QUALITY = 95  # of the JPEGs, without chroma subsampling
 TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+_CODE = (__file__, images.__file__, jpeg.__file__)  # the pixels come from these and from those packages
+_PACKAGES = ("numpy", "pillow", "simplejpeg")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Photo(_Section):
+class Photo(Section):
     """One photograph and which parts of it make which split."""
 
     class_name: Annotated[str, Field(alias="class")]  # name of its folder in the archive
@@ -60,7 +60,7 @@ class Photo(_Section):
         return tiles
 
 
-class Counts(_Section):
+class Counts(Section):
     """Images of each split."""
 
     train: Annotated[int, Field(ge=1)]
@@ -68,7 +68,7 @@ class Counts(_Section):
     test: Annotated[int, Field(ge=1)]
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """How one data set of the sample is made; `sample` in a source file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of the archives; seeds every draw
@@ -97,7 +97,7 @@ class Box(NamedTuple):
 
 
 def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
-    """Build the archives of one data set where they are missing or of another recipe.
+    """Build the archives of one data set where they are missing, or of another recipe, code or package version.
 
     Args:
         recipe: photographs, splits and sizes.
@@ -138,9 +138,12 @@ def _marker(recipe: Recipe, paths: dict[str, Path]) -> Path:
 
 
 def _state(recipe: Recipe, paths: dict[str, Path]) -> dict:
-    code = Path(__file__).read_bytes()
-    digest = hashlib.sha256(code + recipe.model_dump_json().encode()).hexdigest()
-    return {"recipe": digest, "bytes": {name: path.stat().st_size for name, path in paths.items()}}
+    return {
+        "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+        "code": {Path(file).name: runtime.sha256_of(file) for file in _CODE},
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "bytes": {name: path.stat().st_size for name, path in paths.items()},
+    }
 
 
 def _is_built(recipe: Recipe, paths: dict[str, Path]) -> bool:

@@ -7,7 +7,9 @@ parent only adds the records up. Broken images are counted by reason, and named 
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -60,14 +62,28 @@ def build(name: str, settings, out: Path) -> dict:
     """
     source = sources.load(name)
     paths = sources.locate(source, runtime.raw_dir())
-    listings = {split: sources.members(source, split, paths) for split in shards.SPLITS}
-    manifest = {"format": shards.FORMAT, "data_set": name, "size": settings.size, "gray": settings.gray}
-    manifest |= {"skipped": sources.skipped(paths), "splits": {}}  # links and the like, which no split sees
+    found = sources.describe_archives(source, paths)
+    _warn_of_cuts(name, source, paths, found)
+    listed = sources.list_images(source, paths)
+    manifest = {"format": shards.FORMAT, "dataset": name, "size": settings.size, "gray": settings.gray}
+    manifest |= {"archives": found, "skipped": listed.skipped, "splits": {}}
+    gc.freeze()  # a collection in a forked worker would write to, and so copy, the pages of a million list entries
     with runtime.executor(runtime.processes()) as pool:
-        for split, members in listings.items():
+        for split, members in listed.splits.items():
             manifest["splits"][split] = _shard_split(pool, name, split, members, settings, out)
     runtime.write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: list[dict]) -> None:
+    """DVC cannot see that an archive in the raw folder was replaced: say what to do then."""
+    for (file, path), archive in zip(paths.items(), found, strict=True):
+        if archive["is_published"] is False:
+            print(
+                f"warning: {path}: {archive['bytes']:,} bytes, published with {source.archives[file].bytes:,}: taken "
+                f"as your own cut of the data set; after replacing it, run `dvc repro -f shard@{name}`",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
 
 
 def _shard_split(pool: Executor, name: str, split: str, members: list, settings, out: Path) -> dict:
@@ -155,17 +171,19 @@ def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> 
         )
         raise DataError(
             f"{name}, {split}: {count} of {summary['listed']} images are broken, more than "
-            f"shard.max_reject_fraction = {max_reject_fraction}: {found}"
+            f"shard.max_reject_fraction = {max_reject_fraction}: {found}; repair the files, or raise the fraction in "
+            "params.yaml"
         )
     if not summary["images"]:
-        raise DataError(f"{name}, {split}: no image is left of {summary['listed']}")
+        remedy = "repair the files" if broken else "set shard.gray to keep, for all of them are gray"
+        raise DataError(f"{name}, {split}: no image is left of {summary['listed']}; {remedy}")
 
 
 def describe(manifest: dict) -> str:
     """What came of every split, in a few lines for the terminal."""
     lines = []
     for split, summary in manifest["splits"].items():
-        line = f"{manifest['data_set']} {split}: {summary['images']:,} images, {summary['gray']:,} of them gray"
+        line = f"{manifest['dataset']} {split}: {summary['images']:,} images, {summary['gray']:,} of them gray"
         for reason, entry in summary["rejected"].items():
             line += f"; rejected {entry['images']:,} {reason}"
         lines += [line + "".join(f"; {count:,} {note}" for note, count in summary["converted"].items())]

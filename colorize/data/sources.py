@@ -2,41 +2,39 @@
 
     source = load("tiny_imagenet")
     paths = locate(source, raw_dir)              # found, built (the sample) or downloaded
-    images = members(source, "train", paths)     # sorted; the position is the key
+    splits = list_images(source, paths).splits   # of each a list, sorted; the position is the key
 
 A source names archives to be had from somewhere (`archives`), a folder, zip or tar of one's own (`path`), or
 photographs to build archives from (`sample`). Its checksum in the pipeline is what names the data.
 """
 
 import fnmatch
-import functools
 import hashlib
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from colorize import strict_yaml
+from colorize import runtime, strict_yaml
 from colorize.data import archives, download
 from colorize.data import sample as embedded
 from colorize.data.entry import Entry
-from colorize.runtime import DataError, ParameterError
+from colorize.data.shards import SPLITS
+from colorize.runtime import DataError
+from colorize.strict_yaml import Section
 
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+SplitName = Literal[SPLITS]
 PATH = "path"  # stands for the archive of a source that names a local path
 
 # hidden files and the resource forks that macOS puts into zips are no images, whatever their ending
 _ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Archive(_Section):
+class Archive(Section):
     """A file that is downloaded where it is missing."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
@@ -56,7 +54,7 @@ class Archive(_Section):
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
 
-class Pattern(_Section):
+class Pattern(Section):
     """Which member names belong: a shell pattern or a regular expression for the whole name.
 
     The class of an image is the regular expression's group `class`, without one the name of its folder.
@@ -91,7 +89,7 @@ class Split(Pattern):
     archive: str | None = None  # may be left out where there is only one
 
 
-class Fractions(_Section):
+class Fractions(Section):
     """Shares of the images that are held out, chosen by a hash of the name."""
 
     val: Annotated[float, Field(ge=0, lt=1)]
@@ -109,16 +107,16 @@ class Fractions(_Section):
         return "test" if share < self.test else "val" if share < self.test + self.val else "train"
 
 
-class Source(_Section):
+class Source(Section):
     """One data set: where it comes from and which of its files make which split."""
 
     title: str
     credit: str = ""  # authors, citation
     license: str = ""  # terms of use
-    archives: dict[str, Archive] = {}  # file name: where to get it
+    archives: dict[str, Archive] = Field(default_factory=dict)  # file name: where to get it
     path: str | None = None  # own images: a folder, zip or tar
     sample: embedded.Recipe | None = None  # built from photographs of installed packages
-    splits: dict[SplitName, Split] = {}
+    splits: dict[SplitName, Split] = Field(default_factory=dict)
     fractions: Fractions | None = None  # instead of `splits`
     images: Pattern = Pattern()  # with `fractions`: which files are images, and their class
 
@@ -155,9 +153,6 @@ class Source(_Section):
             raise ValueError(f"splits.{split}.archive is {named!r}, expected one of {', '.join(self.files)}")
         return named
 
-    def _pattern_of(self, split: str) -> Pattern:
-        return self.splits[split] if self.splits else self.images
-
 
 class Member(NamedTuple):
     """One image of a split."""
@@ -166,6 +161,13 @@ class Member(NamedTuple):
     class_name: str
     entry: Entry
     archive: Path
+
+
+class Images(NamedTuple):
+    """What a source lists."""
+
+    splits: dict[str, list[Member]]
+    skipped: dict[str, int]  # kind of what no split sees, such as links, and how many
 
 
 def load(name: str, folder: Path | str = "sources") -> Source:
@@ -180,17 +182,7 @@ def load(name: str, folder: Path | str = "sources") -> Source:
     """
     path = Path(folder) / f"{name}.yaml"
     have = ", ".join(sorted(file.stem for file in Path(folder).glob("*.yaml"))) or "none"
-    values = strict_yaml.read(path, missing=f"no such data set; there are: {have}")
-    try:
-        return Source.model_validate(values)
-    except ValidationError as error:
-        raise ParameterError(f"{path}: {'; '.join(_explain(problem) for problem in error.errors())}") from None
-
-
-def _explain(problem: dict) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    message = {"missing": "is missing", "extra_forbidden": "no such key"}.get(problem["type"], problem["msg"])
-    return f"{where}: {message}" if where else message
+    return strict_yaml.load(path, Source, missing=f"no such data set; there are: {have}")
 
 
 def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
@@ -219,7 +211,8 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
 
 def _find_local(path: str, raw_dir: Path) -> Path:
     """An absolute path, or one relative to the folder of raw archives or to the project."""
-    candidates = [raw_dir / Path(path).expanduser(), Path(path).expanduser()]
+    # the main repository, not the working folder: an experiment's copy of the project lacks untracked folders
+    candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
         if candidate.exists():
             return candidate
@@ -227,64 +220,92 @@ def _find_local(path: str, raw_dir: Path) -> Path:
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 
 
-def members(source: Source, split: str, paths: dict[str, Path]) -> list[Member]:
-    """The images of one split, sorted by name; decodes nothing.
+def describe_archives(source: Source, paths: dict[str, Path]) -> list[dict]:
+    """What was found, for the manifest: nothing that differs between two machines with the same archives.
 
     Args:
         source: the description.
-        split: `train`, `val` or `test`.
         paths: what `locate` returned.
 
-    Raises:
-        DataError: the source has no such split, no file matches, or the archive is damaged.
+    Returns:
+        Of each archive `file` (name), `bytes` (None for a folder, and for the sample, whose zip another zlib packs
+        differently) and `is_published` (whether it is the verified original; None where nothing was published).
     """
-    if source.splits and split not in source.splits:
-        raise DataError(
-            f"{source.title}: no split {split!r}; add it under `splits` (there are: {', '.join(source.splits)})"
-        )
-    archive, pattern = paths[source._archive_of(split)], source._pattern_of(split)
-    match = pattern.compiled().fullmatch
-    found: list[Member] = []
-    for entry in _scan(archive).entries:
-        matched = match(entry.name)
-        if matched and (source.fractions is None or source.fractions.split_of(entry.name) == split):
-            found.append(Member(len(found), _class_of(matched), entry, archive))
-    if not found:
-        raise DataError(
-            f"{archive}: no image for split {split!r} of {source.title} among {_describe(archive, pattern)}"
-        )
+    found = []
+    for name, path in paths.items():
+        size = None if path.is_dir() or source.sample else path.stat().st_size
+        published = source.archives.get(name)
+        # `locate` has verified every file of the published length
+        is_published = published and published.bytes in (None, size)
+        found.append({"file": path.name, "bytes": size, "is_published": is_published})
     return found
 
 
-def skipped(paths: dict[str, Path]) -> dict[str, int]:
-    """Links, devices and the like that the archives hold and no split sees, counted by kind."""
-    total: dict[str, int] = {}
-    for path in paths.values():
-        for kind, count in _scan(path).skipped.items():
-            total[kind] = total.get(kind, 0) + count
-    return total
+def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = SPLITS) -> Images:
+    """The images of the splits, sorted by name; decodes nothing and scans every archive once.
+
+    Args:
+        source: the description.
+        paths: what `locate` returned.
+        splits: names of the splits to list.
+
+    Raises:
+        DataError: the source lacks one of the splits, no file matches, or an archive is damaged.
+    """
+    if source.splits and (missing := [split for split in splits if split not in source.splits]):
+        raise DataError(
+            f"{source.title}: no split {missing[0]!r}; add it under `splits` (there are: {', '.join(source.splits)})"
+        )
+    found: dict[str, list[Member]] = {}
+    skipped: Counter = Counter()
+    for file, path in paths.items():
+        listing = archives.scan(path)  # of Places half a gigabyte: one at a time
+        skipped.update(listing.skipped)
+        here = [split for split in splits if source._archive_of(split) == file]
+        found |= _by_fractions(source, path, listing) if source.fractions else _by_names(source, here, path, listing)
+        for split in here:
+            if not found[split]:
+                raise DataError(f"{path}: {_why_empty(source, split, listing)}")
+    return Images({split: found[split] for split in splits}, dict(sorted(skipped.items())))
+
+
+def _by_names(source: Source, splits: list[str], path: Path, listing: archives.Listing) -> dict[str, list[Member]]:
+    """The splits that have patterns of their own."""
+    found: dict[str, list[Member]] = {split: [] for split in splits}
+    for split, members in found.items():
+        match = source.splits[split].compiled().fullmatch
+        for entry in listing.entries:
+            if matched := match(entry.name):
+                members.append(Member(len(members), _class_of(matched), entry, path))
+    return found
+
+
+def _by_fractions(source: Source, path: Path, listing: archives.Listing) -> dict[str, list[Member]]:
+    """All three splits, by a hash of the name."""
+    found: dict[str, list[Member]] = {split: [] for split in SPLITS}
+    match = source.images.compiled().fullmatch
+    for entry in listing.entries:
+        if matched := match(entry.name):
+            members = found[source.fractions.split_of(entry.name)]
+            members.append(Member(len(members), _class_of(matched), entry, path))
+    return found
+
+
+def _why_empty(source: Source, split: str, listing: archives.Listing) -> str:
+    pattern = source.splits[split] if source.splits else source.images
+    images = sum(1 for entry in listing.entries if pattern.compiled().fullmatch(entry.name))
+    if images:  # so `fractions` gave them all to the others
+        remedy = "lower fractions.val and fractions.test" if split == "train" else f"raise fractions.{split}"
+        return f"none of its {images:,} images falls into split {split!r}; {remedy} in the source file, or add images"
+    example = f", such as {listing.entries[0].name!r}" if listing.entries else ""
+    skipped = ", ".join(f"{count:,} {kind}" for kind, count in listing.skipped.items())
+    return (
+        f"no image for split {split!r} of {source.title} among its {len(listing.entries):,} files{example}"
+        f"{f' (skipped: {skipped})' if skipped else ''}; "
+        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}"
+    )
 
 
 def _class_of(matched: re.Match) -> str:
     name = matched["class"] or "" if "class" in matched.re.groupindex else matched.string.rpartition("/")[0]
     return sys.intern(name)  # 1.8 million images of Places share 365 names
-
-
-def _describe(archive: Path, pattern: Pattern) -> str:
-    wanted = pattern.glob or pattern.regex or "any image name"
-    entries = _scan(archive).entries
-    example = f", such as {entries[0].name!r}" if entries else ""
-    return f"its {len(entries):,} files{example}; expected names like {wanted!r}"
-
-
-def _scan(path: Path) -> archives.Listing:
-    """The listing of an archive; three splits of one zip read it once. A folder has no version and is read anew."""
-    if not path.is_file():
-        return archives.scan(path)
-    status = path.stat()
-    return _scan_once(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)  # one only: the listing of Places takes half a gigabyte
-def _scan_once(path: Path, _size: int, _mtime_ns: int) -> archives.Listing:
-    return archives.scan(path)

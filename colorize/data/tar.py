@@ -8,14 +8,17 @@ archive is refused. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU t
 import gc
 import mmap
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from colorize import runtime
 from colorize.data.entry import Entry
 from colorize.runtime import DataError
 
 BLOCK = 512
+MIB = 1 << 20  # bytes
 BATCH = 4096  # headers whose checksums are added up in one call of numpy
 MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones stay below some thousand
 
@@ -41,8 +44,9 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
     enabled = gc.isenabled()
     gc.disable()  # a million new tuples and no cycle: collecting in between doubles the time
     try:
-        walker = _Walker(data, path)
-        walker.run()
+        with runtime.progress(f"list {path.name}", -(-len(data) // MIB), "MiB") as advance:
+            walker = _Walker(data, path, advance)
+            walker.run()
     finally:
         if enabled:
             gc.enable()
@@ -52,8 +56,9 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
 class _Walker:
     """State of one walk: what was found, what waits for its checksum, and what the next header inherits."""
 
-    def __init__(self, data: mmap.mmap, path: Path):
-        self.data, self.path = data, path
+    def __init__(self, data: mmap.mmap, path: Path, advance: Callable[[int], None]):
+        self.data, self.path, self.advance = data, path, advance
+        self.shown = 0  # MiB
         self.entries: list[Entry] = []
         self.skipped: Counter = Counter()
         self.offsets: list[int] = []  # of the headers not verified yet
@@ -73,6 +78,7 @@ class _Walker:
                 raise self._damaged(offset, "truncated: no end mark")
             if len(self.headers) == BATCH:
                 self._verify()
+                self._show(offset)
             self.offsets.append(offset)
             self.headers.append(header)
             # the common case first: a regular file that no extended header describes
@@ -90,6 +96,11 @@ class _Walker:
                 )
         self._verify()
         self._check_end(offset)
+        self._show(total + MIB - 1)
+
+    def _show(self, offset: int) -> None:
+        self.advance(offset // MIB - self.shown)
+        self.shown = offset // MIB
 
     def _special(self, header: bytes, offset: int) -> int:
         """Take in any other member; returns the offset of the next header."""

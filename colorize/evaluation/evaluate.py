@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize import runtime, targets
+from colorize import runtime
 from colorize.data import loader
 from colorize.data.transform import to_networks
 from colorize.evaluation import kept, metrics
 from colorize.models import MODELS, files
-from colorize.prior.files import load_array
+from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
+from colorize.targets import Options
 
 BASELINES = ("gray", "prior")
-_BATCH = 16
-_DIGITS = 4  # of the committed metrics: what another machine repeats
+_DIGITS = 5  # of the committed metrics
 
 
 class Paths(NamedTuple):
@@ -49,13 +49,13 @@ class Cell(NamedTuple):
 Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # L_norm -> output, and another for weighted cross entropy
 
 
-def evaluate(cell: Cell, settings, soft_targets, paths: Paths, device: str) -> dict:
+def evaluate(cell: Cell, settings, options: Options, paths: Paths, device: str) -> dict:
     """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
 
     Args:
         cell: what is evaluated.
         settings: the section `evaluate` of the parameters.
-        soft_targets: the section of that name.
+        options: of the soft targets.
         paths: where everything lies.
         device: to run on.
 
@@ -63,15 +63,14 @@ def evaluate(cell: Cell, settings, soft_targets, paths: Paths, device: str) -> d
         the metrics.
     """
     split = loader.Split(paths.shards, "test")
-    weights = torch.from_numpy(load_array(paths.prior / "rebalancing.npy")).to(device)
-    options = targets.Options(soft_targets.num_neighbors, soft_targets.sigma, soft_targets.encode)
+    weights = load_tensor(paths.prior / "rebalancing.npy").to(device)
     predictor = _predictor(cell, paths, split.size, device)
     table = _measure(cell, predictor, split, weights, options, device)
     shown = kept.choose(split, paths.shards, table["l2"], settings, settings.named.get(cell.target, []))
     details = kept.save(paths.evaluation, shown, split, lambda L: predictor(L)[0], device)
     _write_table(paths.evaluation / "per_image.csv", split.keys(np.arange(len(split))), table)
     means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
-    details |= {"images": len(split)} | {name: means.pop(name) for name in ("target_entropy",) if name in means}
+    details |= {"images": len(split), "target_entropy": means.pop("target_entropy", None)}
     runtime.write_json(paths.evaluation / "details.json", details)
     runtime.write_json(paths.metrics, means)
     return means
@@ -92,10 +91,9 @@ def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
 
 
 def _constant_prior(folder: Path, device: str) -> Predictor:
-    """The best constants: the prior p for plain cross entropy, the normalised w p for the weighted one."""
-    prior = load_array(folder / "prior.npy")
-    logits = torch.from_numpy(np.log(prior.clip(1e-9))).float().to(device)
-    weighted = torch.from_numpy(np.log((prior * load_array(folder / "rebalancing.npy")).clip(1e-9))).float().to(device)
+    """The best constant distributions: the prior for plain, the weighted prior for weighted cross entropy."""
+    names = ("prior", "weighted_prior")
+    logits, weighted = (load_tensor(folder / f"{name}.npy").clamp_min(1e-9).log().to(device) for name in names)
 
     def predict(L_norm: Tensor) -> tuple[Tensor, Tensor]:
         shape = (len(L_norm), -1, *L_norm.shape[-2:])
@@ -109,7 +107,7 @@ def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: 
     """(N,) per image for every metric that the model has."""
     collected: dict[str, list[Tensor]] = {}
     with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        for batch in loader.evaluation_batches(split, _BATCH):
+        for batch in loader.evaluation_batches(split, metrics.images_at_once(device)):
             L_norm, ab_norm = to_networks(batch, device)
             output, weighted_output = predictor(L_norm)
             for name, values in metrics.per_image(output, ab_norm, weights, options, weighted_output).items():

@@ -14,10 +14,9 @@ from colorize import color, runtime
 from colorize.colorfulness import colorfulness
 from colorize.data import loader
 from colorize.data.transform import to_networks
+from colorize.evaluation import metrics
 from colorize.models import output as outputs
 from colorize.runtime import DataError
-
-_BATCH = 16
 
 
 class Kept(NamedTuple):
@@ -55,9 +54,9 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
-    sources = pd.read_csv(folder / "test.csv", keep_default_na=False)["source"].to_numpy(dtype=str)
+    sources = pd.read_csv(folder / "test.csv", usecols=["source"], keep_default_na=False)["source"]
     membership = [np.isin(rows, chosen) for chosen in (saved, of_name, worst)]
-    return Kept(rows, keys[rows], sources[rows], l2[rows].astype(np.float32), *membership)
+    return Kept(rows, keys[rows], sources.iloc[rows].to_numpy(dtype=str), l2[rows].astype(np.float32), *membership)
 
 
 @torch.inference_mode()
@@ -76,7 +75,7 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
-    for batch in loader.evaluation_batches(split, _BATCH, kept.rows):
+    for batch in loader.evaluation_batches(split, metrics.images_at_once(device), kept.rows):
         L_norm, ab_norm = to_networks(batch, device)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
         lab, is_clipped = color.fit_to_gamut(color.join_lab(L_norm, ab))

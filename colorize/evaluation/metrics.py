@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from colorize import gamut
@@ -36,26 +37,36 @@ def per_image(
     }
     if outputs.is_distribution(output):
         targets = soft_targets(ab_norm, options)
-        weighted_output = output if weighted_output is None else weighted_output
-        metrics["cross_entropy"] = cross_entropy(output, targets)
-        metrics["weighted_cross_entropy"] = cross_entropy(weighted_output, weigh(targets, ab_norm, weights))
+        log_p = _log_probabilities(output)
+        weighted_log_p = log_p if weighted_output is None else _log_probabilities(weighted_output)
+        metrics["cross_entropy"] = cross_entropy(log_p, targets)
+        metrics["weighted_cross_entropy"] = cross_entropy(weighted_log_p, weigh(targets, ab_norm, weights))
         metrics["target_entropy"] = _mean(-(targets.values * targets.values.clamp_min(1e-30).log()).sum(dim=-1))
     return metrics
 
 
-def cross_entropy(logits: Tensor, targets: SoftTargets) -> Tensor:
-    """Cross entropy of logits, upsampled by nearest, against soft targets.
+def cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
+    """Cross entropy of distributions, upsampled by nearest, against soft targets.
 
     Args:
-        logits: (B, Q, h, w).
+        log_p: (B, h, w, Q) log probabilities.
         targets: (B, H, W, K), H a multiple of h.
 
     Returns:
         (B,) float64, mean over pixels, in nats.
     """
-    pooled = pool(targets, targets.bins.shape[1] // logits.shape[2])
-    log_p = logits.movedim(1, -1).float().log_softmax(dim=-1)  # (B, h, w, Q)
+    pooled = pool(targets, targets.bins.shape[1] // log_p.shape[1])
     return _mean(-(pooled.values * log_p.gather(-1, pooled.bins)).sum(dim=-1))
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    """(B, Q, h, w) -> (B, h, w, Q)."""
+    return logits.movedim(1, -1).float().log_softmax(dim=-1)
+
+
+def images_at_once(device: str | torch.device) -> int:
+    """Batch size of an evaluation: on a CPU so small that the logits of a batch stay near its caches."""
+    return 4 if torch.device(device).type == "cpu" else 128
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Exact colour counts of a training set, and the smoothed prior over the ab bins.
+"""Exact colour counts of a training set, by colour and by ab bin.
 
 Images hold far fewer distinct colours than pixels: the packed 24-bit values are counted, and every distinct colour is
 converted and encoded once. Nothing is sampled or rounded.
@@ -11,6 +11,7 @@ import torch
 
 from colorize import color, gamut, runtime
 from colorize.data.loader import Split
+from colorize.targets import Options
 
 _IMAGES = 1024  # counted at a time
 _COLORS = 1 << 18  # encoded at a time
@@ -37,29 +38,29 @@ def count_colors(split: Split, name: str) -> np.ndarray:
     return counts
 
 
-def bin_counts_and_prior(
-    colors: np.ndarray, num_neighbors: int, sigma: float, encode: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Hard counts and the smoothed prior, which is the mean soft encoding over all pixels (Zhang et al. 2016).
+def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels by their nearest bin, and these spread over their soft encoding.
+
+    The joint counts summed over the first axis and normalised are the smoothed prior: the mean soft encoding over all
+    pixels (Zhang et al. 2016).
 
     Args:
         colors: (2^24,) int64 pixels of every colour.
-        num_neighbors, sigma, encode: see `gamut.soft_encode`.
+        options: of the soft encoding.
 
     Returns:
-        (Q,) int64 pixels by nearest bin, and (Q,) float64 prior that sums to 1.
+        (Q,) int64 pixels by nearest bin; (Q, Q) float64, nearest bin by bin of the encoding.
     """
-    counts, mass = np.zeros(gamut.NUM_BINS, dtype=np.int64), np.zeros(gamut.NUM_BINS)
+    counts = np.zeros(gamut.NUM_BINS, dtype=np.int64)
+    joint = np.zeros(gamut.NUM_BINS**2)
     packed = np.flatnonzero(colors)
     for part in np.split(packed, range(_COLORS, len(packed), _COLORS)):
         rgb = np.stack([part >> 16, (part >> 8) & 255, part & 255]).astype(np.uint8)
         ab = color.rgb_to_lab(torch.from_numpy(rgb)[None, :, :, None])[:, 1:]  # (1, 2, n, 1)
-        bins, weights = gamut.soft_encode(ab, num_neighbors, sigma, encode)
-        pixels = colors[part]
-        np.add.at(counts, gamut.nearest_bin(ab).flatten().numpy(), pixels)
-        mass += np.bincount(
-            bins.flatten().numpy(),
-            (weights[0, :, 0].double().numpy() * pixels[:, None]).ravel(),
-            minlength=gamut.NUM_BINS,
-        )
-    return counts, mass / mass.sum()
+        bins, values = gamut.soft_encode(ab, *options)  # (1, n, 1, K)
+        nearest = gamut.nearest_bin(ab)  # (1, n, 1)
+        np.add.at(counts, nearest.flatten().numpy(), colors[part])
+        places = nearest[..., None] * gamut.NUM_BINS + bins
+        pixels = values[0, :, 0].double().numpy() * colors[part][:, None]  # (n, K)
+        joint += np.bincount(places.flatten().numpy(), pixels.ravel(), minlength=len(joint))
+    return counts, joint.reshape(gamut.NUM_BINS, gamut.NUM_BINS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from colorize import gamut
 from colorize.runtime import DataError
@@ -23,3 +25,8 @@ def load_array(path: Path) -> np.ndarray:
     if array.shape != (gamut.NUM_BINS,):
         raise DataError(f"{path}: shape {array.shape}, expected ({gamut.NUM_BINS},), one value a bin of the gamut")
     return array
+
+
+def load_tensor(path: Path) -> Tensor:
+    """The same as (Q,) float32 on the CPU."""
+    return torch.from_numpy(load_array(path)).float()

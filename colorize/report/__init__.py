@@ -9,26 +9,22 @@ from pathlib import Path
 
 from colorize.report import curves, diagram, figures, gallery, grid, table
 from colorize.report.inputs import Inputs
-from colorize.runtime import ParameterError, atomic_write, progress
+from colorize.runtime import atomic_write, progress
 
 FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
+PLACES = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
 
 
-def build(settings, root: Path = Path()) -> table.Table:
+def build(settings, root: Path = Path()) -> None:
     """Write every table, figure and page; the same files for the same inputs, byte for byte.
 
     Args:
         settings: `params.Settings`; `datasets`, `models`, `report` and `evaluate.named` are read.
         root: folder that `results/` and `data/` are in.
 
-    Returns:
-        Table 1, to be shown.
-
     Raises:
-        ParameterError: a figure asks for a data set or model that is not part of the run.
         DataError: an input is missing or damaged; names the file and the stage that makes it.
     """
-    _check(settings)
     inputs = Inputs(settings.datasets, settings.models, root)
     table1 = table.read_table(inputs)
     sheets = _sheets(inputs, settings)
@@ -46,40 +42,21 @@ def build(settings, root: Path = Path()) -> table.Table:
         _write_folder(root / FIGURES, drawn)
         _write_folder(root / GALLERY, gallery.build(inputs))
         advance()
-    return table1
 
 
 def read(settings, root: Path = Path()) -> table.Table:
-    """Table 1 from the metrics alone; arguments and errors as `build`."""
+    """Table 1 from the metrics alone; arguments and errors as those of `build`."""
     return table.read_table(Inputs(settings.datasets, settings.models, root))
 
 
 def show(table1: table.Table, console=None) -> None:
-    """Print Table 1 and where the rest of the report lies."""
+    """Print Table 1."""
     from rich.console import Console
 
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, 120)
-    console.print()
     console.print(table.to_rich(table1, console.width))
-    console.print(f"\nTable 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html")
-
-
-def _check(settings) -> None:
-    """Every data set and model that a figure names must be part of the run."""
-    report = settings.report
-    wanted = {
-        "report.figure4_models": (report.figure4_models, settings.models),
-        "report.figure5.source": ([report.figure5.source], settings.datasets),
-        "report.figure5.target": ([report.figure5.target], settings.datasets),
-        "report.figure5.model": ([report.figure5.model], settings.models),
-        "report.figure6_model": ([report.figure6_model], settings.models),
-    }
-    for key, (names, known) in wanted.items():
-        for name in names:
-            if name not in known:
-                raise ParameterError(f"params.yaml: {key} is {name}, which is not among {', '.join(known)}")
 
 
 def _sheets(inputs: Inputs, settings) -> dict[str, list[grid.Group]]:

@@ -4,8 +4,9 @@ import csv
 import io
 import math
 
+from colorize.models import MODELS
 from colorize.report.grid import encode_plot
-from colorize.report.inputs import HISTORY_COLUMNS, Inputs, dataset_title, is_weighted, model_title
+from colorize.report.inputs import HISTORY_COLUMNS, Inputs, dataset_title, model_title
 
 CSV_COLUMNS = ("run", "dataset", "model", *HISTORY_COLUMNS)
 PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
@@ -27,7 +28,8 @@ def to_csv(inputs: Inputs) -> str:
 
 def panel_of(model: str) -> str:
     """Which panel a model's curves stand in; their losses have different scales."""
-    return "regression" if model == "regression" else "weighted" if is_weighted(model) else "classifier"
+    spec = MODELS[model]
+    return "regression" if not spec.is_classifier else "weighted" if spec.is_weighted else "classifier"
 
 
 def draw(inputs: Inputs) -> bytes:
@@ -40,12 +42,13 @@ def plot(inputs: Inputs):
     from matplotlib.figure import Figure
 
     panels = [panel for panel in PANELS if any(panel_of(model) == panel for model in inputs.models)]
-    figure = Figure(figsize=(4.3 * len(panels), 3.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(4.3 * len(panels), 3.9), dpi=150, layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for i, dataset in enumerate(inputs.datasets):
             for model in (model for model in inputs.models if panel_of(model) == panel):
                 label = f"{model_title(model)}, {dataset_title(dataset)}"
-                _draw_run(axes, inputs.history(dataset, model), HUES[i % len(HUES)][model.startswith("unet")], label)
+                color = HUES[i % len(HUES)][MODELS[model].architecture == "unet"]
+                _draw_run(axes, inputs.history(dataset, model), color, label)
         _finish(axes, PANELS[panel])
     figure.legend(handles=_line_styles(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
     return figure
@@ -63,7 +66,7 @@ def _finish(axes, title: str) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7.5, frameon=False, loc="upper right")
+    axes.legend(fontsize=7.5, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))  # off the lines
 
 
 def _line_styles() -> list:

@@ -8,8 +8,9 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+from colorize.models import MODELS
 from colorize.report.grid import encode_plot
-from colorize.report.inputs import Inputs, is_weighted, model_title
+from colorize.report.inputs import Inputs, model_title
 
 HEIGHT = 2.6  # inches of the largest feature map
 SKEW = (0.16, 0.11)  # inches that a slab of full height recedes to the right and up
@@ -156,11 +157,9 @@ def row_title(models: list[str]) -> str:
 
 def row_subtitle(layers: dict, models: list[str]) -> str:
     """Parameters, width and what the output means."""
-    bins = layers["blocks"][-1]["out_channels"]
-    output = f"{bins} ab bins a pixel" if bins > 2 else "two channels, ab, a pixel"
-    shared = "; they differ in the loss only" if len(models) > 1 and any(map(is_weighted, models)) else ""
-    width = f" at width {layers['width']:g}" if "width" in layers else ""
-    return f"{layers['parameters']:,} parameters{width}, output {output}{shared}"
+    output = f"{layers['blocks'][-1]['out_channels']} ab " + ("bins" if MODELS[models[0]].is_classifier else "channels")
+    shared = "; they differ in the loss only" if len(models) > 1 else ""
+    return f"{layers['parameters']:,} parameters at width {layers['width']:g}, output {output} a pixel{shared}"
 
 
 def _draw_group(axes, group: Group, middle: float) -> None:

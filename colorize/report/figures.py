@@ -5,24 +5,15 @@ and the cross-domain figure is left out.
 """
 
 import numpy as np
+from PIL import Image
 
 from colorize.colorfulness import colorfulness
 from colorize.report.grid import Group, Row
-from colorize.report.inputs import Inputs, Predictions, dataset_title, model_title
+from colorize.report.inputs import Inputs, Predictions, dataset_title, model_title, short_title
 from colorize.runtime import DataError
 
-SHORT_LABELS = {
-    "regression": "Regression",
-    "cnn": "CNN",
-    "cnn_weighted": "CNN\nwith weights",
-    "unet": "Unet",
-    "unet_weighted": "Unet\nwith weights",
-}
-
-
-def short_label(model: str) -> str:
-    """A model's name where there is little room."""
-    return SHORT_LABELS.get(model, model_title(model))
+THUMBNAIL = 8  # side that colours are compared at, pixels
+MIN_DISTANCE = 25.0  # of `nearest`: crops of one photo are mostly nearer
 
 
 def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[Group]:
@@ -30,19 +21,22 @@ def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[Group]:
     cells = {model: inputs.predictions(dataset, model, dataset) for model in inputs.models}
     first = cells[inputs.models[0]]
     keys = select_varied(first, columns)
-    models = [Row(short_label(model), _pictures(cell, keys)) for model, cell in cells.items()]
+    models = [
+        Row(short_title(model).replace(" with ", "\nwith "), _pictures(cell, keys)) for model, cell in cells.items()
+    ]
     return [Group([_input_row(first, keys), *models, _truth_row(first, keys)])]
 
 
 def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list[Group]:
-    """Figure 4: the predictions with the largest L2 of a whole test split, the worst at the left."""
+    """Figure 4: different images among those with the largest L2 of a whole test split, the worst at the left."""
     groups = []
     for model in models:
         cell = inputs.predictions(dataset, model, dataset)
         candidates = np.flatnonzero(cell.is_worst)
         if not len(candidates):
             raise DataError(f"{cell.path}: no worst predictions; set `evaluate.num_worst` above 0 and run `dvc repro`")
-        order = sorted(candidates, key=lambda i: (-cell.l2[i], cell.key[i]))[:columns]
+        order = sorted(candidates, key=lambda i: (-cell.l2[i], cell.key[i]))
+        order = [order[i] for i in select_unlike(cell.truth[order], columns)]
         keys = cell.key[order]
         captions = [f"L2 {cell.l2[i]:.3f}" for i in order]
         prediction = Row("prediction", _pictures(cell, keys), captions)
@@ -77,9 +71,10 @@ def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int
 
 
 def select_varied(cell: Predictions, columns: int) -> np.ndarray:
-    """Keys of a variety of saved images: the most colourful truth of each of `columns` equal stretches of the split.
+    """Keys of a variety of saved images, one from each of `columns` equal stretches of the split.
 
-    Neighbouring keys are of one class or place, so one image a stretch gives different subjects.
+    Neighbouring keys of a listing in order are of one class or place, so stretches give different subjects. Of each it
+    is the most colourful truth that is unlike those before it; where all are too like, the one that is least so.
 
     Returns:
         (min(columns, saved),) int64, ascending.
@@ -87,8 +82,50 @@ def select_varied(cell: Predictions, columns: int) -> np.ndarray:
     saved = np.flatnonzero(cell.is_saved)
     if not len(saved):
         raise DataError(f"{cell.path}: no saved predictions; set `evaluate.num_saved` above 0 and run `dvc repro`")
-    stretches = np.array_split(saved, min(columns, len(saved)))
-    return np.array([cell.key[max(part, key=lambda i: (colorfulness(cell.truth[i]), -i))] for part in stretches])
+    colors, chosen = sorted_colors(cell.truth), []
+    for part in np.array_split(saved, min(columns, len(saved))):
+        distances = {i: nearest(colors, i, chosen) for i in part}
+        unlike = [i for i in part if distances[i] >= MIN_DISTANCE]
+        best = max(unlike, key=lambda i: (colorfulness(cell.truth[i]), -i)) if unlike else max(part, key=distances.get)
+        chosen.append(best)
+    return cell.key[chosen]
+
+
+def select_unlike(images: np.ndarray, count: int) -> list[int]:
+    """Positions of the first images that are unlike each other, filled up with what is least like those.
+
+    Args:
+        images: (N, S, S, 3) uint8, the most wanted first.
+        count: how many.
+
+    Returns:
+        min(count, N) positions, ascending.
+    """
+    colors, chosen = sorted_colors(images), []
+    for i in range(len(images)):
+        if len(chosen) < count and nearest(colors, i, chosen) >= MIN_DISTANCE:
+            chosen.append(i)
+    while len(chosen) < min(count, len(images)):
+        others = [i for i in range(len(images)) if i not in chosen]
+        chosen.append(max(others, key=lambda i: nearest(colors, i, chosen)))
+    return sorted(chosen)
+
+
+def sorted_colors(images: np.ndarray) -> np.ndarray:
+    """(N, S, S, 3) uint8 -> (N, THUMBNAIL^2, 3) float32: each channel of the thumbnails in order of its values.
+
+    Without their places, crops of one photo that are moved against each other are still like each other.
+    """
+    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
+    return np.sort(np.stack(small).reshape(len(images), -1, 3), axis=1).astype(np.float32)
+
+
+def nearest(colors: np.ndarray, i: int, chosen: list[int]) -> float:
+    """Mean absolute difference (0 to 255) of image i to the most similar of `chosen`, infinite if there is none.
+
+    A channel's is the Wasserstein distance of its two distributions.
+    """
+    return min((float(np.abs(colors[i] - colors[j]).mean()) for j in chosen), default=float("inf"))
 
 
 def _input_row(cell: Predictions, keys) -> Row:

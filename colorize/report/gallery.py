@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from colorize.report.inputs import Inputs, Predictions, dataset_title, model_title
+from colorize.report.inputs import Inputs, Predictions, dataset_title, short_title
 from colorize.runtime import DataError
 
 TEMPLATES = Path(__file__).with_name("templates")
 EDGE = 1  # pixels repeated around each photo of a sprite, so that scaling does not blend in its neighbours
-COLUMN_TITLES = {"cnn_weighted": "CNN weights", "unet_weighted": "Unet weights", "regression": "Regression"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Section:
 
     dataset: str
     keys: np.ndarray  # (N,) of the saved images
-    sources: list[str]  # where each came from, empty where unknown
+    sources: list[str]  # where each came from
     columns: list[Column]
     size: int
 
@@ -97,7 +96,7 @@ def _section(inputs: Inputs, target: str) -> Section:
     for source in [target, *(name for name in inputs.datasets if name != target)]:
         columns += [_prediction_column(inputs, source, model, target, keys) for model in inputs.models]
     columns.append(Column("", "truth", f"{target}-truth.png", _sprite(first.truth[rows]), None))
-    names = [""] * len(keys) if first.source is None else [str(name) for name in first.source[rows]]
+    names = [str(name) for name in first.source[rows]]
     return Section(target, keys, names, columns, first.truth.shape[1])
 
 
@@ -105,7 +104,7 @@ def _prediction_column(inputs: Inputs, source: str, model: str, target: str, key
     cell: Predictions = inputs.predictions(source, model, target)
     if not np.array_equal(cell.key[cell.is_saved], keys):
         raise DataError(f"{cell.path}: saved other test images than the models before it; run `dvc repro`")
-    rows, title = cell.rows(keys), COLUMN_TITLES.get(model, model_title(model))
+    rows, title = cell.rows(keys), short_title(model)
     group = f"trained on {dataset_title(source)}"
     return Column(group, title, f"{target}-by-{source}-{model}.png", _sprite(cell.predicted[rows]), cell.l2[rows])
 

@@ -27,7 +27,7 @@ MODEL_TITLES = {
 }
 DATASET_TITLES = {"tiny_imagenet": "Tiny ImageNet", "places365": "MIT Places"}
 HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
-PREDICTION_ARRAYS = ("key", "truth", "gray", "predicted", "l2", "is_saved", "is_named", "is_worst")
+PREDICTION_ARRAYS = ("key", "truth", "gray", "predicted", "l2", "is_saved", "is_worst", "source")
 
 
 def model_title(model: str) -> str:
@@ -40,9 +40,9 @@ def dataset_title(dataset: str) -> str:
     return DATASET_TITLES.get(dataset, dataset.replace("_", " ").title())
 
 
-def is_weighted(model: str) -> bool:
-    """Whether a model is trained with class rebalancing weights."""
-    return model.endswith("_weighted")
+def short_title(model: str) -> str:
+    """A model's name where there is little room."""
+    return model_title(model).removeprefix("Baseline ")
 
 
 def evaluation_stage(source: str, model: str, target: str) -> str:
@@ -60,9 +60,8 @@ class Predictions:
     predicted: np.ndarray  # (N, S, S, 3) uint8 RGB
     l2: np.ndarray  # (N,) float32
     is_saved: np.ndarray  # (N,) bool, the same keys for every model and source
-    is_named: np.ndarray  # (N,) bool
     is_worst: np.ndarray  # (N,) bool
-    source: np.ndarray | None  # (N,) str, where an image came from; absent in older files
+    source: np.ndarray  # (N,) str, where an image came from
     path: Path
 
     @cached_property
@@ -149,8 +148,7 @@ def _read_predictions(path: Path, stage: str) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in PREDICTION_ARRAYS}
-            arrays["source"] = file["source"] if "source" in file.files else None
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error}): run `dvc repro -f {stage}`") from error
     order = np.argsort(arrays["key"], kind="stable")
-    return Predictions(**{name: a if a is None else a[order] for name, a in arrays.items()}, path=path)
+    return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)

@@ -82,13 +82,21 @@ class Table:
         winner = max(values.values()) if metric in IS_HIGHER_BETTER else min(values.values())
         return {model for model, value in values.items() if value == winner}
 
-    def rows(self, source: str, target: str) -> list[Row]:
-        """Printed lines of a quadrant, the paper's and the differences under ours where there are any."""
+    def rows(self, band: list[tuple[str, str]]) -> list[list[Row]]:
+        """Printed lines of each quadrant of a band, equally many, as they stand side by side.
+
+        The paper's line and the difference follow a model everywhere if the paper has it in one quadrant of the band.
+        """
+        quadrants = [self.quadrant(source, target) for source, target in band]
+        in_paper = {cell.model for cells in quadrants for cell in cells if cell.paper}
+        return [self._quadrant_rows(cells, in_paper) for cells in quadrants]
+
+    def _quadrant_rows(self, cells: list[Cell], in_paper: set[str]) -> list[Row]:
         rows = []
-        for cell in self.quadrant(source, target):
-            best = frozenset(m for m in METRICS if cell.model in self.best(source, target, m))
+        for cell in cells:
+            best = frozenset(m for m in METRICS if cell.model in self.best(cell.source, cell.target, m))
             rows.append(Row(model_title(cell.model), {m: _number(cell.ours, m) for m in METRICS}, best))
-            if cell.paper:
+            if cell.model in in_paper:
                 differences = cell.differences()
                 rows.append(Row("paper", {m: _number(cell.paper, m, places=3) for m in METRICS}, is_note=True))
                 rows.append(Row("difference", {m: _number(differences, m, sign="+") for m in METRICS}, is_note=True))
@@ -144,7 +152,7 @@ def to_markdown(table: Table) -> str:
         header = ["", *(text for title in titles for text in (title, *[""] * (len(METRICS) - 1)))]
         names = ["**Method**", *([f"**{METRIC_TITLES[m]}**" for m in METRICS] * len(band))]
         lines = [header, [":---", *["---:"] * (len(header) - 1)], names]
-        for rows in zip(*(table.rows(s, t) for s, t in band), strict=True):
+        for rows in zip(*table.rows(band), strict=True):
             title = f"· *{rows[0].title}*" if rows[0].is_note else _md(rows[0].title)
             texts = [_bold(row, m, "**{}**") for row in rows for m in METRICS]
             lines.append([title, *texts])
@@ -163,7 +171,7 @@ def to_latex(table: Table) -> str:
             *_latex_head(band),
             r"\midrule",
         ]
-        for rows in zip(*(table.rows(s, t) for s, t in band), strict=True):
+        for rows in zip(*table.rows(band), strict=True):
             title = rf"\quad\emph{{{_tex(rows[0].title)}}}" if rows[0].is_note else _tex(rows[0].title)
             texts = [_bold(row, m, r"\textbf{{{}}}").replace(MINUS, "$-$") for row in rows for m in METRICS]
             lines.append(" & ".join([title, *texts]) + r" \\")
@@ -179,16 +187,19 @@ def to_rich(table: Table, width: int):
 
     blocks = []
     for band in table.bands():
+        quadrants = list(zip(band, table.rows(band), strict=True))
         side_by_side = RichTable.grid(padding=(0, 2))
-        side_by_side.add_row(*(_rich_quadrant(table, pair, with_method=i == 0) for i, pair in enumerate(band)))
+        for _ in band:
+            side_by_side.add_column(vertical="bottom")  # a title of three lines must not shift its rows
+        side_by_side.add_row(*(_rich_quadrant(*quadrant, with_method=i == 0) for i, quadrant in enumerate(quadrants)))
         if Console(width=1000).measure(side_by_side).maximum <= width:
             blocks += [side_by_side, ""]
         else:
-            blocks += [part for pair in band for part in (_rich_quadrant(table, pair, with_method=True), "")]
+            blocks += [part for quadrant in quadrants for part in (_rich_quadrant(*quadrant, with_method=True), "")]
     return Group(*blocks[:-1])
 
 
-def _rich_quadrant(table: Table, pair: tuple[str, str], with_method: bool):
+def _rich_quadrant(pair: tuple[str, str], rows: list[Row], with_method: bool):
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -200,7 +211,7 @@ def _rich_quadrant(table: Table, pair: tuple[str, str], with_method: bool):
         quadrant.add_column("Method", no_wrap=True)
     for name in METRICS:
         quadrant.add_column(SHORT_TITLES[name], justify="right", no_wrap=True, min_width=6)
-    for row in table.rows(source, target):
+    for row in rows:
         style = "dim" if row.is_note else ""
         label = [Text(f"  {row.title}" if row.is_note else row.title, style)] if with_method else []
         quadrant.add_row(*label, *(Text(row.texts[m], "bold green" if m in row.best else style) for m in METRICS))

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +16,12 @@ from colorize.data.transform import to_networks
 from colorize.evaluation import metrics
 from colorize.models import blocks, describe, files
 from colorize.models.build import build
-from colorize.prior.files import load_array
+from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 from colorize.training import history, loss
 from colorize.training.history import History
 
 _PICTURES = 10  # validation images in a picture
-_VAL_BATCH = 32
 _SCHEDULES = {  # name: steps -> factor of the learning rate at a step
     "constant": lambda steps: lambda step: 1.0,
     "cosine": lambda steps: lambda step: (1 + math.cos(math.pi * step / steps)) / 2,
@@ -42,7 +40,7 @@ class Paths(NamedTuple):
 class Cell(NamedTuple):
     """What is trained: a model on a data set."""
 
-    data_set: str
+    dataset: str
     model: str
 
     @property
@@ -56,17 +54,17 @@ class Data(NamedTuple):
 
     train: loader.Split
     val: loader.Split
-    prior: np.ndarray  # (Q,)
     weights: Tensor  # (Q,) class weights, on the device
+    start: Tensor  # (Q,) the best constant distribution
 
 
-def train(cell: Cell, settings, soft_targets, paths: Paths, code: str, device: str) -> None:
+def train(cell: Cell, settings, options: targets.Options, paths: Paths, code: str, device: str) -> None:
     """Train and save.
 
     Args:
         cell: data set and model.
         settings: the section `train` of the parameters.
-        soft_targets: the section of that name.
+        options: of the soft targets.
         paths: where everything lies.
         code: hash of the code, kept in the sidecar.
         device: to train on.
@@ -74,8 +72,9 @@ def train(cell: Cell, settings, soft_targets, paths: Paths, code: str, device: s
     Raises:
         DataError: the inputs are missing or do not fit, or the loss is no longer finite.
     """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
     data = _open(cell, paths, device)
-    options = targets.Options(soft_targets.num_neighbors, soft_targets.sigma, soft_targets.encode)
     model = _build(cell, settings, data, paths.history, device)
     best = _run(cell, model, data, settings, options, paths.history)
     if settings.select == "best":
@@ -85,10 +84,10 @@ def train(cell: Cell, settings, soft_targets, paths: Paths, code: str, device: s
         model,
         {
             "model": cell.model,
-            "data_set": cell.data_set,
+            "dataset": cell.dataset,
             "size": data.train.size,
             "width": settings.width,
-            "parameters": {"train": settings.model_dump(), "soft_targets": soft_targets.model_dump()},
+            "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
             "manifest_sha256": runtime.sha256_of(paths.shards / "manifest.json"),
             "code_sha256": code,
             "torch": torch.__version__,
@@ -102,8 +101,8 @@ def _open(cell: Cell, paths: Paths, device: str) -> Data:
     return Data(
         loader.Split(paths.shards, "train"),
         loader.Split(paths.shards, "val"),
-        load_array(paths.prior / "prior.npy"),
-        torch.from_numpy(load_array(paths.prior / f"weights-{cell.model}.npy")).to(device),
+        load_tensor(paths.prior / f"weights-{cell.model}.npy").to(device),
+        load_tensor(paths.prior / f"start-{cell.model}.npy"),
     )
 
 
@@ -114,8 +113,7 @@ def _build(cell: Cell, settings, data: Data, history_folder: Path, device: str) 
     layers = describe.describe(cell.model, model, settings.width, data.train.size)
     runtime.write_json(history_folder / "layers.json", layers)
     if cell.spec.is_classifier and settings.head_bias == "prior":
-        distribution = torch.from_numpy(data.prior).float() * data.weights.cpu()
-        blocks.set_head_bias(model, distribution.clamp_min(1e-9))  # a bin that never occurs must stay finite
+        blocks.set_head_bias(model, data.start.clamp_min(1e-9))  # a bin that never occurs must stay finite
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -129,7 +127,7 @@ def _run(cell: Cell, model: nn.Module, data: Data, settings, options: targets.Op
     best_loss, best_state = math.inf, {}
     running, count = torch.zeros((), dtype=torch.float64, device=data.weights.device), 0
     batches = loader.training_batches(data.train, settings.batch_size, settings.seed)
-    with runtime.progress(f"train {cell.data_set}-{cell.model}", settings.steps, "steps") as advance:
+    with runtime.progress(f"train {cell.dataset}-{cell.model}", settings.steps, "steps") as advance:
         for step in itertools.count():
             if step % settings.val_every == 0 or step == settings.steps:
                 train_loss = (running / count).item() if count else None
@@ -138,7 +136,7 @@ def _run(cell: Cell, model: nn.Module, data: Data, settings, options: targets.Op
                 _check_finite(cell, step, train_loss, row["val_loss"])
                 running.zero_()
                 count = 0
-                if row["val_loss"] < best_loss:
+                if settings.select == "best" and row["val_loss"] < best_loss:
                     best_loss, best_state = row["val_loss"], _copy(model)
             if step and (step % settings.pictures_every == 0 or step == settings.steps):
                 _draw(model, data, folder / "pictures" / f"step-{step:06d}.png")
@@ -188,7 +186,7 @@ def _validate(cell: Cell, model: nn.Module, data: Data, val_images: int, options
     model.eval()
     rows = loader.spread(len(data.val), val_images)
     collected: dict[str, list[Tensor]] = {}
-    for batch in loader.evaluation_batches(data.val, _VAL_BATCH, rows):
+    for batch in loader.evaluation_batches(data.val, metrics.images_at_once(data.weights.device), rows):
         L_norm, ab_norm = to_networks(batch, data.weights.device)
         for name, values in metrics.per_image(model(L_norm), ab_norm, data.weights, options).items():
             collected.setdefault(name, []).append(values)
@@ -205,7 +203,7 @@ def _validate(cell: Cell, model: nn.Module, data: Data, val_images: int, options
 def _check_finite(cell: Cell, step: int, *losses: float | None) -> None:
     if not all(math.isfinite(value) for value in losses if value is not None):
         raise DataError(
-            f"train {cell.data_set}-{cell.model}: the loss is not finite at step {step}; "
+            f"train {cell.dataset}-{cell.model}: the loss is not finite at step {step}; "
             "lower train.lr or train.clip_norm"
         )
 

@@ -6,7 +6,7 @@ the values of a pixel sum to its class weight (1 where unweighted), which is all
     loss = mean over pixels of  sum(values) * logsumexp(z) - sum(values * z[bins])
 
 A dense (N, Q) target never exists, and the logits of a chunk of pixels only while its gradient is computed: the head's
-product, the loss and the gradient stay in the processor's cache.
+product, the loss and the gradient stay in a CPU's cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from colorize.targets import SoftTargets
 
-_CHUNK = 1024  # pixels whose logits exist at a time: 1.3 MB
+# Pixels whose logits exist at a time: 1.3 MB, which a core's cache holds, or few launches of large kernels on a GPU.
+_CHUNK, _CHUNK_ON_GPU = 1 << 10, 1 << 17
 
 
 def l2_loss(predicted: Tensor, ab_norm: Tensor) -> Tensor:
@@ -56,8 +57,9 @@ class _FusedHead(torch.autograd.Function):
         needs_gradient = any(ctx.needs_input_grad)
         loss = rows.new_zeros((), dtype=torch.float64)  # a mean over 10^7 pixels needs more than float32's digits
         grads = [torch.empty_like(rows), torch.zeros_like(weight), torch.zeros_like(bias)] if needs_gradient else []
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        chunk = _CHUNK if rows.device.type == "cpu" else _CHUNK_ON_GPU
+        for start in range(0, len(rows), chunk):
+            part = slice(start, start + chunk)
             logits = torch.addmm(bias, rows[part], weight.t())  # (n, Q)
             loss -= (values[part] * logits.log_softmax(dim=1).gather(1, bins[part])).sum()
             if needs_gradient:

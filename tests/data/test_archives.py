@@ -1,5 +1,6 @@
 """Archives are listed as Python's own modules list them, read in place, and refused when damaged."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -9,7 +10,8 @@ import zipfile
 
 import pytest
 
-from colorize.data import archives
+from colorize import runtime
+from colorize.data import archives, tar
 from colorize.runtime import DataError
 
 LONG = "/".join(["a folder with a long name"] * 12) + "/picture.jpg"  # 323 characters
@@ -51,7 +53,7 @@ def write_zip(path, names, compression=zipfile.ZIP_DEFLATED):
 
 def read_all(path) -> dict[str, bytes]:
     with archives.Reader(path) as reader:
-        return {entry.name: bytes(reader.read(entry)) for entry in archives.index(path)}
+        return {entry.name: bytes(reader.read(entry)) for entry in archives.scan(path).entries}
 
 
 def expect_refusal(path, *words):
@@ -70,14 +72,14 @@ def test_tar_members_agree_with_tarfile(tmp_path, format):
     path = write_tar(tmp_path / "a.tar", names, FORMATS[format], mtime=1.5)
     with tarfile.open(path) as archive:
         expected = sorted((member.name, member.offset_data, member.size) for member in archive.getmembers())
-    assert [entry[:3] for entry in archives.index(path)] == expected
+    assert [entry[:3] for entry in archives.scan(path).entries] == expected
     assert read_all(path) == {name: content_of(name) for name in names}
 
 
 def test_listing_spans_batches_of_headers(tmp_path):
     names = [f"{number:06d}.jpg" for number in range(9000)]
     path = write_tar(tmp_path / "a.tar", names, tarfile.USTAR_FORMAT)
-    assert [entry.name for entry in archives.index(path)] == names
+    assert [entry.name for entry in archives.scan(path).entries] == names
 
 
 @pytest.mark.parametrize("format", ["gnu", "pax"])
@@ -93,21 +95,21 @@ def test_sizes_beyond_octal_are_understood(tmp_path, format):
         file.write(head)
         file.seek(len(head) + size)
         file.write(last + bytes(1024))
-    assert [(entry.name, entry.size) for entry in archives.index(path)] == [("huge.bin", size), ("last.jpg", 0)]
+    assert [(entry.name, entry.size) for entry in archives.scan(path).entries] == [("huge.bin", size), ("last.jpg", 0)]
 
 
 def test_pax_global_header_is_no_member(tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "of the whole archive"}) as archive:
         archive.addfile(tarfile.TarInfo("empty.jpg"))
-    assert [entry.name for entry in archives.index(path)] == ["empty.jpg"]
+    assert [entry.name for entry in archives.scan(path).entries] == ["empty.jpg"]
 
 
 def test_names_that_are_not_utf8_become_printable_labels(tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         archive.addfile(tarfile.TarInfo("caf\xe9.jpg"))
-    assert [entry.name for entry in archives.index(path)] == ["caf\\xe9.jpg"]
+    assert [entry.name for entry in archives.scan(path).entries] == ["caf\\xe9.jpg"]
 
 
 def test_links_and_devices_are_left_out_and_counted(tmp_path):
@@ -140,7 +142,7 @@ def test_every_damaged_tar_header_is_refused(tmp_path):
     names = [f"{number}.jpg" for number in range(4)]
     path = write_tar(tmp_path / "a.tar", names, tarfile.USTAR_FORMAT)
     whole = path.read_bytes()
-    offsets = [entry.offset - 512 for entry in archives.index(path)]
+    offsets = [entry.offset - 512 for entry in archives.scan(path).entries]
     for offset in offsets:
         for byte in (0, 50, 124, 130, 156, 257, 400):
             damaged = bytearray(whole)
@@ -152,7 +154,7 @@ def test_every_damaged_tar_header_is_refused(tmp_path):
 def test_wiped_headers_are_not_taken_for_the_end(tmp_path):
     path = write_tar(tmp_path / "a.tar", ["1.jpg", "2.jpg", "3.jpg"], tarfile.USTAR_FORMAT)
     whole = bytearray(path.read_bytes())
-    second = archives.index(path)[1].offset - 512
+    second = archives.scan(path).entries[1].offset - 512
     whole[second : second + 1024] = bytes(1024)
     path.write_bytes(whole)
     expect_refusal(path, f"(byte {second})", "a header was lost", "download it again")
@@ -161,12 +163,12 @@ def test_wiped_headers_are_not_taken_for_the_end(tmp_path):
 def test_truncated_tars_are_refused_wherever_they_are_cut(tmp_path):
     path = write_tar(tmp_path / "a.tar", ["1.jpg", LONG, "3.jpg"], tarfile.PAX_FORMAT)
     whole = path.read_bytes()
-    end = max(entry.offset for entry in archives.index(path)) + 512 + 1024  # the last member and the end mark
+    end = max(entry.offset for entry in archives.scan(path).entries) + 512 + 1024  # the last member and the end mark
     for length in range(256, end, 256):
         path.write_bytes(whole[:length])
         expect_refusal(path, "download it again")
     path.write_bytes(whole[:end])  # without the padding to 10,240 bytes
-    assert len(archives.index(path)) == 3
+    assert len(archives.scan(path).entries) == 3
 
 
 def test_negative_size_is_refused_instead_of_looping(tmp_path):
@@ -203,7 +205,7 @@ def test_zip_members_agree_with_zipfile(tmp_path, compression):
     with zipfile.ZipFile(path) as archive:
         expected = {name: archive.read(name) for name in archive.namelist()}
     assert read_all(path) == expected
-    assert [entry.name for entry in archives.index(path)] == sorted(NAMES)
+    assert [entry.name for entry in archives.scan(path).entries] == sorted(NAMES)
 
 
 def test_zip_that_was_added_to_is_read_by_its_last_directory(tmp_path):
@@ -245,7 +247,7 @@ def test_zip_bomb_unpacks_no_more_than_it_announces(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.jpg", bytes(5_000_000))
-    (entry,) = archives.index(path)
+    (entry,) = archives.scan(path).entries
     with archives.Reader(path) as reader:
         tracemalloc.start()
         with pytest.raises(DataError, match="checksum"):
@@ -287,13 +289,13 @@ def test_file_name_that_no_table_can_hold_is_named(tmp_path):
 
 
 def test_entries_and_errors_travel_between_processes(tmp_path):
-    entries = archives.index(write_tar(tmp_path / "a.tar", NAMES, tarfile.PAX_FORMAT))
+    entries = archives.scan(write_tar(tmp_path / "a.tar", NAMES, tarfile.PAX_FORMAT)).entries
     assert pickle.loads(pickle.dumps(entries)) == entries
 
 
 def test_archive_that_shrank_since_it_was_listed_is_noticed(tmp_path):
     path = write_tar(tmp_path / "a.tar", ["1.jpg", "2.jpg"], tarfile.USTAR_FORMAT)
-    entries = archives.index(path)
+    entries = archives.scan(path).entries
     path.write_bytes(path.read_bytes()[:700])
     with archives.Reader(path) as reader, pytest.raises(DataError, match="shorter"):
         reader.read(entries[1])
@@ -302,5 +304,15 @@ def test_archive_that_shrank_since_it_was_listed_is_noticed(tmp_path):
 def test_views_outlive_their_reader(tmp_path):
     path = write_tar(tmp_path / "a.tar", ["1.jpg"], tarfile.USTAR_FORMAT)
     with archives.Reader(path) as reader:
-        view = reader.read(archives.index(path)[0])
+        view = reader.read(archives.scan(path).entries[0])
     assert bytes(view) == content_of("1.jpg")
+
+
+def test_progress_of_listing_a_tar_ends_at_its_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar, "BATCH", 2)
+    monkeypatch.setattr(tar, "MIB", 1024)
+    path = write_tar(tmp_path / "a.tar", NAMES, tarfile.PAX_FORMAT)
+    shown = []
+    monkeypatch.setattr(runtime, "progress", lambda _, total, unit: contextlib.nullcontext(shown.append))
+    archives.scan(path)
+    assert len(shown) > 1 and sum(shown) == -(-path.stat().st_size // 1024)

@@ -51,15 +51,15 @@ def test_images_may_be_gathered_into_a_given_array(split, images):
 
 def test_every_image_comes_once_an_epoch(split, images):
     batches = take(split, N)  # N batches of 4 are 4 epochs; batches span them
-    rows = np.concatenate([batch.keys for batch in batches]).reshape(4, N)
+    rows = np.concatenate([batch.rows for batch in batches]).reshape(4, N)
     assert (np.sort(rows, axis=1) == np.arange(N)).all()
     for batch in batches:
-        assert np.array_equal(batch.rgb, images[batch.keys])
+        assert np.array_equal(batch.rgb, images[batch.rows])
 
 
 def test_epochs_differ_in_order_and_flips(split):
     batches = take(split, 2 * N, batch_size=1)
-    orders = np.concatenate([batch.keys for batch in batches]).reshape(2, N)
+    orders = np.concatenate([batch.rows for batch in batches]).reshape(2, N)
     flips = np.concatenate([batch.is_flipped for batch in batches]).reshape(2, N)
     assert not np.array_equal(orders[0], orders[1])
     assert not np.array_equal(flips[0], flips[1])
@@ -67,7 +67,7 @@ def test_epochs_differ_in_order_and_flips(split):
 
 def test_the_seed_alone_decides(split):
     assert_same(take(split, 6, seed=3), take(split, 6, seed=3))
-    assert not np.array_equal(take(split, 6, seed=3)[0].keys, take(split, 6, seed=4)[0].keys)
+    assert not np.array_equal(take(split, 6, seed=3)[0].rows, take(split, 6, seed=4)[0].rows)
 
 
 def test_global_generators_have_no_say(split):
@@ -83,7 +83,7 @@ def test_global_generators_have_no_say(split):
 def test_the_order_does_not_depend_on_the_batch_size(split, batch_size):
     def sequence(size):
         batches = take(split, 75 // size, size)
-        return np.concatenate([batch.keys for batch in batches]), np.concatenate([b.is_flipped for b in batches])
+        return np.concatenate([batch.rows for batch in batches]), np.concatenate([b.is_flipped for b in batches])
 
     for found, expected in zip(sequence(batch_size), sequence(15), strict=True):
         assert np.array_equal(found, expected)
@@ -109,7 +109,7 @@ def test_evaluation_sees_every_image_once_in_order_unflipped(split, images):
     batches = list(loader.evaluation_batches(split, 4))
     assert [len(batch.rgb) for batch in batches] == [4, 4, 3]
     assert np.array_equal(np.concatenate([batch.rgb for batch in batches]), images)
-    assert np.array_equal(np.concatenate([batch.keys for batch in batches]), np.arange(N))
+    assert np.array_equal(np.concatenate([batch.rows for batch in batches]), np.arange(N))
     assert not any(batch.is_flipped.any() for batch in batches)
 
 

@@ -1,5 +1,6 @@
 """The embedded sample: real layouts, no pixel in two splits, the same bytes every time."""
 
+import importlib.metadata
 import io
 import re
 import zipfile
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from colorize.data import archives, images, sample, sources
+from colorize.data.shards import SPLITS
 from colorize.runtime import DataError
 
 TRACKED = Path(__file__).parents[2] / "sources"
@@ -39,7 +41,7 @@ def test_no_pixel_serves_two_splits(name):
     recipe = recipe_of(name)
     tilings = tilings_of(recipe)
     painted = {photo: {} for photo in recipe.photos}
-    for split in sources.SPLITS:
+    for split in SPLITS:
         for crop in sample.plan(recipe, split, tilings):
             tiling = tilings[crop.photo]
             mask = painted[crop.photo].setdefault(split, np.zeros((tiling.height, tiling.width), bool))
@@ -47,7 +49,7 @@ def test_no_pixel_serves_two_splits(name):
             assert 0 <= left <= tiling.width - side and 0 <= top <= tiling.height - side
             mask[top : top + side, left : left + side] = True
     for masks in painted.values():
-        assert set(masks) == set(sources.SPLITS)
+        assert set(masks) == set(SPLITS)
         assert sum(mask.astype(int) for mask in masks.values()).max() == 1
 
 
@@ -92,7 +94,7 @@ def test_objects_have_the_layout_of_tiny_imagenet(tmp_path):
     (path,) = sample.build(small("objects"), tmp_path).values()
     tiny = sources.load("tiny_imagenet", TRACKED)
     paths = {"tiny-imagenet-200.zip": path}
-    assert [len(sources.members(tiny, split, paths)) for split in sources.SPLITS] == [24, 8, 8]
+    assert [len(members) for members in sources.list_images(tiny, paths).splits.values()] == [24, 8, 8]
     with zipfile.ZipFile(path) as archive:
         root = "tiny-imagenet-200/"
         classes = archive.read(root + "wnids.txt").decode().split()
@@ -108,7 +110,7 @@ def test_scenes_have_the_layout_of_places(tmp_path):
     paths = sample.build(small("scenes"), tmp_path)
     places = sources.load("places365", TRACKED)
     renamed = dict(zip(places.archives, paths.values(), strict=True))
-    found = {split: sources.members(places, split, renamed) for split in sources.SPLITS}
+    found = sources.list_images(places, renamed).splits
     assert [len(members) for members in found.values()] == [24, 8, 8]
     assert {member.class_name for member in found["train"]} >= {"p/pagoda", "g/garage/indoor"}
     with archives.Reader(found["val"][0].archive) as reader:
@@ -122,8 +124,7 @@ def test_listed_images_are_those_planned(name, tmp_path):
     recipe = small(name)
     source = sources.load(name, TRACKED)
     paths = sample.build(recipe, tmp_path)
-    for split in sources.SPLITS:
-        members = sources.members(source, split, paths)
+    for split, members in sources.list_images(source, paths).splits.items():
         with archives.Reader(members[0].archive) as reader:
             decoded = [images.decode(reader.read(member.entry), 64) for member in members]
         assert sum(image.is_gray for image in decoded) == (recipe.gray if split == "train" else 0)
@@ -164,6 +165,22 @@ def test_built_archives_are_kept_until_the_recipe_changes(tmp_path):
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == first
     sample.build(small("objects", smallest=40), tmp_path)
     assert path.stat().st_ino != first[1] or path.stat().st_mtime_ns != first[0]
+
+
+@pytest.mark.parametrize("what", ["images.py", "pillow", "simplejpeg"])
+def test_archives_are_built_again_when_what_makes_the_pixels_changes(tmp_path, monkeypatch, what):
+    (path,) = sample.build(small("objects"), tmp_path).values()
+    first = path.stat().st_ino, path.stat().st_mtime_ns
+    if what == "images.py":
+        other = tmp_path / "images.py"
+        other.write_text("# another policy")
+        code = [other if Path(file).name == what else file for file in sample._CODE]
+        monkeypatch.setattr(sample, "_CODE", code)
+    else:
+        version = importlib.metadata.version
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == what else version(name))
+    sample.build(small("objects"), tmp_path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) != first
 
 
 def test_damaged_or_unfinished_archives_are_built_again(tmp_path):

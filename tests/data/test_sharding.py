@@ -79,10 +79,21 @@ def test_shards_hold_the_archives_pixels_in_the_order_of_the_names(build, files)
 def test_the_manifest_is_on_the_disk_with_every_shards_sha256(build, files):
     folder, manifest = build(files)
     assert json.loads((folder / "manifest.json").read_text()) == manifest
-    assert (manifest["format"], manifest["data_set"], manifest["size"]) == ("strided-ppm-1", "mine", 64)
+    assert (manifest["format"], manifest["dataset"], manifest["size"]) == ("strided-ppm-1", "mine", 64)
     for split, entry in manifest["splits"].items():
         for shard in entry["shards"]:
             assert hashlib.sha256((folder / split / shard["name"]).read_bytes()).hexdigest() == shard["sha256"]
+
+
+def test_an_own_cut_is_named_in_the_manifest_and_in_one_line_with_the_way_back(build, files, capsys):
+    published = f"archives: {{mine.zip: {{url: 'http://x/mine.zip', bytes: 99, md5: '{'0' * 32}'}}}}"
+    Path("sources/mine.yaml").write_text(SOURCE.replace("path: mine.zip", published))
+    folder, manifest = build(files)
+    size = Path("mine.zip").stat().st_size
+    assert manifest["archives"] == [{"file": "mine.zip", "bytes": size, "is_published": False}]
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert f"{size:,} bytes, published with 99" in warning and "dvc repro -f shard@mine" in warning
+    assert str(Path.cwd()) not in (folder / "manifest.json").read_text()
 
 
 def test_the_table_has_a_row_an_image(build, files):
@@ -169,7 +180,7 @@ def test_too_many_broken_images_fail_in_one_line_with_reason_and_name(build, fil
     files["train/n00/00.png"] = b""
     message = refusal(build, files, max_reject_fraction=0.05)
     assert "mine, train: 1 of 13 images are broken, more than shard.max_reject_fraction = 0.05" in message
-    assert "1 empty file (first: 'train/n00/00.png')" in message
+    assert "1 empty file (first: 'train/n00/00.png'); repair the files, or raise the fraction in" in message
 
 
 def test_as_many_broken_images_as_allowed_are_fine(build, files):
@@ -183,7 +194,7 @@ def test_a_split_without_files_is_refused(build, files):
 
 def test_a_split_of_which_nothing_is_left_is_refused(build, files):
     files["val/a.png"] = files["val/b.png"] = png(np.zeros((64, 64, 3), np.uint8))
-    assert "mine, val: no image is left of 2" in refusal(build, files, gray="drop")
+    assert "mine, val: no image is left of 2; set shard.gray to keep" in refusal(build, files, gray="drop")
 
 
 def test_a_missing_archive_is_one_line(build, files, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from colorize.data import archives, sources
+from colorize.data.shards import SPLITS
 from colorize.runtime import DataError, ParameterError
 
 TRACKED = Path(__file__).parents[2] / "sources"
@@ -23,7 +24,7 @@ def published(name: str, folder: Path, real_layouts: dict[str, bytes]) -> tuple[
 
 def test_keys_are_positions_in_the_sorted_listing(tmp_path, real_layouts):
     source, paths = published("tiny_imagenet", tmp_path, real_layouts)
-    train = sources.members(source, "train", paths)
+    train = sources.list_images(source, paths).splits["train"]
     assert [member.key for member in train] == list(range(6))
     names = [member.entry.name for member in train]
     assert names == sorted(names) and names[1].endswith("n01443537_1.JPEG")
@@ -34,11 +35,12 @@ def test_keys_are_positions_in_the_sorted_listing(tmp_path, real_layouts):
 
 def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
     source, paths = published("places365", tmp_path, real_layouts)
-    assert [member.class_name for member in sources.members(source, "train", paths)] == [
+    splits = sources.list_images(source, paths).splits
+    assert [member.class_name for member in splits["train"]] == [
         "a/airfield",
         "a/apartment_building/outdoor",
     ]
-    assert [member.entry.name for member in sources.members(source, "val", paths)] == [
+    assert [member.entry.name for member in splits["val"]] == [
         "val_256/Places365_val_00000001.jpg",
         "val_256/Places365_val_00000002.jpg",
     ]
@@ -59,10 +61,8 @@ def test_own_folder_is_split_by_names_and_stays_split_when_images_are_added(tmp_
     source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
 
     def split_of_names():
-        paths = sources.locate(source, tmp_path)
-        return {
-            member.entry.name: split for split in sources.SPLITS for member in sources.members(source, split, paths)
-        }
+        splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+        return {member.entry.name: split for split in SPLITS for member in splits[split]}
 
     before = split_of_names()
     assert len(before) == 200 and 5 < list(before.values()).count("val") < 40
@@ -76,7 +76,7 @@ def test_own_images_are_told_by_their_ending_and_classed_by_folder(tmp_path):
     fill(tmp_path / "photos", "cats/1.JPG", "cats/wild/2.webp", "3.png", "notes.txt", ".hidden.jpg",
          "__MACOSX/cats/._1.jpg", "cats/.thumbnails/1.jpg", "dots...name.tiff", "two\nlines.jpg")  # fmt: skip
     source = own(tmp_path, fractions={"val": 0, "test": 0})
-    found = sources.members(source, "train", sources.locate(source, tmp_path))
+    found = sources.list_images(source, sources.locate(source, tmp_path), ["train"]).splits["train"]
     assert {member.entry.name: member.class_name for member in found} == {
         "cats/1.JPG": "cats",
         "cats/wild/2.webp": "cats/wild",
@@ -88,9 +88,9 @@ def test_own_images_are_told_by_their_ending_and_classed_by_folder(tmp_path):
 
 def test_own_splits_by_shell_patterns(tmp_path):
     fill(tmp_path / "photos", "train/a.jpg", "val/b.jpg", "test/c.jpg", "test/c.txt")
-    source = own(tmp_path, splits={name: {"glob": f"{name}/*.jpg"} for name in sources.SPLITS})
-    paths = sources.locate(source, tmp_path)
-    assert [[member.entry.name for member in sources.members(source, name, paths)] for name in sources.SPLITS] == [
+    source = own(tmp_path, splits={name: {"glob": f"{name}/*.jpg"} for name in SPLITS})
+    splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+    assert [[member.entry.name for member in splits[name]] for name in SPLITS] == [
         ["train/a.jpg"],
         ["val/b.jpg"],
         ["test/c.jpg"],
@@ -107,7 +107,42 @@ def test_links_that_no_split_sees_are_counted(tmp_path):
     fill(tmp_path / "photos", "a.jpg")
     (tmp_path / "photos" / "b.jpg").symlink_to("a.jpg")
     source = own(tmp_path, fractions={"val": 0, "test": 0})
-    assert sources.skipped(sources.locate(source, tmp_path)) == {"symbolic link": 1}
+    listed = sources.list_images(source, sources.locate(source, tmp_path), ["train"])
+    assert listed.skipped == {"symbolic link": 1}
+
+
+def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch):
+    """`dvc exp run --temp` works in a copy that lacks untracked folders."""
+    fill(tmp_path / "main" / "photos", "a.jpg")
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
+    source = own(tmp_path, path="photos", fractions={"val": 0, "test": 0})
+    assert sources.locate(source, tmp_path / "raw") == {"path": tmp_path / "main" / "photos"}
+
+
+def test_every_archive_is_scanned_once(tmp_path, real_layouts, monkeypatch):
+    scanned = []
+    scan = archives.scan
+    monkeypatch.setattr(archives, "scan", lambda path: scanned.append(path.name) or scan(path))
+    for name in ("tiny_imagenet", "places365"):
+        source, paths = published(name, tmp_path, real_layouts)
+        sources.list_images(source, paths)
+    assert scanned == [*sources.load("tiny_imagenet", TRACKED).files, *sources.load("places365", TRACKED).files]
+
+
+def test_found_archives_are_described_without_their_place(tmp_path, real_layouts):
+    source, paths = published("tiny_imagenet", tmp_path, real_layouts)
+    (archive,) = sources.describe_archives(source, paths)
+    size = len(real_layouts["tiny-imagenet-200.zip"])
+    assert archive == {"file": "tiny-imagenet-200.zip", "bytes": size, "is_published": False}
+    original = source.archives[archive["file"]].model_copy(update={"bytes": size})
+    source = source.model_copy(update={"archives": {archive["file"]: original}})
+    assert sources.describe_archives(source, paths)[0]["is_published"] is True
+    fill(tmp_path / "photos", "a.jpg")
+    mine = own(tmp_path, fractions={"val": 0, "test": 0})
+    described = sources.describe_archives(mine, sources.locate(mine, tmp_path))
+    assert described == [{"file": "photos", "bytes": None, "is_published": None}]
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -123,9 +158,30 @@ def test_empty_and_missing_splits_are_refused(tmp_path, expect_one_line):
     source = own(tmp_path, splits={"train": {"glob": "train/*"}, "val": {"glob": "val/*"}})
     paths = sources.locate(source, tmp_path)
     with expect_one_line(DataError, "'val'", "val/*", "train/a.jpg"):
-        sources.members(source, "val", paths)
+        sources.list_images(source, paths, ["train", "val"])
     with expect_one_line(DataError, "no split 'test'"):
-        sources.members(source, "test", paths)
+        sources.list_images(source, paths)
+
+
+def test_too_few_images_for_the_fractions_are_told_so(tmp_path, expect_one_line):
+    fill(tmp_path / "photos", "a.jpg", "b.jpg", "notes.txt")
+    for fractions, remedy in (
+        ({"val": 1e-9, "test": 1e-9}, "none of its 2 images falls into split 'val'; raise fractions.val"),
+        ({"val": 1 - 1e-9, "test": 0}, "split 'train'; lower fractions.val and fractions.test"),
+    ):
+        source = own(tmp_path, fractions=fractions)
+        with expect_one_line(DataError, tmp_path / "photos", remedy):
+            sources.list_images(source, sources.locate(source, tmp_path))
+
+
+def test_a_folder_of_links_alone_names_how_many_were_skipped(tmp_path, expect_one_line):
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "photos").mkdir()
+    for name in ("b.jpg", "c.jpg"):
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "a.jpg")
+    source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
+    with expect_one_line(DataError, "0 files", "skipped: 2 symbolic link"):
+        sources.list_images(source, sources.locate(source, tmp_path))
 
 
 def write_source(folder: Path, text: str) -> None:
@@ -135,6 +191,14 @@ def write_source(folder: Path, text: str) -> None:
 def test_every_problem_of_a_source_file_is_named_at_once(tmp_path, expect_one_line):
     write_source(tmp_path, "titel: x\npath: y\nfractions: {val: 2, test: 0.1}\nimages: {regex: '('}\n")
     with expect_one_line(ParameterError, "mine.yaml", "title", "titel", "fractions.val", "images.regex"):
+        sources.load("mine", tmp_path)
+
+
+def test_a_misspelt_key_is_answered_with_the_nearest_at_any_depth(tmp_path, expect_one_line):
+    text = "titel: x\ntitle: x\narchives: {a.zip: {url: 'http://a', mdf5: x}}\nsplits: {train: {globb: a}}\n"
+    write_source(tmp_path, text)
+    words = ("titel: no such key (did you mean title?)", "mdf5: no such key (did you mean md5?)", "mean glob?")
+    with expect_one_line(ParameterError, *words):
         sources.load("mine", tmp_path)
 
 

@@ -9,6 +9,7 @@ import torch
 from colorize import color, gamut
 from colorize.data.loader import Split
 from colorize.prior import counts
+from colorize.targets import Options
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +41,24 @@ def encoded(images: np.ndarray, encode: str) -> tuple[np.ndarray, np.ndarray]:
     return hard, soft / hard.sum()
 
 
+def counts_and_prior(colors: np.ndarray, encode: str) -> tuple[np.ndarray, np.ndarray]:
+    bins, joint = counts.bin_counts(colors, Options(10, 5.0, encode))
+    np.testing.assert_allclose(joint.sum(axis=1), bins, rtol=1e-5)  # a row is its bin's pixels, spread
+    return bins, joint.sum(axis=0) / joint.sum()
+
+
 @pytest.mark.parametrize("encode", ["pixel", "bin"])
 def test_prior_is_the_mean_soft_encoding_and_counts_are_those_of_a_loop(tiny, colors, encode):
     hard, soft = encoded(tiny.images["train"], encode)
-    bins, prior = counts.bin_counts_and_prior(colors, 10, 5.0, encode)
+    bins, prior = counts_and_prior(colors, encode)
     assert np.array_equal(bins, hard)
     np.testing.assert_allclose(prior, soft, rtol=1e-5, atol=1e-12)
     assert prior.sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_the_prior_does_not_depend_on_how_many_colours_are_encoded_at_a_time(colors, monkeypatch):
-    bins, prior = counts.bin_counts_and_prior(colors, 10, 5.0, "pixel")
+    bins, prior = counts_and_prior(colors, "pixel")
     monkeypatch.setattr(counts, "_COLORS", 100)
-    again, smooth = counts.bin_counts_and_prior(colors, 10, 5.0, "pixel")
+    again, smooth = counts_and_prior(colors, "pixel")
     assert np.array_equal(again, bins)
     np.testing.assert_allclose(smooth, prior, rtol=1e-6)

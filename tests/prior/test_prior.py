@@ -2,41 +2,55 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from colorize import color, targets
 from colorize.models import MODELS
-from colorize.prior import prior
-from colorize.prior.files import load_array
+from colorize.prior import build
+from colorize.prior.files import load_array, load_tensor
 from colorize.prior.weights import rebalancing_weights
 from colorize.runtime import DataError
+from colorize.targets import Options
 
 
 def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
-    of_models = {f"weights-{model}.npy" for model in MODELS}
-    assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy"} | of_models
+    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in ("weights", "start")}
+    assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"} | of_models
 
 
 def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
-    expected = rebalancing_weights(load_array(tiny.prior / "prior.npy"), 0.5).astype(np.float32)
+    expected = rebalancing_weights(load_array(tiny.prior / "prior.npy"), 0.5)
     assert np.array_equal(load_array(tiny.prior / "rebalancing.npy"), expected)
     for model, spec in MODELS.items():
         weights = load_array(tiny.prior / f"weights-{model}.npy")
-        assert weights.dtype == np.float32
         assert np.array_equal(weights, expected if spec.is_weighted else np.ones(313))
 
 
 def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
-    prior.build("tiny", tiny.shards, settings.soft_targets, 0.25, tmp_path)
+    build.build("tiny", tiny.shards, Options.of(settings.soft_targets), 0.25, tmp_path)
     for path in sorted(tiny.prior.glob("*.npy")):
         is_same = path.read_bytes() == (tmp_path / path.name).read_bytes()
-        assert is_same == (path.stem in ("counts", "prior", "weights-regression", "weights-cnn", "weights-unet")), (
-            path.name
-        )
+        unweighted = [f"{kind}-{model}" for kind in ("weights", "start") for model in ("regression", "cnn", "unet")]
+        assert is_same == (path.stem in ("counts", "prior", *unweighted)), path.name
+
+
+def test_the_weighted_prior_is_the_constant_with_the_lowest_weighted_cross_entropy(tiny):
+    rgb = torch.from_numpy(tiny.images["train"]).movedim(-1, 1)
+    ab_norm = color.split_lab(color.rgb_to_lab(rgb))[1]
+    weights = load_tensor(tiny.prior / "rebalancing.npy")
+    target = targets.weigh(targets.soft_targets(ab_norm, targets.Options(10, 5.0, "pixel")), ab_norm, weights)
+    mass = torch.zeros(313).double().index_add_(0, target.bins.flatten(), target.values.flatten().double())
+    found = load_array(tiny.prior / "weighted_prior.npy")
+    np.testing.assert_allclose(found, (mass / mass.sum()).numpy(), rtol=1e-4, atol=1e-9)
+    for model, spec in MODELS.items():
+        best = found if spec.is_weighted else load_array(tiny.prior / "prior.npy")
+        assert np.array_equal(load_array(tiny.prior / f"start-{model}.npy"), best)
 
 
 def test_files_are_the_same_bytes_every_time(tiny, settings, tmp_path):
-    prior.build("tiny", tiny.shards, settings.soft_targets, 0.5, tmp_path)
+    build.build("tiny", tiny.shards, Options.of(settings.soft_targets), 0.5, tmp_path)
     for path in sorted(tiny.prior.iterdir()):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 

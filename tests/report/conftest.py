@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from colorize.models import MODELS as MODEL_SPECS
+
 MODELS = ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
 SIZE = 8
 CNN_BLOCKS = [
@@ -64,7 +66,6 @@ class Run:
             "predicted": np.full_like(truth, 20 * (self.datasets.index(source) + 1)),
             "l2": (every / 100).astype(np.float32),
             "is_saved": every < n - 2,
-            "is_named": np.isin(every, [1, 3]),
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
@@ -88,9 +89,10 @@ def _layers(model: str) -> dict:
     blocks = REGRESSION_BLOCKS if model == "regression" else CNN_BLOCKS
     return {
         "model": model,
+        "width": 0.25,
         "parameters": 1234,
         "input": [1, 8, 8],
-        "skips": {"block3": "block1"} if model.startswith("unet") else {},
+        "skips": {"block3": "block1"} if MODEL_SPECS[model].architecture == "unet" else {},
         "blocks": [
             {
                 "name": name,

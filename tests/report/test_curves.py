@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from colorize.report import curves
 from colorize.report.inputs import Inputs
@@ -50,6 +51,16 @@ def test_one_panel_a_kind_of_loss(make_run):
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
     assert solid.get_ydata()[1] == 1.5
     assert dashed.get_ydata().tolist() == [2.5, 1.75]
+
+
+def test_no_legend_lies_on_the_curves(make_run):
+    figure = curves.plot(inputs_of(make_run()))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in figure.axes:
+        legend = axes.get_legend().get_window_extent(canvas.get_renderer())
+        assert legend.y1 < axes.get_window_extent().y0
+        assert legend.y0 > figure.legends[0].get_window_extent(canvas.get_renderer()).y1
 
 
 def test_history_without_a_column_is_refused(make_run):

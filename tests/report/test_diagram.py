@@ -31,10 +31,12 @@ def test_slabs_follow_channels_and_size(make_run):
     assert all(left.right < right.left for left, right in itertools.pairwise(groups))
 
 
-def test_parameters_are_named(make_run):
-    (layers, models), *_ = diagram.distinct_architectures(inputs_of(make_run(models=["cnn", "cnn_weighted"])))
-    expected = "1,234 parameters, output 313 ab bins a pixel; they differ in the loss only"
-    assert diagram.row_subtitle(layers, models) == expected
+def test_parameters_width_and_output_are_named(make_run):
+    found = diagram.distinct_architectures(inputs_of(make_run(models=["regression", "cnn", "cnn_weighted"])))
+    assert [diagram.row_subtitle(layers, models) for layers, models in found] == [
+        "1,234 parameters at width 0.25, output 2 ab channels a pixel",
+        "1,234 parameters at width 0.25, output 313 ab bins a pixel; they differ in the loss only",
+    ]
 
 
 def test_no_two_texts_overlap(make_run):

@@ -18,10 +18,43 @@ def inputs_of(run) -> Inputs:
 def test_columns_are_the_most_colourful_of_equal_stretches_of_the_saved(make_run):
     run = make_run(("a",), ("cnn",))
     truth = np.full((12, 8, 8, 3), 128, np.uint8)
-    truth[[2, 3, 9, 11], :, :4] = [255, 0, 0]  # 11 is not saved; 2 and 3 tie
+    truth[[2, 3], :, :4] = [255, 0, 0]  # a tie
+    truth[[9, 11], :, :4] = [0, 0, 255]  # 11 is not saved
     run.write_predictions("a", "cnn", "a", truth=truth)
     keys = figures.select_varied(inputs_of(run).predictions("a", "cnn", "a"), 2)
     assert keys.tolist() == [20, 90]
+
+
+def test_a_column_is_unlike_those_before_it_if_its_stretch_has_such_an_image(make_run):
+    run = make_run(("a",), ("cnn",))
+    truth = np.full((12, 8, 8, 3), 128, np.uint8)
+    truth[[2, 9], :, :4] = [255, 0, 0]
+    truth[6, :, :4] = [90, 110, 130]  # less colourful than 9, but new
+    run.write_predictions("a", "cnn", "a", truth=truth)
+    assert figures.select_varied(inputs_of(run).predictions("a", "cnn", "a"), 2).tolist() == [20, 60]
+
+
+def test_moved_crops_of_one_photo_are_skipped_and_fill_up_in_order():
+    red, blue = np.zeros((2, 16, 16, 3), np.uint8)
+    red[:, :8], blue[:, :8] = [255, 0, 0], [0, 0, 255]
+    images = np.stack([red, np.roll(red, 5, axis=1), red[::-1], blue, np.roll(blue, 1, axis=0)])
+    assert figures.select_unlike(images, 2) == [0, 3]
+    assert figures.select_unlike(images, 4) == [0, 1, 2, 3]
+    assert figures.select_unlike(images, 9) == [0, 1, 2, 3, 4]
+
+
+def test_what_fills_up_is_least_like_the_chosen():
+    images = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (100, 105, 115, 110)])
+    assert figures.select_unlike(images, 2) == [0, 2]
+
+
+def test_worst_predictions_are_of_different_images(make_run):
+    run = make_run(("a",), ("cnn",))
+    truth = np.full((12, 8, 8, 3), 128, np.uint8)
+    truth[9] = [255, 0, 0]
+    run.write_predictions("a", "cnn", "a", truth=truth)
+    (group,) = figures.worst(inputs_of(run), "a", ["cnn"], 2)
+    assert group.rows[1].captions == ["L2 0.110", "L2 0.090"]
 
 
 def test_no_more_columns_than_saved_images(make_run):
@@ -33,7 +66,7 @@ def test_same_domain_figure_has_input_models_truth(make_run):
     run = make_run()
     (group,) = figures.same_domain(inputs_of(run), "scenes", 3)
     labels = [row.label for row in group.rows]
-    assert labels == ["input", "Regression", "CNN", "CNN\nwith weights", "Unet", "Unet\nwith weights", "ground truth"]
+    assert labels == ["input", "Regression", "CNN", "CNN\nwith Weights", "Unet", "Unet\nwith Weights", "ground truth"]
     assert {len(row.images) for row in group.rows} == {3}
     assert group.rows[0].images[0].shape == (8, 8)
     assert group.rows[1].images[0][0, 0, 0] == 40  # by the models trained on scenes
@@ -43,10 +76,10 @@ def test_same_domain_figure_has_input_models_truth(make_run):
 
 
 def test_worst_are_ordered_by_error(make_run):
-    groups = figures.worst(inputs_of(make_run()), "scenes", ["regression", "cnn"], 3)
+    groups = figures.worst(inputs_of(make_run()), "scenes", ["regression", "cnn"], 4)
     assert [group.title for group in groups] == ["Baseline Regression, trained on Scenes", "CNN, trained on Scenes"]
     assert [row.label for row in groups[0].rows] == ["input", "prediction", "ground truth"]
-    assert groups[0].rows[1].captions == ["L2 0.110", "L2 0.100", "L2 0.090"]
+    assert groups[0].rows[1].captions == ["L2 0.110", "L2 0.100", "L2 0.090", "L2 0.080"]
 
 
 def test_named_images_come_in_the_order_asked_for(make_run):
@@ -77,10 +110,11 @@ def test_damaged_predictions_name_the_stage(make_run):
         inputs_of(run).predictions("a", "cnn", "a")
 
 
-def test_predictions_without_an_array_name_it(make_run):
+@pytest.mark.parametrize("name", ["is_worst", "source"])
+def test_predictions_without_an_array_name_it(make_run, name):
     run = make_run(("a",), ("cnn",))
-    run.write_predictions("a", "cnn", "a", is_worst=None)
-    with pytest.raises(DataError, match="is_worst"):
+    run.write_predictions("a", "cnn", "a", **{name: None})
+    with pytest.raises(DataError, match=name):
         inputs_of(run).predictions("a", "cnn", "a")
 
 

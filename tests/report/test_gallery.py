@@ -113,12 +113,6 @@ def test_policy_knows_the_style_sheet_by_its_hash(make_run):
     assert f"'sha256-{digest}'" in html
 
 
-def test_sources_may_be_absent(make_run):
-    run = make_run(("a",), ("cnn",))
-    run.write_predictions("a", "cnn", "a", source=None)
-    assert "photo" not in build(run)["index.html"].decode()
-
-
 def test_models_that_saved_other_images_are_refused(make_run):
     run = make_run(("a",), ("cnn", "unet"))
     run.write_predictions("a", "unet", "a", is_saved=np.arange(12) > 1)

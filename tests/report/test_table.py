@@ -80,13 +80,37 @@ def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     assert found["l2"] == ("0.0151", "0.017", "-0.0019")
     assert found["weighted_cross_entropy"] == ("14.383", "15.383", "-1.0")
     assert found["cross_entropy"] == ("3.0", "", "")  # the paper's weighted rows hold the weighted one only
-    titles = [row.title for row in read(run).rows("places365", "tiny_imagenet")]
-    assert titles == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
+    (rows,) = read(run).rows([("places365", "tiny_imagenet")])
+    assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
 
 
 def test_other_data_sets_show_no_paper(make_run):
-    titles = [row.title for row in read(make_run(("objects",), ("unet",))).rows("objects", "objects")]
-    assert titles == ["Gray", "Constant Prior", "Unet"]
+    (rows,) = read(make_run(("objects",), ("unet",))).rows([("objects", "objects")])
+    assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet"]
+
+
+def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(make_run):
+    ours, others = read(make_run(("tiny_imagenet", "holidays"), ("cnn",))).rows(
+        [("tiny_imagenet", "tiny_imagenet"), ("holidays", "holidays")]
+    )
+    assert [row.title for row in ours] == [row.title for row in others]
+    assert [row.title for row in others] == ["Gray", "Constant Prior", "CNN", "paper", "difference"]
+    assert ours[3].texts["l2"] == "0.016"
+    assert {text for row in others[3:] for text in row.texts.values()} == {"-"}
+
+
+@pytest.mark.parametrize("datasets", [("tiny_imagenet", "holidays"), ("tiny_imagenet", "places365", "holidays")])
+def test_data_sets_of_the_paper_mix_with_others(make_run, datasets):
+    found = read(make_run(datasets, ("regression", "cnn")))
+    notes = 2 * sum(any(cell.paper for pair in band for cell in found.quadrant(*pair)) for band in found.bands())
+    assert table.to_markdown(found).count("*paper*") == notes
+    assert table.to_latex(found).count(r"\emph{paper}") == notes
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(table.to_rich(found, 200))
+    lines = console.export_text().splitlines()
+    values = {len(line.split()) for line in lines if line.strip().startswith("paper")}
+    assert values <= {1 + 5, 1 + 10}  # each such line runs through every quadrant of its band
+    assert sum(line.strip().startswith("paper") for line in lines) == notes
 
 
 def test_papers_table_is_complete():
@@ -118,7 +142,7 @@ def test_best_is_highest_accuracy_and_lowest_error_and_no_baseline(make_run):
 
 
 def test_latex_is_balanced_and_escaped(make_run):
-    run = make_run(("a", "b"), ("cnn", "my_net"))
+    run = make_run(("a", "b"), ("cnn", "unet"))
     text = table.to_latex(read(run))
     assert r"\textbf{0.5000}" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 3

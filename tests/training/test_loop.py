@@ -15,6 +15,7 @@ from colorize.data.transform import to_networks
 from colorize.models import MODELS, describe, files
 from colorize.models.build import build
 from colorize.runtime import DataError
+from colorize.targets import Options
 from colorize.training import loop
 
 
@@ -25,7 +26,9 @@ def train(tiny, tiny_train, settings, tmp_path):
     def run(model: str, out: str = "a", shards=None, prior=None, **changes):
         folder = tmp_path / out
         paths = loop.Paths(shards or tiny.shards, prior or tiny.prior, folder / "model", folder / "history")
-        loop.train(loop.Cell("tiny", model), tiny_train(**changes), settings.soft_targets, paths, "code", "cpu")
+        loop.train(
+            loop.Cell("tiny", model), tiny_train(**changes), Options.of(settings.soft_targets), paths, "code", "cpu"
+        )
         return folder
 
     return run
@@ -148,13 +151,13 @@ def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, t
     folder = train("cnn_weighted", steps=1)
     sidecar = json.loads((folder / "model" / "model.json").read_text())
     assert set(sidecar) == {
-        "code_sha256", "data_set", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
+        "code_sha256", "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
         "torch", "weights_sha256", "width",
     }  # fmt: skip
-    assert (sidecar["model"], sidecar["data_set"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
+    assert (sidecar["model"], sidecar["dataset"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
     assert (sidecar["code_sha256"], sidecar["device"], sidecar["threads"]) == ("code", "cpu", torch.get_num_threads())
     assert sidecar["parameters"]["train"]["steps"] == 1
-    assert sidecar["parameters"]["soft_targets"] == settings.soft_targets.model_dump()
+    assert sidecar["parameters"]["soft_targets"] == Options.of(settings.soft_targets)._asdict()
     for path in folder.rglob("*.json"):
         assert str(tmp_path) not in path.read_text()
         assert str(tiny.shards) not in path.read_text()

@@ -1,0 +1,48 @@
+"""The files of one data set's prior: counts, smoothed prior, every model's class weights, a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from colorize import color, gamut, runtime
+from colorize.data.loader import Split
+from colorize.models import MODELS
+from colorize.prior import counts, picture, weights
+from colorize.targets import Options
+
+_L = 60.0  # lightness at which the picture shows the bins
+
+
+def build(name: str, shards: Path, options: Options, lambda_: float, out: Path) -> None:
+    """Compute the prior of a training set.
+
+    Args:
+        name: of the data set.
+        shards: folder of its shards.
+        options: of the soft encoding.
+        lambda_: share of the uniform distribution in the class weights.
+        out: folder to fill, all arrays (Q,): counts.npy, prior.npy (smoothed), rebalancing.npy (class weights),
+            weighted_prior.npy (best constant distribution under weighted cross entropy), prior.png, and for every model
+            weights-<model>.npy (class weights, or ones) and start-<model>.npy (best constant under its loss).
+    """
+    bins, joint = counts.bin_counts(counts.count_colors(Split(shards, "train"), name), options)
+    prior = joint.sum(axis=0) / joint.sum()
+    rebalancing = weights.rebalancing_weights(prior, lambda_)
+    weighted_prior = rebalancing @ joint / (rebalancing @ joint).sum()  # a pixel is weighted by its own bin
+    arrays = {"counts": bins, "prior": prior, "rebalancing": rebalancing, "weighted_prior": weighted_prior}
+    for model, spec in MODELS.items():  # files of their own: lambda must not retrain the unweighted models
+        arrays[f"weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
+        arrays[f"start-{model}"] = weighted_prior if spec.is_weighted else prior
+    for file, array in arrays.items():
+        runtime.write_array(out / f"{file}.npy", array)
+    picture.draw(out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colours of {name} (training)")
+
+
+def _bin_colors() -> np.ndarray:
+    """(Q, 3) uint8: every bin at one lightness, as saturated as sRGB can."""
+    ab = gamut.gamut_ab().t()[None, :, :, None]  # (1, 2, Q, 1)
+    lab = torch.cat([torch.full_like(ab[:, :1], _L), ab], dim=1)
+    return color.lab_to_rgb(color.fit_to_gamut(lab)[0])[0, :, :, 0].t().numpy()
