@@ -2,7 +2,7 @@
 # The committed results must belong to the committed code and parameters: dvc.lock is up to date, without any data here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x .venv/bin/dvc ] && PATH="$PWD/.venv/bin:$PATH"
+[ ! -x .venv/bin/dvc ] || PATH="$PWD/.venv/bin:$PATH"
 
 cmp --silent params.yaml profiles/sample.yaml || {
     echo "error: params.yaml is not profiles/sample.yaml; copy one over the other"
@@ -15,4 +15,5 @@ if ! grep -q "up to date" <<<"$said"; then
     echo "error: dvc.lock is out of date; run \`dvc repro\` and commit what changed"
     exit 1
 fi
+python tools/update_readme.py --check
 echo "dvc.lock is up to date"
