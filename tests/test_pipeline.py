@@ -113,7 +113,7 @@ def test_the_committed_results_can_be_checked_without_data(repo, tmp_path):
     assert "dvc.lock is up to date" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh")
     with (tmp_path / "fresh/colorize/gamut.py").open("a") as file:
         file.write("# a remark\n")
-    assert "Running stage 'prior@objects'" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh", expect=1)
+    assert "prior@objects" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh", expect=1)
 
 
 def test_a_change_to_the_report_retrains_nothing(repo):
@@ -142,7 +142,7 @@ def test_another_lambda_retrains_only_the_weighted_models(repo):
 def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_the_cache(repo):
     cell = "evaluate@objects-cnn-objects"
     before = (repo / "results/metrics/objects-cnn-objects.json").read_text()
-    run(repo, "dvc", "exp", "run", "--set-param", "train.lr=0.05", cell)
+    run(repo, "dvc", "exp", "run", "--set-param", "train.lr=1e-4", cell)
     difference = run(repo, "dvc", "metrics", "diff")
     assert re.search(r"results/metrics/objects-cnn-objects\.json +cross_entropy +[\d.]+ +[\d.]+ +-?[\d.]+", difference)
     assert "scenes-cnn" not in difference

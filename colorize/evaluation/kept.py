@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -85,14 +87,22 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
         arrays["predicted"].append(color.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
         clipped.append(is_clipped.flatten(1).double().mean(dim=1).cpu().numpy())
     images = {name: np.concatenate(parts) for name, parts in arrays.items()}
-    with runtime.atomic_write(folder / "predictions.npz") as file:
-        np.savez_compressed(file, **{k: v for k, v in kept._asdict().items() if k != "rows"}, **images)
+    _write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)
     return {
         "kept_images": len(kept.rows),
         "clipped_fraction": round(float(np.concatenate(clipped).mean()), 4),
         "colorfulness_predicted": _colorfulness(images["predicted"]),
         "colorfulness_true": _colorfulness(images["truth"]),
     }
+
+
+def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """`np.savez_compressed`, but for headers that vary with the version of Python."""
+    with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
 
 
 def _colorfulness(rgb: np.ndarray) -> float:
