@@ -2,18 +2,33 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
+PEERS := benchmarks/.peers/.ready
+BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro test lint paper sample
+.PHONY: help repro train-all test verify soak fuzz bench lint paper sample
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 repro: $(READY) ## run whatever is out of date, from raw archives to Table 1, and show the table
+	@python tools/run_cells.py
 	@dvc repro
 	@python -m stages.report show
 
+train-all: $(READY) ## only train all models, one a GPU; `make repro` then does the rest
+	@python tools/run_cells.py train
+
 test: $(READY) ## run the tests
 	@python -m pytest
+
+verify: $(READY) ## check everything on the disk, and name what repairs it
+	@python -m colorize.verify
+
+soak: $(READY) ## kill stages and compare, until interrupted, or MINUTES=20, or KILLS=200
+	@python tools/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS))
+
+fuzz: $(READY) ## damage archives, images and parameter files for MINUTES=10 and print the score
+	@python tools/fuzz.py $(MINUTES)
 
 lint: $(READY) ## check style and format
 	@ruff check .
@@ -24,6 +39,14 @@ paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 
 sample: $(READY) ## switch params.yaml back to the default run
 	@python tools/use_profile.py sample
+
+bench: $(READY) $(PEERS) ## compare speed with others on small inputs; see benchmarks/README.md
+	@for name in $(BENCHMARKS); do KINETO_LOG_LEVEL=5 python -m benchmarks.$$name --small || exit 1; done
+
+$(PEERS): benchmarks/requirements.txt
+	@rm -rf $(@D)
+	@python -m pip install --disable-pip-version-check --no-deps --target $(@D) --requirement benchmarks/requirements.txt
+	@touch $@
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -19,7 +19,7 @@ _LARGE = 4_000_000  # pixels; from here a photo takes more than two seconds on a
 _SIGNATURE = "colorize"  # PNG text by which an earlier result is known: anything else is never overwritten
 _COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
 
-_REMEDIES = {  # by the reasons of data/images.py
+_REMEDIES = {  # by the reasons of raw/images.py
     "16-bit": "more than 8 bits a channel; convert it to 8 bits",
     "too large": "too large; at most 50 megapixels and 256 MiB",
     "too small": "too small; at least 16 pixels a side",
@@ -141,7 +141,7 @@ def _load(folder: Path, options: argparse.Namespace):
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     """Colour one after the other; the number of photos that failed."""
-    from colorize.data.images import Reject
+    from colorize.raw.images import Reject
 
     taken = {_key(photo) for photo in photos}
     failures = 0
@@ -161,7 +161,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     """Colour one photo and say so."""
     import numpy as np
 
-    from colorize.data.images import open_rgb
+    from colorize.raw.images import open_rgb
 
     rgb = np.asarray(open_rgb(photo.read_bytes()))
     height, width = rgb.shape[:2]

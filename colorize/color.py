@@ -29,6 +29,7 @@ _BISECTIONS = 12  # chroma is found to 1/4096 of itself, far below one level of 
 
 
 @functools.lru_cache
+@torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
 def _linear_of_srgb(device: torch.device) -> Tensor:
     """(256,) linear light of every 8-bit level."""
     level = torch.arange(256, dtype=torch.float64) / 255
@@ -37,17 +38,20 @@ def _linear_of_srgb(device: torch.device) -> Tensor:
 
 
 @functools.lru_cache
-def _matrix(which: str, device: torch.device) -> Tensor:
-    """(3, 3) float32; computed in float64, since inverting in float32 costs a level."""
+def _matrix(which: str) -> list[list[float]]:
+    """Rows of a 3x3 matrix, in float64: inverting in float32 costs a level."""
     to_white = _XYZ_FROM_RGB / _WHITE[:, None]  # XYZ relative to white
     matrices = {"xyz_from_rgb": to_white, "rgb_from_xyz": to_white.inverse(), "lab_from_f": _LAB_FROM_F}
-    return matrices[which].float().to(device)
+    return matrices[which].tolist()
 
 
-def _apply(matrix: Tensor, color: Tensor) -> Tensor:
-    """A (3, 3) matrix on the colour dimension; written out, as a matrix product would round differently on a GPU."""
+def _apply(which: str, color: Tensor) -> Tensor:
+    """A 3x3 matrix on the colour dimension; written out, as a matrix product would round differently on a GPU."""
     x, y, z = color.unbind(-3)
-    return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=-3)
+    result = torch.empty_like(color)
+    for (from_x, from_y, from_z), out in zip(_matrix(which), result.unbind(-3), strict=True):
+        torch.mul(x, from_x, out=out).add_(y, alpha=from_y).add_(z, alpha=from_z)
+    return result
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -59,10 +63,10 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     Returns:
         (..., 3, H, W) float32: L in [0, 100], a, b.
     """
-    linear = _linear_of_srgb(rgb.device)[rgb.int()]
-    xyz = _apply(_matrix("xyz_from_rgb", rgb.device), linear)
+    linear = _linear_of_srgb(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
+    xyz = _apply("xyz_from_rgb", linear)
     f = torch.where(xyz > _KNEE, xyz.clamp_min(_KNEE) ** (1 / 3), _SLOPE * xyz + 16 / 116)
-    lab = _apply(_matrix("lab_from_f", rgb.device), f)
+    lab = _apply("lab_from_f", f)
     lab.select(-3, 0).add_(_L_OFFSET)
     return lab
 
@@ -80,7 +84,7 @@ def lab_to_linear_rgb(lab: Tensor) -> Tensor:
     y = (lightness + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=-3)
     xyz = torch.where(f > _KNEE ** (1 / 3), f**3, (f - 16 / 116) / _SLOPE)
-    return _apply(_matrix("rgb_from_xyz", lab.device), xyz)
+    return _apply("rgb_from_xyz", xyz)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:

@@ -27,11 +27,14 @@ NUM_BINS = len(GAMUT_AB)  # Q = 313
 # Cells of the lookup table: small enough that the neighbours of a cell's centre serve for the whole cell.
 _CELL = 0.5
 _BLOCK = 16  # cells on a side whose neighbours are searched together
+_USUAL_NEIGHBORS = 10  # whose table serves fewer as well
+_MAX_BINS = 512  # a power of two above Q
 _A_RANGE = (-90.0, 102.0)
 _B_RANGE = (-112.0, 102.0)
 
 
 @functools.lru_cache
+@torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
 def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
     """(Q, 2) float32: the bins' centres."""
     return torch.from_numpy(GAMUT_AB).to(device)
@@ -40,34 +43,44 @@ def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
 @functools.lru_cache
 def _cells(num_neighbors: int) -> Tensor:
     """(cells of a, cells of b, K) int16: the bins nearest to each cell's centre, nearest first, ties by bin order."""
-    a = np.arange(_A_RANGE[0] + _CELL / 2, _A_RANGE[1], _CELL, dtype=np.float32)
-    b = np.arange(_B_RANGE[0] + _CELL / 2, _B_RANGE[1], _CELL, dtype=np.float32)
-    nearest = np.empty((len(a), len(b), num_neighbors), dtype=np.int16)
-    for i in range(0, len(a), _BLOCK):
-        for j in range(0, len(b), _BLOCK):
-            points = np.stack(np.meshgrid(a[i : i + _BLOCK], b[j : j + _BLOCK], indexing="ij"), axis=-1)
-            nearest[i : i + _BLOCK, j : j + _BLOCK] = _nearest_bins(points, num_neighbors)
+    if num_neighbors < _USUAL_NEIGHBORS:
+        return _cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
+    from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((_A_RANGE, _B_RANGE)))
+    nearest = np.empty((len(from_a), len(from_b), num_neighbors), dtype=np.int16)
+    for i in range(0, len(from_a), _BLOCK):
+        for j in range(0, len(from_b), _BLOCK):
+            block = slice(i, i + _BLOCK), slice(j, j + _BLOCK)
+            nearest[block] = _nearest_bins(from_a[block[0]], from_b[block[1]], num_neighbors)
     return torch.from_numpy(nearest)
 
 
-def _nearest_bins(points: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """(n, m, 2) neighbouring points -> (n, m, K) their nearest bins.
+def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarray:
+    """(cells, Q) int32: from the middle of every cell of one axis to every bin, in sixteenths, which makes it exact."""
+    middles = np.arange(low + _CELL / 2, high, _CELL, dtype=np.float32)
+    return (16 * np.square(middles[:, None] - centers)).astype(np.int32)
 
-    Only bins that can be near any of the points are sorted: those at most as far from the middle of the points as the
-    K-th nearest, plus twice the points' own distance from the middle.
+
+def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) -> np.ndarray:
+    """(n, Q) and (m, Q) squared distances of neighbouring cells -> (n, m, K) their nearest bins.
+
+    Only bins that can be near any of the cells are sorted: those at most as far from one in the middle as its K-th
+    nearest, plus twice the largest distance of a cell from that one.
     """
-    middle = points.mean(axis=(0, 1))
-    radius = np.linalg.norm(points - middle, axis=-1).max()
-    from_middle = np.linalg.norm(GAMUT_AB - middle, axis=1)
-    near = np.flatnonzero(from_middle <= np.sort(from_middle)[num_neighbors - 1] + 2 * radius + 1e-3)
-    distance = np.square(points[:, :, None] - GAMUT_AB[near]).sum(axis=-1)  # (n, m, near)
-    return near[np.argsort(distance, axis=-1, kind="stable")[..., :num_neighbors]]
+    from_middle = np.sqrt((from_a[len(from_a) // 2] + from_b[len(from_b) // 2]) / 16)  # (Q,)
+    reach = np.partition(from_middle, num_neighbors - 1)[num_neighbors - 1] + 2 * _BLOCK * _CELL / np.sqrt(2) + 1e-3
+    near = np.flatnonzero(from_middle <= reach)
+    # One number a bin, which orders by distance and then by bin: sorting numbers is many times as fast as argsort.
+    keys = (from_a[:, None, near] + from_b[None, :, near]) * _MAX_BINS + near.astype(np.int32)
+    return np.sort(keys, axis=-1)[..., :num_neighbors] % _MAX_BINS
 
 
 @functools.lru_cache
-def _cells_on(device: torch.device, num_neighbors: int) -> Tensor:
-    """(cells of a * cells of b, K) int32 on a device."""
-    return _cells(num_neighbors).flatten(0, 1).int().to(device)
+@torch.inference_mode(False)
+def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every cell's K bins: numbers (cells of a * cells of b, K) int32, a and b of their centres, float32 each."""
+    bins = _cells(num_neighbors).flatten(0, 1).int()
+    a, b = (torch.from_numpy(GAMUT_AB[:, channel].copy())[bins] for channel in (0, 1))
+    return bins.to(device), a.to(device), b.to(device)
 
 
 def _cell_of(ab: Tensor) -> Tensor:
@@ -89,7 +102,7 @@ def nearest_bin(ab: Tensor) -> Tensor:
     Returns:
         (B, H, W) int64 in [0, Q). On the border of two bins either may come back: it is decided per cell of 0.5 units.
     """
-    return _cells_on(ab.device, 1)[_cell_of(ab.movedim(1, -1))][..., 0].long()
+    return _cells_on(ab.device, 1)[0][_cell_of(ab.movedim(1, -1))][..., 0].long()
 
 
 def soft_encode(
@@ -112,9 +125,12 @@ def soft_encode(
     point = ab.movedim(1, -1)  # (B, H, W, 2)
     if encode == "bin":
         point = gamut_ab(ab.device)[nearest_bin(ab)]
-    indices = _cells_on(ab.device, num_neighbors)[_cell_of(point)].long()  # (B, H, W, K)
-    offsets = gamut_ab(ab.device)[indices] - point[..., None, :]  # (B, H, W, K, 2)
-    return indices, torch.softmax(offsets.square().sum(-1) / (-2 * sigma**2), dim=-1)
+    cell, shape = _cell_of(point).flatten(), (*point.shape[:-1], num_neighbors)
+    bins, a, b = (table.index_select(0, cell).view(shape) for table in _cells_on(ab.device, num_neighbors))
+    distance = a.sub_(point[..., :1]).square_() + b.sub_(point[..., 1:]).square_()  # (B, H, W, K), squared
+    distance -= distance[..., :1].clone()  # the first is the nearest, or nearly: a small sigma must leave it a weight
+    weights = distance.div_(-2 * sigma**2).exp_()
+    return bins.long(), weights.div_((weights @ weights.new_ones(num_neighbors))[..., None])
 
 
 def mode(logits: Tensor) -> Tensor:
@@ -127,8 +143,14 @@ def mode(logits: Tensor) -> Tensor:
         (B, 2, H, W) float32 ab, CIELAB units.
     """
     _check_bins(logits)
-    best = logits.movedim(1, -1).argmax(dim=-1)  # (B, H, W); a pixel's logits lie together in channels_last
-    return gamut_ab(logits.device)[best].movedim(-1, 1)
+    return gamut_ab(logits.device)[_argmax(logits.movedim(1, -1))].movedim(-1, 1)
+
+
+def _argmax(rows: Tensor) -> Tensor:
+    """(..., Q) -> (...) int64, the first of the largest; a pixel's logits lie together in channels_last."""
+    if rows.device.type == "cpu" and rows.dtype == torch.float32:
+        return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # six times as fast as torch's on a CPU
+    return rows.argmax(dim=-1)
 
 
 def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:

@@ -31,7 +31,9 @@ class Shard(Section):
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]  # side of the square images, pixels
     per_shard: Count  # images of the listing that share a tar
     gray: Literal["keep", "drop"]  # what becomes of images without colour
+    min_colorfulness: NotNegative  # after Hasler and Suesstrunk; images below are left out
     max_reject_fraction: Fraction  # of a split's images; more broken ones fail the stage
+    max_leaked: CountOrZero | None  # held-out images that are training images too; more fail the stage
 
 
 class SoftTargets(Section):
@@ -56,6 +58,7 @@ class Train(Section):
     pretrained: bool  # ImageNet weights in the regression's encoder
     head_bias: Literal["prior", "zero"]  # start of the classifiers' last bias
     batch_size: Count
+    precision: Literal["fp32", "bf16", "fp16"]  # in which convolutions multiply
     steps: Count
     lr: Positive
     schedule: Literal["constant", "cosine"]  # of the learning rate over the steps

@@ -105,7 +105,7 @@ class Colorizer:
 
         Args:
             image: Pillow image of mode RGB or L, turned upright by its EXIF orientation, or an array (H, W, 3) or
-                (H, W) of uint8; sRGB. `colorize.data.images.open_rgb` makes one of any other file.
+                (H, W) of uint8; sRGB. `colorize.raw.images.open_rgb` makes one of any other file.
 
         Returns:
             (H, W, 3) uint8 sRGB with the L of the image.
@@ -174,7 +174,7 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
     if isinstance(image, Pillow.Image):
         if image.mode not in ("RGB", "L"):
             raise ValueError(
-                f"image of mode {image.mode}: expected RGB or L; colorize.data.images.open_rgb(bytes) converts any file"
+                f"image of mode {image.mode}: expected RGB or L; colorize.raw.images.open_rgb(bytes) converts any file"
             )
         image = np.asarray(ImageOps.exif_transpose(image))
     is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)

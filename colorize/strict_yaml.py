@@ -1,12 +1,14 @@
-"""YAML files as frozen, typed objects: safe, numbers as in YAML 1.2, no key twice, every problem in one line.
+"""YAML files as frozen, typed objects: safe, scalars as in YAML 1.2, no key twice, every problem in one line.
 
 settings = load(Path("params.yaml"), Settings, missing="no such file")     # Settings is a Section
 """
 
 import difflib
 import re
+import reprlib
+from collections import Counter
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from colorize.runtime import ParameterError
 
 Model = TypeVar("Model", bound=BaseModel)
-_LONGEST_INPUT = 80  # characters of a wrong value that an error shows
+_shown = reprlib.Repr()  # of a wrong value: short, even where aliases of aliases make it endless
+_shown.maxlevel, _shown.maxstring, _shown.maxlong, _shown.maxother = 2, 80, 80, 80
 
 
 class Section(BaseModel):
@@ -24,21 +27,36 @@ class Section(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML follows YAML 1.1, in which `1e-4` is a text and the last of two equal keys wins."""
+    """Reads scalars by YAML 1.2's core schema, as DVC does, without the numbers on which 1.1 and 1.2 differ.
+
+    PyYAML follows YAML 1.1, in which `1e-4` is a text, `010` is 8, `1:30` is 90, `yes` is true, and the last of two
+    equal keys wins.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A dict; a repeated key is an error."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if repeated := [key for key in keys if keys.count(key) > 1]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            keys = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {repeated[0]!r} stands twice", node.start_mark
+                None, None, f"the key {keys.most_common(1)[0][0]!r} stands twice", node.start_mark
             )
-        return super().construct_mapping(node, deep)
+        return mapping
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+for _tag, _pattern, _first_characters in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9]\d*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
 
 
 def read(path: Path, missing: str) -> dict:
@@ -55,7 +73,7 @@ def read(path: Path, missing: str) -> dict:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError:
         raise ParameterError(f"{path}: {missing}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # PyYAML raises almost anything on odd tags, long numbers and deep nesting
         raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: expected keys such as `train:`, found {type(values).__name__}")
@@ -87,7 +105,7 @@ def explain(problem: dict, model: type[BaseModel]) -> str:
         problem: an item of `ValidationError.errors()`.
         model: what was validated; where a key is unknown, the nearest of its keys is suggested.
     """
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{where} is missing"
     if problem["type"] == "extra_forbidden":
@@ -96,8 +114,7 @@ def explain(problem: dict, model: type[BaseModel]) -> str:
     message = (f"{where}: " if where else "") + message[0].lower() + message[1:]
     if isinstance(problem["input"], dict):  # the section as a whole
         return message
-    found = repr(problem["input"])
-    return f"{message}, found {found if len(found) <= _LONGEST_INPUT else found[: _LONGEST_INPUT - 3] + '...'}"
+    return f"{message}, found {_shown.repr(problem['input'])}"
 
 
 def _suggestion(location: tuple, section: type[BaseModel]) -> str:

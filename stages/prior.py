@@ -11,13 +11,9 @@ from colorize.targets import Options
 def main(dataset: str) -> None:
     """data/shards/<dataset> -> data/priors/<dataset>."""
     settings = params.load()
-    build.build(
-        settings.dataset(dataset),
-        Path("data/shards") / dataset,
-        Options.of(settings.soft_targets),
-        settings.prior.lambda_,
-        Path("data/priors") / dataset,
-    )
+    shards, out = Path("data/shards") / settings.dataset(dataset), Path("data/priors") / dataset
+    with runtime.outputs(f"prior {dataset}", out):
+        build.build(dataset, shards, Options.of(settings.soft_targets), settings.prior.lambda_, out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Write Table 1, figures, curves and gallery: `python -m stages.report`; with `show`, only print the table."""
 
 import sys
+from pathlib import Path
 
 from colorize import params, report, runtime
 
@@ -13,7 +14,8 @@ def main(command: str = "build") -> None:
     if command == "show":
         report.show(report.read(settings))
     else:
-        report.build(settings)
+        with runtime.outputs("report", Path("results"), report.GALLERY):
+            report.build(settings)
         print(report.PLACES)
 
 

@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 
 from colorize import params, runtime
-from colorize.data import sharding
+from colorize.raw import sharding
 
 
 def main(dataset: str) -> None:
     """Raw archives -> data/shards/<dataset>."""
     settings = params.load()
-    manifest = sharding.build(settings.dataset(dataset), settings.shard, Path("data/shards") / dataset)
+    out = Path("data/shards") / settings.dataset(dataset)
+    with runtime.outputs(f"shard {dataset}", out):
+        manifest = sharding.build(dataset, settings.shard, out)
     print(sharding.describe(manifest))
 
 

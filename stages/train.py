@@ -19,7 +19,8 @@ def main(dataset: str, model: str) -> None:
         history=Path("data/histories") / f"{dataset}-{model}",
     )
     options, code = Options.of(settings.soft_targets), runtime.stage_code_hash("train")
-    loop.train(cell, settings.train, options, paths, code, runtime.set_up_torch())
+    with runtime.outputs(f"train {dataset}-{model}", paths.model, paths.history):
+        loop.train(cell, settings.train, options, paths, code, runtime.set_up_torch())
 
 
 if __name__ == "__main__":

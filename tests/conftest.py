@@ -2,20 +2,30 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 # Before torch is loaded: for tiny tensors a second thread only waits, and for long where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import pytest
 
 from colorize import params, runtime
-from colorize.data import shards
-from colorize.data.sharding import COLUMNS
+from colorize.data import shards, verified
+from colorize.raw.sharding import COLUMNS
+
+# A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO = Path(__file__).resolve().parents[1]
+
+_BOTH = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
+hypothesis.settings.register_profile("ci", max_examples=80, derandomize=True, **_BOTH)
+hypothesis.settings.register_profile("fuzz", max_examples=200, print_blob=True, **_BOTH)  # of `make fuzz`, a round
+hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +43,15 @@ def data_files() -> Path:
 @pytest.fixture(autouse=True)
 def _no_knobs(monkeypatch):
     """What the machine's environment sets must not decide a test."""
-    for name in ("COLORIZE_RAW", "COLORIZE_PROCS", "COLORIZE_THREADS", "COLORIZE_DEVICE", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith(("COLORIZE_", "DVC_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_shards(monkeypatch):
+    """Tests share the repository's folder, which is no place for the stamps of their files."""
+    monkeypatch.setattr(verified, "_SETTLED_S", float("inf"))
 
 
 @pytest.fixture(scope="session")

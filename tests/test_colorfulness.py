@@ -17,3 +17,18 @@ def test_colorfulness_of_known_images():
     halves[0], halves[1] = (255, 0, 0), (0, 255, 0)  # rg = +-255, yb = 127.5: absolute values would lose the spread
     assert colorfulness(halves) == pytest.approx(255 + 0.3 * 127.5)
     assert colorfulness(np.full((8, 8, 3), 77, np.uint8)) == 0
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (33, 31), (224, 224), (1, 1)])
+def test_colorfulness_of_the_most_colourful_pixels_is_exact(shape):
+    yellow = np.full((*shape, 3), (255, 255, 0), np.uint8)
+    assert colorfulness(yellow) == 0.3 * 255
+    yellow[0] = (0, 0, 255)
+    share = 1 / shape[0]
+    expected = 510 * np.sqrt(share * (1 - share)) + 0.3 * 255 * abs(1 - 2 * share)
+    assert colorfulness(yellow) == pytest.approx(expected, rel=1e-12)
+
+
+def test_images_at_once_are_as_colourful_as_one_by_one():
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 7, 16, 8, 3), dtype=np.uint8)
+    assert np.array_equal(colorfulness(rgb), [[colorfulness(image) for image in row] for row in rgb])

@@ -194,7 +194,7 @@ def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     weights = Path("data/models/objects-unet/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3
-    assert "dvc repro -f train@objects-unet" in capsys.readouterr().err
+    assert "verify --repair data/models/objects-unet && dvc repro train@objects-unet" in capsys.readouterr().err
 
 
 def test_large_photos_show_progress(here, monkeypatch, capsys):

@@ -104,13 +104,87 @@ def test_numbers_may_be_written_as_in_yaml_1_2(text, load, written):
     assert load(changed(text, "lr", written)).train.lr == float(written)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("steps", "true"), ("steps", "1.5"), ("steps", "'300'"), ("lr", "yes"), ("lr", ".nan"), ("lr", ".inf"),
-    ("lr", "'1e-4'"), ("pretrained", "1"), ("beta1", "1.0"), ("lambda", "0"), ("max_reject_fraction", "1.1"),
-    ("size", "60"), ("num_neighbors", "0"), ("seed", "-1"),
-])  # fmt: skip
-def test_a_value_of_the_wrong_kind_or_range_is_refused(text, refusal, key, value):
-    assert f".{key}" in refusal(changed(text, key, value))
+WRONG = [  # key, value, what the user reads
+    ("lr", "-1", "train.lr: input should be greater than 0, found -1"),
+    ("lr", "0", "train.lr: input should be greater than 0, found 0"),
+    ("lr", "'1e-4'", "train.lr: input should be a valid number, found '1e-4'"),
+    ("lr", "fast", "train.lr: input should be a valid number, found 'fast'"),
+    ("lr", "true", "train.lr: input should be a valid number, found True"),
+    ("lr", ".nan", "train.lr: input should be a finite number, found nan"),
+    ("lr", ".inf", "train.lr: input should be a finite number, found inf"),
+    ("lr", "-.inf", "train.lr: input should be a finite number, found -inf"),
+    ("lr", "1e999", "train.lr: input should be a finite number, found inf"),
+    ("lr", "[1e-4]", "train.lr: input should be a valid number, found [0.0001]"),
+    ("lr", "", "train.lr: input should be a valid number, found None"),
+    ("batch_size", "0", "train.batch_size: input should be greater than or equal to 1, found 0"),
+    ("batch_size", "true", "train.batch_size: input should be a valid integer, found True"),
+    ("batch_size", "32.0", "train.batch_size: input should be a valid integer, found 32.0"),
+    ("batch_size", "1_000", "train.batch_size: input should be a valid integer, found '1_000'"),
+    ("steps", "1.5", "train.steps: input should be a valid integer, found 1.5"),
+    ("steps", "'300'", "train.steps: input should be a valid integer, found '300'"),
+    ("steps", "1:30", "train.steps: input should be a valid integer, found '1:30'"),
+    ("seed", "-1", "train.seed: input should be greater than or equal to 0, found -1"),
+    ("seed", "010", "train.seed: input should be a valid integer, found '010'"),
+    ("pretrained", "1", "train.pretrained: input should be a valid boolean, found 1"),
+    ("pretrained", "yes", "train.pretrained: input should be a valid boolean, found 'yes'"),
+    ("beta1", "1.0", "train.beta1: input should be less than 1, found 1.0"),
+    ("width", "5", "train.width: input should be less than or equal to 4, found 5"),
+    ("select", "first", "train.select: input should be 'best' or 'last', found 'first'"),
+    ("schedule", "linear", "train.schedule: input should be 'constant' or 'cosine', found 'linear'"),
+    ("head_bias", "one", "train.head_bias: input should be 'prior' or 'zero', found 'one'"),
+    ("gray", "maybe", "shard.gray: input should be 'keep' or 'drop', found 'maybe'"),
+    ("size", "60", "shard.size: input should be a multiple of 16, found 60"),
+    ("size", "2048", "shard.size: input should be less than or equal to 1024, found 2048"),
+    ("min_colorfulness", "-1", "shard.min_colorfulness: input should be greater than or equal to 0, found -1"),
+    ("max_reject_fraction", "1.1", "shard.max_reject_fraction: input should be less than or equal to 1, found 1.1"),
+    ("max_leaked", "-1", "shard.max_leaked: input should be greater than or equal to 0, found -1"),
+    ("max_leaked", "none", "shard.max_leaked: input should be a valid integer, found 'none'"),
+    ("num_neighbors", "0", "soft_targets.num_neighbors: input should be greater than or equal to 1, found 0"),
+    ("lambda", "0", "prior.lambda: input should be greater than 0, found 0"),
+    ("figure6_model", "../unet", "report.figure6_model: string should match pattern"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), WRONG)
+def test_a_wrong_value_is_answered_with_its_key_what_is_allowed_and_what_was_found(text, refusal, key, value, expected):
+    assert expected in refusal(changed(text, key, value))
+
+
+def test_max_leaked_may_be_null(text, load):
+    assert load(changed(text, "max_leaked", "null")).shard.max_leaked is None
+
+
+def test_a_value_without_end_is_cut_short(text, refusal):
+    """Ten lists of ten lists of ..., a billion in all."""
+    lists = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    message = refusal(changed("a0: &a0 [x]\n" + lists + text, "lr", "*a9"))
+    assert "train.lr: input should be a valid number, found [[" in message and len(message) < 1000
+
+
+HOSTILE = {
+    "object": "a: !!python/object/apply:os.system ['touch owned']",
+    "module": "a: !!python/module:antigravity",
+    "name": "a: !!python/name:os.system",
+    "deep": "[" * 3000,
+    "deeper": "a: " + "{a: " * 2000,
+    "long number": "a: " + "1" * 5000,
+    "odd tags": "a: !!int ''",
+    "odd date": "a: !!timestamp x",
+    "list as key": "? [a]\n: b",
+    "list within itself": "train: &a {lr: *a}",
+    "newline in a key": '"two\\nlines": 1',
+    "escape in a key": '"\\e[2J": 1',
+    "number as key": "1: 2",
+    "two documents": "a: 1\n---\nb: 2",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line_and_executes_nothing(tmp_path, monkeypatch, refusal, kind):
+    monkeypatch.chdir(tmp_path)
+    message = refusal(HOSTILE[kind])
+    assert "params.yaml" in message and message.isprintable()
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def test_an_unknown_model_is_refused_with_the_list_of_models(text, refusal):

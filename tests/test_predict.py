@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 
 import colorize
 from colorize import color, gamut, predict
-from colorize.data import images
 from colorize.models import build, files
+from colorize.raw import images
 from colorize.runtime import DataError, ParameterError
 
 SIZE = 32  # of training, pixels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-METRICS = "results/metrics/objects-cnn-scenes.json"
+METRICS = "results/metrics/objects-cnn/scenes.json"
 
 
 @pytest.fixture

@@ -149,6 +149,15 @@ def test_a_wrong_knob_is_a_parameter_error(monkeypatch, value):
         runtime.processes()
 
 
+def test_the_place_of_the_images_is_one_of_four(monkeypatch):
+    assert runtime.cache_place() == "auto"
+    monkeypatch.setenv("COLORIZE_CACHE", "stream")
+    assert runtime.cache_place() == "stream"
+    monkeypatch.setenv("COLORIZE_CACHE", "disk")
+    with pytest.raises(runtime.ParameterError, match="COLORIZE_CACHE=disk: expected one of auto, device, host, stream"):
+        runtime.cache_place()
+
+
 def test_an_unusable_device_is_a_parameter_error(monkeypatch):
     monkeypatch.setenv("COLORIZE_DEVICE", "cpuu")
     with pytest.raises(
@@ -160,7 +169,7 @@ def test_an_unusable_device_is_a_parameter_error(monkeypatch):
 
 def test_progress_off_a_terminal_is_a_line_every_ten_seconds(capsys, monkeypatch):
     clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
-    monkeypatch.setattr(runtime.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("colorize.runtime.terminal.time.monotonic", lambda: next(clock))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     with runtime.progress("count", 4000, "images") as advance:
         for _ in range(4):

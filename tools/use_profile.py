@@ -8,7 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
-RESULTS = ("data/shards", "data/priors", "data/models", "data/histories", "data/evaluations", "data/gallery")
+RESULTS = (
+    *(f"data/{kind}" for kind in ("shards", "priors", "models", "histories", "evaluations", "gallery")),
+    "results/metrics",
+)
 
 
 def main(name: str) -> None:
@@ -22,8 +25,6 @@ def main(name: str) -> None:
     params.write_bytes(profiles[name])
     for folder in RESULTS:
         shutil.rmtree(folder, ignore_errors=True)
-    for file in Path("results/metrics").glob("*.json"):
-        file.unlink()
     print(f"params.yaml is now profiles/{name}.yaml; `dvc repro` runs it, or restores it from the cache")
 
 

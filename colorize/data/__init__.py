@@ -1,1 +1,1 @@
-"""Raw archives -> shards of 64x64 RGB -> batches."""
+"""Shards -> batches on the device."""

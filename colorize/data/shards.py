@@ -2,10 +2,10 @@
 
 Every member is as long as every other: a 512-byte tar header, a PPM header padded by a comment to 64 bytes, the
 pixels, and zeros up to the next 512 bytes (13,312 bytes in all at 64x64). Stock `webdataset`, tar and any image viewer
-read it; `loader.py` maps it and gathers rows. Lossless on purpose: JPEG moves a fifth of the pixels to other ab bins.
+read it; `mapped.py` maps it and gathers rows. Lossless on purpose: JPEG moves a fifth of the pixels to other ab bins.
 
     <dataset>/manifest.json       written last: geometry, counts, rejections, sha256 of every shard
-    <dataset>/<split>.csv         per image: key, class, source, sha1 (of the pixels), colorfulness, is_gray
+    <dataset>/<split>.csv         per image: key, class, source, xxh128 (of the pixels), colorfulness, is_gray
     <dataset>/<split>/000000.tar  members 00000000.ppm ...; the key is the index in the sorted listing of the split,
                                   so that a rejected image leaves a gap and moves no other
 """
@@ -13,21 +13,24 @@ read it; `loader.py` maps it and gathers rows. Lossless on purpose: JPEG moves a
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from colorize.runtime import DataError, atomic_write
+from colorize.runtime import DataError, atomic_write, fault_point, repair_command
 
 SPLITS = ("train", "val", "test")
 FORMAT = "strided-ppm-1"
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
+
+AT_ONCE = 128  # members laid out together: from decoding to hashing and back everything in the core's caches changes
 
 
 class Geometry(NamedTuple):
@@ -67,6 +70,32 @@ class Geometry(NamedTuple):
         return info.tobuf(tarfile.USTAR_FORMAT)
 
 
+class Members:
+    """Members of a shard as they follow each other in the file; images are put into `pixels`, a view.
+
+    All of a shard at once would be memory that the system has to hand out, and take longer to fill, hash and write.
+    """
+
+    def __init__(self, size: int):
+        """Lay out `AT_ONCE` members for square images of that side."""
+        self.geometry = geometry = Geometry(size)
+        member = (geometry.tar_header(0) + geometry.ppm_header()).ljust(geometry.stride, b"\0")
+        self._bytes = np.frombuffer(bytearray(member * AT_ONCE), np.uint8).reshape(AT_ONCE, -1)
+        pixels = self._bytes[:, geometry.pixel_offset : TAR_BLOCK + geometry.content]
+        self.pixels = pixels.reshape(AT_ONCE, size, size, 3)
+        self._checksum = int(member[148:154], 8) - sum(b"%08d" % 0)  # of a header without its key
+
+    def content(self, keys: Sequence[int]) -> memoryview:
+        """The first `len(keys)` members, under these keys; valid until the next image is put there."""
+        count = len(keys)
+        names = np.frombuffer(b"".join([b"%08d" % key for key in keys]), np.uint8).reshape(count, 8)
+        checksums = names.sum(1) + self._checksum
+        digits = b"".join([b"%06o" % checksum for checksum in checksums.tolist()])
+        self._bytes[:count, :8] = names
+        self._bytes[:count, 148:154] = np.frombuffer(digits, np.uint8).reshape(count, 6)
+        return self._bytes[:count].reshape(-1).data
+
+
 def write_shard(path: Path, size: int, keys: Sequence[int], images: Sequence[np.ndarray]) -> str:
     """Write one shard atomically.
 
@@ -79,16 +108,42 @@ def write_shard(path: Path, size: int, keys: Sequence[int], images: Sequence[np.
     Returns:
         SHA-256 of the file, in hex.
     """
-    geometry = Geometry(size)
-    ppm_header, padding = geometry.ppm_header(), bytes(geometry.stride - TAR_BLOCK - geometry.content)
+    members = Members(size)
+    assert len(keys) == len(images)
+
+    def fill() -> Iterator[Sequence[int]]:
+        for start in range(0, len(keys), AT_ONCE):
+            part = keys[start : start + AT_ONCE]
+            members.pixels[: len(part)] = images[start : start + AT_ONCE]
+            yield part
+
+    return write_members(path, members, fill())
+
+
+def write_members(path: Path, members: Members, parts: Iterator[Sequence[int]]) -> str:
+    """Write one shard atomically, a few members at a time.
+
+    Args:
+        path: of the tar; where there is no part, none is written.
+        members: what holds the images of a part.
+        parts: puts images into `members` and yields their keys, at most `AT_ONCE` at a time.
+
+    Returns:
+        SHA-256 of the file, in hex; empty where none was written.
+    """
+    first = next(parts, None)
+    if first is None:
+        return ""
     digest = hashlib.sha256()
     with atomic_write(path) as file:
-        for key, image in zip(keys, images, strict=True):
-            member = b"".join((geometry.tar_header(key), ppm_header, image.tobytes(), padding))
-            digest.update(member)
-            file.write(member)
+        for keys in itertools.chain([first], parts):
+            content = members.content(keys)
+            digest.update(content)
+            file.write(content)
+            fault_point("shard-member")
         digest.update(END_OF_TAR)
         file.write(END_OF_TAR)
+        fault_point("shard-rename")
     return digest.hexdigest()
 
 
@@ -104,8 +159,22 @@ def read_manifest(folder: Path) -> dict:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro shard@{Path(folder).name}`") from None
     except ValueError as error:
-        name = Path(folder).name
-        raise DataError(f"{path}: damaged ({error}); run `rm -r {folder} && dvc repro -f shard@{name}`") from None
+        command = repair_command(Path(folder), f"shard@{Path(folder).name}")
+        raise DataError(f"{path}: damaged ({error}); run `{command}`") from None
     if manifest.get("format") != FORMAT:
         raise DataError(f"{path}: format {manifest.get('format')!r}, expected {FORMAT!r}; shard the data set again")
     return manifest
+
+
+def shards_of(manifest: dict, split: str, folder: Path) -> list[dict]:
+    """The shards of one split: name, number of images and sha256 of each.
+
+    Raises:
+        DataError: the data set has no such split.
+    """
+    if split not in manifest["splits"]:
+        raise DataError(
+            f"{folder / 'manifest.json'}: no split {split!r}, only {', '.join(manifest['splits']) or 'none'}; "
+            f"run `{repair_command(folder, f'shard@{folder.name}')}`"
+        )
+    return manifest["splits"][split]["shards"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from colorize import runtime
-from colorize.data import loader
+from colorize.data import feed, loader
 from colorize.data.transform import to_networks
 from colorize.evaluation import kept, metrics
 from colorize.models import MODELS, files
@@ -19,7 +19,6 @@ from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 from colorize.targets import Options
 
-BASELINES = ("gray", "prior")
 _DIGITS = 5  # of the committed metrics
 
 
@@ -72,6 +71,7 @@ def evaluate(cell: Cell, settings, options: Options, paths: Paths, device: str) 
     means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
     details |= {"images": len(split), "target_entropy": means.pop("target_entropy", None)}
     runtime.write_json(paths.evaluation / "details.json", details)
+    runtime.fault_point("evaluate-metrics")
     runtime.write_json(paths.metrics, means)
     return means
 
@@ -107,8 +107,8 @@ def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: 
     """(N,) per image for every metric that the model has."""
     collected: dict[str, list[Tensor]] = {}
     with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        for batch in loader.evaluation_batches(split, metrics.images_at_once(device)):
-            L_norm, ab_norm = to_networks(batch, device)
+        for batch in feed.evaluation_feed(split, metrics.images_at_once(device), device):
+            L_norm, ab_norm = to_networks(batch)
             output, weighted_output = predictor(L_norm)
             for name, values in metrics.per_image(output, ab_norm, weights, options, weighted_output).items():
                 collected.setdefault(name, []).append(values)

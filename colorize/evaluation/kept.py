@@ -14,7 +14,7 @@ from torch import Tensor
 
 from colorize import color, runtime
 from colorize.colorfulness import colorfulness
-from colorize.data import loader
+from colorize.data import feed, loader
 from colorize.data.transform import to_networks
 from colorize.evaluation import metrics
 from colorize.models import output as outputs
@@ -29,7 +29,6 @@ class Kept(NamedTuple):
     source: np.ndarray  # (N,) unicode: name in the raw archive
     l2: np.ndarray  # (N,)
     is_saved: np.ndarray  # (N,) bool: evenly spaced, the same for every model
-    is_named: np.ndarray
     is_worst: np.ndarray
 
 
@@ -57,7 +56,7 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
     sources = pd.read_csv(folder / "test.csv", usecols=["source"], keep_default_na=False)["source"]
-    membership = [np.isin(rows, chosen) for chosen in (saved, of_name, worst)]
+    membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
     return Kept(rows, keys[rows], sources.iloc[rows].to_numpy(dtype=str), l2[rows].astype(np.float32), *membership)
 
 
@@ -77,12 +76,12 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
-    for batch in loader.evaluation_batches(split, metrics.images_at_once(device), kept.rows):
-        L_norm, ab_norm = to_networks(batch, device)
+    for batch in feed.evaluation_feed(split, metrics.images_at_once(device), device, kept.rows):
+        L_norm, ab_norm = to_networks(batch)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
         lab, is_clipped = color.fit_to_gamut(color.join_lab(L_norm, ab))
         gray = color.lab_to_rgb(color.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
-        arrays["truth"].append(batch.rgb)
+        arrays["truth"].append(batch.rgb.cpu().numpy())
         arrays["gray"].append(gray.cpu().numpy())
         arrays["predicted"].append(color.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
         clipped.append(is_clipped.flatten(1).double().mean(dim=1).cpu().numpy())
@@ -106,4 +105,4 @@ def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _colorfulness(rgb: np.ndarray) -> float:
-    return round(float(np.mean([colorfulness(image) for image in rgb])), 2)
+    return round(float(colorfulness(rgb).mean()), 2)

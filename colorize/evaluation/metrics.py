@@ -10,6 +10,8 @@ from colorize.color import AB_SCALE
 from colorize.models import output as outputs
 from colorize.targets import Options, SoftTargets, pool, soft_targets, weigh
 
+_CACHED_PIXELS = 1 << 10  # 1.3 MB of probabilities
+
 
 def per_image(
     output: Tensor, ab_norm: Tensor, weights: Tensor, options: Options, weighted_output: Tensor | None = None
@@ -37,31 +39,45 @@ def per_image(
     }
     if outputs.is_distribution(output):
         targets = soft_targets(ab_norm, options)
-        log_p = _log_probabilities(output)
-        weighted_log_p = log_p if weighted_output is None else _log_probabilities(weighted_output)
-        metrics["cross_entropy"] = cross_entropy(log_p, targets)
-        metrics["weighted_cross_entropy"] = cross_entropy(weighted_log_p, weigh(targets, ab_norm, weights))
+        stride = ab_norm.shape[-1] // output.shape[-1]
+        pooled, weighted = pool(targets, stride), pool(weigh(targets, ab_norm, weights), stride)
+        log_p = log_probabilities_at(output, pooled.bins)
+        weighted_log_p = log_p if weighted_output is None else log_probabilities_at(weighted_output, pooled.bins)
+        metrics["cross_entropy"] = cross_entropy(log_p, pooled)
+        metrics["weighted_cross_entropy"] = cross_entropy(weighted_log_p, weighted)
         metrics["target_entropy"] = _mean(-(targets.values * targets.values.clamp_min(1e-30).log()).sum(dim=-1))
     return metrics
 
 
 def cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
-    """Cross entropy of distributions, upsampled by nearest, against soft targets.
+    """Cross entropy against soft targets.
 
     Args:
-        log_p: (B, h, w, Q) log probabilities.
-        targets: (B, H, W, K), H a multiple of h.
+        log_p: (B, h, w, K) log probabilities of the targets' bins.
+        targets: (B, h, w, K).
 
     Returns:
         (B,) float64, mean over pixels, in nats.
     """
-    pooled = pool(targets, targets.bins.shape[1] // log_p.shape[1])
-    return _mean(-(pooled.values * log_p.gather(-1, pooled.bins)).sum(dim=-1))
+    return _mean(-(targets.values * log_p).sum(dim=-1))
 
 
-def _log_probabilities(logits: Tensor) -> Tensor:
-    """(B, Q, h, w) -> (B, h, w, Q)."""
-    return logits.movedim(1, -1).float().log_softmax(dim=-1)
+def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
+    """Log probabilities of some bins of every pixel.
+
+    On a CPU a few rows of pixels at a time, whose probabilities then never leave its cache.
+
+    Args:
+        logits: (B, Q, h, w).
+        bins: (B, h, w, K) int64.
+
+    Returns:
+        (B, h, w, K) float32.
+    """
+    rows = logits.movedim(1, -1).flatten(0, 1)  # (B h, w, Q)
+    at_once = len(rows) if logits.device.type == "cuda" else max(1, _CACHED_PIXELS // rows.shape[1])
+    parts = zip(rows.split(at_once), bins.flatten(0, 1).split(at_once), strict=True)
+    return torch.cat([part.float().log_softmax(dim=-1).gather(-1, at) for part, at in parts]).view(bins.shape)
 
 
 def images_at_once(device: str | torch.device) -> int:

@@ -13,6 +13,8 @@ class Spec(NamedTuple):
     is_weighted: bool  # trained with class rebalancing
 
 
+BASELINES = ("gray", "prior")  # evaluated like models: ab = 0, and the constant prior
+
 MODELS: dict[str, Spec] = {
     "regression": Spec("regression", is_classifier=False, is_weighted=False),
     "cnn": Spec("cnn", is_classifier=True, is_weighted=False),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from colorize.models.blocks import conv_block, scaled
+from colorize.runtime import DataError
 
 # Of the ImageNet training set, averaged over RGB: a gray image scaled by these is what the pretrained stem expects.
 _IMAGENET_MEAN = (0.485 + 0.456 + 0.406) / 3
@@ -23,7 +24,7 @@ class Regression(nn.Module):
 
     def __init__(self, width: float = 1.0, pretrained: bool = False):
         super().__init__()
-        resnet = resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
+        resnet = _resnet(pretrained)
         stem = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         if pretrained:
             with torch.no_grad():
@@ -46,3 +47,10 @@ class Regression(nn.Module):
         x = self.up(self.block2(x))  # (B, 64, H, W)
         x = self.block4(self.block3(x))  # (B, 16, H, W)
         return self.block5(x)  # (B, 2, H, W)
+
+
+def _resnet(pretrained: bool) -> nn.Module:
+    try:
+        return resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
+    except OSError as error:
+        raise DataError(f"train.pretrained: no ImageNet weights ({error}); connect, or set it to false") from None

@@ -37,6 +37,7 @@ def build(name: str, shards: Path, options: Options, lambda_: float, out: Path) 
         arrays[f"weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
         arrays[f"start-{model}"] = weighted_prior if spec.is_weighted else prior
     for file, array in arrays.items():
+        runtime.fault_point("prior-write")
         runtime.write_array(out / f"{file}.npy", array)
     picture.draw(out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colours of {name} (training)")
 

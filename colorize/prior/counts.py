@@ -6,6 +6,8 @@ converted and encoded once. Nothing is sampled or rounded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -13,7 +15,8 @@ from colorize import color, gamut, runtime
 from colorize.data.loader import Split
 from colorize.targets import Options
 
-_IMAGES = 1024  # counted at a time
+_PIXELS = 1 << 17  # packed and counted at a time, within the processor's cache
+_FULL = (1 << 31) - 1  # pixels that an int32 may have to count; a table of int64 would be twice as large for the cache
 _COLORS = 1 << 18  # encoded at a time
 
 
@@ -28,14 +31,31 @@ def count_colors(split: Split, name: str) -> np.ndarray:
         (2^24,) int64, at 65536 R + 256 G + B.
     """
     counts = np.zeros(1 << 24, dtype=np.int64)
+    most = _FULL // split.size**2  # images
     with runtime.progress(f"count colours of {name}", len(split), "images") as advance:
-        for start in range(0, len(split), _IMAGES):
-            rgb = split.images(np.arange(start, min(start + _IMAGES, len(split)))).reshape(-1, 3).astype(np.int32)
-            packed = (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
-            colors, pixels = np.unique(packed, return_counts=True)
-            counts[colors] += pixels
-            advance(len(rgb) // split.size**2)
+        for start in range(0, len(split), most):
+            counts += _count(split, range(start, min(start + most, len(split))), advance)
     return counts
+
+
+def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
+    """(2^24,) int32 of these rows."""
+    pixels = split.size**2
+    step = max(_PIXELS // pixels, 1)  # images
+    content = torch.zeros(3 * pixels * step + 1, dtype=torch.uint8)
+    images = content[:-1].view(step, split.size, split.size, 3)
+    # a big-endian word at every third byte is R, G, B and the R after it, so that the last one needs one byte more
+    words = np.ndarray(pixels * step, ">u4", content.numpy(), strides=(3,))
+    packed, ones = torch.empty(len(words), dtype=torch.int64), torch.ones(len(words), dtype=torch.int32)
+    counts = torch.zeros(1 << 24, dtype=torch.int32)
+    for start in rows[::step]:
+        part = np.arange(start, min(start + step, rows.stop))
+        split.read(part, images[: len(part)])
+        found = slice(len(part) * pixels)
+        np.right_shift(words[found], 8, out=packed.numpy()[found], casting="unsafe")
+        counts.scatter_add_(0, packed[found], ones[found])
+        advance(len(part))
+    return counts.numpy()
 
 
 def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from colorize.report import curves, diagram, figures, gallery, grid, table
 from colorize.report.inputs import Inputs
-from colorize.runtime import atomic_write, progress
+from colorize.runtime import atomic_write, fault_point, progress
 
 FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
 PLACES = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
@@ -95,5 +95,6 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    fault_point("report-files")
     with atomic_write(path) as file:
         file.write(content)

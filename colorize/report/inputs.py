@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from colorize.runtime import DataError
+from colorize.models import BASELINES
+from colorize.runtime import DataError, repair_command
 
-BASELINES = ("gray", "prior")
 MODEL_TITLES = {
     "gray": "Gray",
     "prior": "Constant Prior",
@@ -45,9 +45,9 @@ def short_title(model: str) -> str:
     return model_title(model).removeprefix("Baseline ")
 
 
-def evaluation_stage(source: str, model: str, target: str) -> str:
-    """Name of the DVC stage that writes a cell's metrics and predictions."""
-    return f"baseline@{source}-{target}" if model in BASELINES else f"evaluate@{source}-{model}-{target}"
+def evaluation_stage(source: str, model: str) -> str:
+    """Name of the DVC stage that writes the metrics and predictions of a model."""
+    return f"baseline@{source}" if model in BASELINES else f"evaluate@{source}-{model}"
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,10 @@ class Inputs:
 
     def metrics(self, source: str, model: str, target: str) -> dict[str, float]:
         """The rounded metrics of one cell of Table 1."""
-        path = self.root / "results" / "metrics" / f"{source}-{model}-{target}.json"
-        values = _read_json(path, evaluation_stage(source, model, target))
+        path, stage = self._metrics_folder(source, model) / f"{target}.json", evaluation_stage(source, model)
+        values = _read_json(path, stage)
         if not isinstance(values, dict) or not {"l2", "l1"} <= values.keys():
-            raise DataError(
-                f"{path}: expected at least `l2` and `l1`; run `dvc repro -f {evaluation_stage(source, model, target)}`"
-            )
+            raise DataError(f"{path}: expected at least `l2` and `l1`; run `{repair_command(path, stage)}`")
         return values
 
     def layers(self, dataset: str, model: str) -> dict:
@@ -115,16 +113,19 @@ class Inputs:
             reader = csv.DictReader(file)
             missing = [name for name in HISTORY_COLUMNS if name not in (reader.fieldnames or [])]
             if missing:
-                raise DataError(f"{path}: column `{missing[0]}` is missing; run `dvc repro -f {stage}`")
+                raise DataError(f"{path}: column `{missing[0]}` is missing; run `{repair_command(path, stage)}`")
             return list(reader)
 
     def predictions(self, source: str, model: str, target: str) -> Predictions:
         """The saved, named and worst predictions of one cell."""
         cell = (source, model, target)
         if cell not in self._predictions:
-            path = self.root / "data" / "evaluations" / f"{source}-{model}-{target}" / "predictions.npz"
-            self._predictions[cell] = _read_predictions(path, evaluation_stage(*cell))
+            path = self.root / "data" / "evaluations" / f"{source}-{model}" / target / "predictions.npz"
+            self._predictions[cell] = _read_predictions(path, evaluation_stage(source, model))
         return self._predictions[cell]
+
+    def _metrics_folder(self, source: str, model: str) -> Path:
+        return self.root / "results" / "metrics" / f"{source}-{model}"
 
     def _history_folder(self, dataset: str, model: str) -> Path:
         return self.root / "data" / "histories" / f"{dataset}-{model}"
@@ -140,7 +141,7 @@ def _read_json(path: Path, stage: str):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): run `dvc repro -f {stage}`") from error
+        raise DataError(f"{path} is not valid JSON ({error}); run `{repair_command(path, stage)}`") from error
 
 
 def _read_predictions(path: Path, stage: str) -> Predictions:
@@ -149,6 +150,6 @@ def _read_predictions(path: Path, stage: str) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in PREDICTION_ARRAYS}
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read ({error}): run `dvc repro -f {stage}`") from error
+        raise DataError(f"{path} cannot be read ({error}); run `{repair_command(path, stage)}`") from error
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)

@@ -1,9 +1,10 @@
-"""Train one model on one data set: Adam, clipped gradients, validation, the best or the last weights."""
+"""Train one model on one data set: steps, validation, pictures, the best or the last weights."""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,21 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from colorize import models, runtime, targets
-from colorize.data import loader
+from colorize.data import feed, loader
 from colorize.data.transform import to_networks
-from colorize.evaluation import metrics
-from colorize.models import blocks, describe, files
+from colorize.models import blocks, files
 from colorize.models.build import build
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
-from colorize.training import history, loss
+from colorize.training import checkpoint, describe, distributed, sharing, validation
+from colorize.training.checkpoint import Checkpoints
 from colorize.training.history import History
+from colorize.training.step import Objective, Step
 
-_PICTURES = 10  # validation images in a picture
-_SCHEDULES = {  # name: steps -> factor of the learning rate at a step
-    "constant": lambda steps: lambda step: 1.0,
-    "cosine": lambda steps: lambda step: (1 + math.cos(math.pi * step / steps)) / 2,
-}
+_CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps after which the host asks whether one failed, for which it must wait
 
 
 class Paths(NamedTuple):
@@ -42,6 +40,11 @@ class Cell(NamedTuple):
 
     dataset: str
     model: str
+
+    @property
+    def name(self) -> str:
+        """As in the names of stages and folders."""
+        return f"{self.dataset}-{self.model}"
 
     @property
     def spec(self) -> models.Spec:
@@ -71,42 +74,70 @@ def train(cell: Cell, settings, options: targets.Options, paths: Paths, code: st
 
     Raises:
         DataError: the inputs are missing or do not fit, or the loss is no longer finite.
+        ParameterError: the device cannot train as the parameters want.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
-    data = _open(cell, paths, device)
-    model = _build(cell, settings, data, paths.history, device)
-    best = _run(cell, model, data, settings, options, paths.history)
-    if settings.select == "best":
-        model.load_state_dict(best)
-    files.save(
-        paths.model,
-        model,
-        {
+    with distributed.join(device) as group:
+        data = _open(paths, cell.model, group.device)
+        sidecar = {
             "model": cell.model,
             "dataset": cell.dataset,
             "size": data.train.size,
             "width": settings.width,
             "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
             "manifest_sha256": runtime.sha256_of(paths.shards / "manifest.json"),
-            "code_sha256": code,
-            "torch": torch.__version__,
-            "device": torch.device(device).type,
-            "threads": torch.get_num_threads(),
-        },
-    )
+            **_environment(code, group.device),
+        }
+        checkpoints = Checkpoints(checkpoint.folder_of(cell.name, _key(sidecar, cell, paths, group)))
+        with _alone(cell, paths, group, checkpoints) as is_done:
+            if is_done:
+                return
+            model = _build(cell, settings, data, group.output(paths.history), group.device)
+            training = Training(cell, model, data, settings, options, group, group.output(paths.history))
+            training.run(checkpoints)
+            runtime.fault_point("train-final")
+            files.save(group.output(paths.model), model, sidecar)
+            runtime.fault_point("train-remove")
+            if group.rank == 0:
+                checkpoints.remove()
 
 
-def _open(cell: Cell, paths: Paths, device: str) -> Data:
-    return Data(
-        loader.Split(paths.shards, "train"),
-        loader.Split(paths.shards, "val"),
-        load_tensor(paths.prior / f"weights-{cell.model}.npy").to(device),
-        load_tensor(paths.prior / f"start-{cell.model}.npy"),
-    )
+def _environment(code: str, device: torch.device) -> dict:
+    """What ran: as much of it as may change the weights."""
+    return {
+        "code_sha256": code,
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+    }
 
 
-def _build(cell: Cell, settings, data: Data, history_folder: Path, device: str) -> nn.Module:
+def _key(sidecar: dict, cell: Cell, paths: Paths, group: distributed.Group) -> dict:
+    """Everything that determines the weights."""
+    prior = {name: runtime.sha256_of(path) for name, path in _prior_files(paths, cell.model).items()}
+    return {**sidecar, "prior": prior, "processes": group.size, "compiled": runtime.is_compiling()}
+
+
+def _alone(cell: Cell, paths: Paths, group: distributed.Group, checkpoints: Checkpoints):
+    """`sharing.alone`; several processes could not agree on whether to wait."""
+    if group.size > 1:
+        return contextlib.nullcontext(False)
+    folders = {"model": paths.model, "history": paths.history}
+    return sharing.alone(checkpoints.folder, f"train {cell.name}", folders)
+
+
+def _prior_files(paths: Paths, model: str) -> dict[str, Path]:
+    return {name: paths.prior / f"{name}-{model}.npy" for name in ("weights", "start")}
+
+
+def _open(paths: Paths, model: str, device: torch.device) -> Data:
+    prior = {name: load_tensor(path) for name, path in _prior_files(paths, model).items()}
+    train, val = (loader.Split(paths.shards, split) for split in ("train", "val"))
+    return Data(train, val, prior["weights"].to(device), prior["start"])
+
+
+def _build(cell: Cell, settings, data: Data, history_folder: Path, device: torch.device) -> nn.Module:
     """The model before its first step; its layers are written for the report."""
     torch.manual_seed(settings.seed)
     model = build(cell.model, settings.width, settings.pretrained)
@@ -117,104 +148,143 @@ def _build(cell: Cell, settings, data: Data, history_folder: Path, device: str) 
     return model.to(device, memory_format=torch.channels_last)
 
 
-def _run(cell: Cell, model: nn.Module, data: Data, settings, options: targets.Options, folder: Path) -> dict:
-    """All steps; returns the state of the lowest validation loss."""
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=settings.lr, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _SCHEDULES[settings.schedule](settings.steps))
-    past = History(folder / "history.csv")
-    best_loss, best_state = math.inf, {}
-    running, count = torch.zeros((), dtype=torch.float64, device=data.weights.device), 0
-    batches = loader.training_batches(data.train, settings.batch_size, settings.seed)
-    with runtime.progress(f"train {cell.dataset}-{cell.model}", settings.steps, "steps") as advance:
-        for step in itertools.count():
-            if step % settings.val_every == 0 or step == settings.steps:
-                train_loss = (running / count).item() if count else None
-                row = _validate(cell, model, data, settings.val_images, options)
-                past.add(step=step, train_loss=train_loss, **row)
-                _check_finite(cell, step, train_loss, row["val_loss"])
-                running.zero_()
-                count = 0
-                if settings.select == "best" and row["val_loss"] < best_loss:
-                    best_loss, best_state = row["val_loss"], _copy(model)
-            if step and (step % settings.pictures_every == 0 or step == settings.steps):
-                _draw(model, data, folder / "pictures" / f"step-{step:06d}.png")
-            if step == settings.steps:
-                return best_state
-            L_norm, ab_norm = to_networks(next(batches), data.weights.device)
-            running += _step(cell, model, optimizer, L_norm, ab_norm, data.weights, options, settings.clip_norm)
-            schedule.step()
-            count += 1
-            advance(1)
-
-
-def _step(cell: Cell, model, optimizer, L_norm, ab_norm, weights, options, clip_norm: float) -> Tensor:
-    """One optimiser step; returns the loss, still on the device."""
-    model.train()
-    optimizer.zero_grad()
-    value = objective(cell.spec, model, L_norm, ab_norm, weights, options)
-    value.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-    return value.detach()
-
-
-def objective(spec, model: nn.Module, L_norm, ab_norm, weights, options) -> Tensor:
-    """The loss that a model is trained on.
+class Training:
+    """A training between two steps: all that the next ones depend on.
 
     Args:
-        spec: of the model.
-        model: in training or evaluation mode.
-        L_norm: (B, 1, H, W).
-        ab_norm: (B, 2, H, W).
-        weights: (Q,) class weights.
+        cell: data set and model.
+        model: to be trained, on the group's device.
+        data: to train on.
+        settings: the section `train` of the parameters.
         options: of the soft targets.
-
-    Returns:
-        scalar.
+        group: of processes.
+        folder: of the history.
     """
-    if not spec.is_classifier:
-        return loss.l2_loss(model(L_norm), ab_norm)
-    weighted = targets.weigh(targets.soft_targets(ab_norm, options), ab_norm, weights)
-    return loss.soft_cross_entropy(model.features(L_norm), model.head, targets.pool(weighted, model.head_stride))
 
+    def __init__(self, cell: Cell, model, data: Data, settings, options, group: distributed.Group, folder: Path):
+        self._cell, self._model, self._data, self._settings, self._options = cell, model, data, settings, options
+        self._group = group
+        self._folder = folder
+        objective = Objective(cell.spec, model, data.weights, options, settings.precision)
+        self._take_step = Step(group.distribute(objective), settings, group.device)
+        self._history = History(folder / "history.csv")
+        self._best_loss, self._best = math.inf, {}
+        self._loss, self._count = torch.zeros((), dtype=torch.float64, device=group.device), 0
+        self._step = 0  # steps taken
 
-@torch.inference_mode()
-def _validate(cell: Cell, model: nn.Module, data: Data, val_images: int, options: targets.Options) -> dict:
-    """A history row's validation part."""
-    model.eval()
-    rows = loader.spread(len(data.val), val_images)
-    collected: dict[str, list[Tensor]] = {}
-    for batch in loader.evaluation_batches(data.val, metrics.images_at_once(data.weights.device), rows):
-        L_norm, ab_norm = to_networks(batch, data.weights.device)
-        for name, values in metrics.per_image(model(L_norm), ab_norm, data.weights, options).items():
-            collected.setdefault(name, []).append(values)
-    means = {name: torch.cat(values).mean().item() for name, values in collected.items()}
-    is_classifier = cell.spec.is_classifier
-    return {
-        "val_loss": means["weighted_cross_entropy"] if is_classifier else means["l2"],  # l2 is the regression's loss
-        "val_l1": means["l1"],
-        "val_l2": means["l2"],
-        "val_accuracy": means["accuracy"] if is_classifier else None,
-    }
+    def run(self, checkpoints: Checkpoints) -> None:
+        """Take all steps that are left; the model then has the weights that are kept.
 
-
-def _check_finite(cell: Cell, step: int, *losses: float | None) -> None:
-    if not all(math.isfinite(value) for value in losses if value is not None):
-        raise DataError(
-            f"train {cell.dataset}-{cell.model}: the loss is not finite at step {step}; "
-            "lower train.lr or train.clip_norm"
+        Args:
+            checkpoints: to begin from the latest of, and to save to.
+        """
+        self._resume(checkpoints)
+        share = self._group.share(self._settings.batch_size)
+        batches = feed.training_feed(
+            self._data.train,
+            self._settings.batch_size,
+            self._settings.seed,
+            self._group.device,
+            runtime.cache_place(),
+            self._step,
+            share,
         )
+        if not self._step:
+            self._look()
+        with (
+            contextlib.closing(batches),
+            runtime.progress(f"train {self._cell.name}", self._settings.steps, "steps") as advance,
+        ):
+            advance(self._step)
+            while self._step < self._settings.steps:
+                with runtime.finish_step():
+                    self._model.train()
+                    self._loss += self._take_step(self._step, *to_networks(next(batches)))
+                    self._count += 1
+                    self._step += 1
+                    self._look()
+                    if checkpoints.is_due():
+                        self._save(checkpoints)
+                    advance(1)
+        if self._settings.select == "best":
+            self._model.load_state_dict(self._best)
 
+    def _save(self, checkpoints: Checkpoints) -> None:
+        self._check_steps()  # a checkpoint is one to go on from
+        if self._group.rank == 0:
+            checkpoints.save(self._step, self.state_dict())
+        if runtime.stop_requested():
+            where = f"after step {self._step} of {self._settings.steps}"
+            print(f"train {self._cell.name}: stops {where}; run again to resume", file=sys.stderr, flush=True)
 
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    def _resume(self, checkpoints: Checkpoints) -> None:
+        found = checkpoints.latest()
+        step = found[0] if found else 0
+        if self._group.mean(torch.tensor(float(step), device=self._group.device)) != step:
+            raise DataError(f"{checkpoints.folder}: not the same for all processes; put it on a disk that they share")
+        if found:
+            self.load_state_dict(found[1])
+            self._step = step
+            print(f"train {self._cell.name}: resumes after step {step}", file=sys.stderr, flush=True)
 
+    def state_dict(self) -> dict:
+        """All that the next steps depend on, and the files so far: DVC empties an out before its stage runs again."""
+        return {
+            "model": self._model.state_dict(),
+            "step": self._take_step.state_dict(),
+            "best_loss": self._best_loss,
+            "best": self._best,
+            "loss": self._loss,
+            "count": self._count,
+            "history": self._history.rows,
+            "files": checkpoint.pack(self._folder),
+            "random": checkpoint.random_state(),
+        }
 
-@torch.inference_mode()
-def _draw(model: nn.Module, data: Data, path: Path) -> None:
-    model.eval()
-    rows = loader.spread(len(data.val), _PICTURES)
-    L_norm, ab_norm = to_networks(next(loader.evaluation_batches(data.val, _PICTURES, rows)), data.weights.device)
-    history.draw(path, L_norm, model(L_norm), ab_norm)
+    def load_state_dict(self, state: dict) -> None:
+        """The inverse of `state_dict`."""
+        self._model.load_state_dict(state["model"])
+        self._take_step.load_state_dict(state["step"])
+        self._best_loss, self._best = state["best_loss"], state["best"]
+        self._loss.copy_(state["loss"])
+        self._count = state["count"]
+        self._history.rows = state["history"]
+        checkpoint.unpack(state["files"], self._folder)
+        checkpoint.set_random_state(state["random"])
+
+    def _look(self) -> None:
+        """Whatever is due after so many steps."""
+        is_last = self._step == self._settings.steps
+        if is_last or self._step % _CHECK_EVERY[self._group.device.type] == 0:
+            self._check_steps()
+        if is_last or self._step % self._settings.val_every == 0:
+            self._validate()
+        if self._step and (is_last or self._step % self._settings.pictures_every == 0):
+            path = self._folder / "pictures" / f"step-{self._step:06d}.png"
+            validation.draw(self._model, self._data.val, self._group.device, path)
+
+    def _validate(self) -> None:
+        """Add a row to the history, and keep the weights if they are the best so far."""
+        train_loss = self._group.mean(self._loss / self._count).item() if self._count else None
+        weights, num_images = self._data.weights, self._settings.val_images
+        row = validation.validate(self._cell.spec, self._model, self._data.val, weights, self._options, num_images)
+        self._history.add(step=self._step, train_loss=train_loss, **row)
+        if not math.isfinite(row["val_loss"]):
+            raise self._divergence(f"the validation loss is not finite after {self._step} steps")
+        self._loss.zero_()
+        self._count = 0
+        if self._settings.select == "best" and row["val_loss"] < self._best_loss:
+            self._best_loss = row["val_loss"]
+            self._best = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def _check_steps(self) -> None:
+        failed = self._take_step.failed_at()
+        if failed is None:
+            return
+        train, settings = self._data.train, self._settings
+        draw = next(loader.training_draws(len(train), settings.batch_size, settings.seed, failed))
+        keys = train.keys(draw.rows).tolist()
+        raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
+
+    def _divergence(self, what: str) -> DataError:
+        return DataError(f"train {self._cell.name}: {what}; lower train.lr or train.clip_norm")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 import tarfile
 
 import numpy as np
@@ -85,6 +86,22 @@ def test_the_digest_is_that_of_the_file(tmp_path, pixels):
     assert sha256 == hashlib.sha256((tmp_path / "a.tar").read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("key", [0, 9, 5000, 77_777_777, 99_999_999])
+def test_a_header_is_the_one_that_tarfile_makes(key):
+    info = tarfile.TarInfo(f"{key:08d}.ppm")
+    info.size = 64 + 3 * 48**2
+    assert shards.Geometry(48).tar_header(key) == info.tobuf(tarfile.USTAR_FORMAT)
+
+
+@pytest.mark.parametrize("at_once", [1, 32, 50, 128])
+def test_a_shard_of_many_images_is_whole(tmp_path, images_of, monkeypatch, at_once):
+    monkeypatch.setattr(shards, "AT_ONCE", at_once)
+    images = images_of(100)
+    shards.write_shard(tmp_path / "a.tar", 16, range(100), images)
+    members = np.fromfile(tmp_path / "a.tar", dtype=np.uint8)[:-1024].reshape(100, -1)
+    assert np.array_equal(members[:, 576 : 576 + 768].reshape(100, 16, 16, 3), images)
+
+
 def test_the_same_images_make_the_same_bytes(tmp_path, pixels):
     first, again = (shards.write_shard(tmp_path / name, 64, [0, 1], pixels[:2]) for name in ("a.tar", "b.tar"))
     assert first == again
@@ -109,7 +126,7 @@ def test_a_truncated_shard_is_refused_with_its_remedy(damaged):
     message = refusal(damaged)
     assert f"{path}: " in message
     assert "the manifest says" in message
-    assert "dvc repro -f shard@mine" in message
+    assert f"run `python -m colorize.verify --repair {damaged} && dvc repro shard@mine`" in message
 
 
 def test_a_missing_shard_is_refused(damaged):
@@ -139,3 +156,77 @@ def test_a_damaged_manifest_is_refused(damaged):
     path = damaged / "manifest.json"
     path.write_text(path.read_text()[:-10])
     assert "manifest.json: damaged" in refusal(damaged)
+
+
+# --- every damage is noticed -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory, write_images, images_of) -> tuple:
+    """A data set of one shard, the shard, and its bytes."""
+    folder = write_images(tmp_path_factory.mktemp("sound") / "mine", {"train": images_of(12)}, per_shard=12)
+    path = folder / "train" / "000000.tar"
+    return folder, path, path.read_bytes()
+
+
+def test_500_flips_of_a_bit_are_all_noticed(sound):
+    folder, path, whole = sound
+    places = np.random.default_rng(0).choice(len(whole) * 8, 500, replace=False)
+    for place in places.tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        assert f"{path}: " in refusal(folder)
+    path.write_bytes(whole)
+    assert len(Split(folder, "train")) == 12
+
+
+def test_every_cut_at_a_block_is_noticed(sound):
+    folder, path, whole = sound
+    for length in range(0, len(whole), shards.TAR_BLOCK):
+        path.write_bytes(whole[:length])
+        assert f"{path}: {length:,} bytes, the manifest says {len(whole):,}" in refusal(folder)
+    path.write_bytes(whole)
+
+
+def test_a_shard_with_something_behind_it_is_refused(damaged):
+    path = damaged / "train" / "000000.tar"
+    path.write_bytes(path.read_bytes() + bytes(512))
+    assert "the manifest says" in refusal(damaged)
+
+
+# --- shards of a hostile hand ----------------------------------------------------------------------------------------
+
+
+class Executed:
+    """A pickle that leaves a file where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def hostile_tar(length: int, owned) -> bytes:
+    """A tar of the given length with members that stock decoders would execute, and names that lead elsewhere."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in ("00000000.pyd", "00000000.pickle", "00000000.pth", "../../escape.ppm"):
+            info, content = tarfile.TarInfo(name), pickle.dumps(Executed(owned))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue().rstrip(b"\0").ljust(length, b"\0")
+
+
+@pytest.mark.parametrize("has_right_digest", [False, True])
+def test_a_tar_with_pickles_and_other_members_is_refused_and_nothing_executed(damaged, tmp_path, has_right_digest):
+    path, owned = damaged / "train" / "000000.tar", tmp_path / "owned"
+    content = hostile_tar(path.stat().st_size, owned)
+    path.write_bytes(content)
+    if has_right_digest:
+        manifest = json.loads((damaged / "manifest.json").read_text())
+        manifest["splits"]["train"]["shards"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+        (damaged / "manifest.json").write_text(json.dumps(manifest))
+    assert f"{path}: not a shard of 16x16 images" in refusal(damaged)
+    assert not owned.exists()

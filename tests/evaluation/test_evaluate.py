@@ -139,7 +139,7 @@ def test_predictions_have_the_arrays_that_the_report_reads(run, model):
     n = len(found["key"])
     kinds = {name: (array.dtype, array.shape[1:]) for name, array in found.items() if name != "source"}
     assert kinds == {
-        "key": (np.int64, ()), "l2": (np.float32, ()), "is_saved": (bool, ()), "is_named": (bool, ()),
+        "key": (np.int64, ()), "l2": (np.float32, ()), "is_saved": (bool, ()),
         "is_worst": (bool, ()), "truth": (np.uint8, (16, 16, 3)), "predicted": (np.uint8, (16, 16, 3)),
         "gray": (np.uint8, (16, 16)),
     }  # fmt: skip
@@ -162,7 +162,6 @@ def test_evenly_spaced_worst_and_named_images_are_kept(run):
     found = run("cnn", named={"tiny": [1], "other": [999]})
     predictions, error = found.predictions, np.array([float(row["l2"]) for row in found.table])
     assert predictions["key"][predictions["is_saved"]].tolist() == [0, 2, 5]
-    assert predictions["key"][predictions["is_named"]].tolist() == [1]
     assert set(predictions["key"][predictions["is_worst"]]) == set(np.argsort(-error)[:2])
     assert set(predictions["key"]) == {0, 1, 2, 5, *np.argsort(-error)[:2]}
     np.testing.assert_allclose(predictions["l2"], error[predictions["key"]], atol=1e-5)

@@ -69,8 +69,8 @@ def test_one_flipped_bit_in_the_weights_is_noticed(folder):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert "missing or damaged; remove" in refusal(folder)
-    assert "dvc repro -f train@objects-cnn" in refusal(folder)
+    assert "missing or damaged; run `python -m colorize.verify --repair " in refusal(folder)
+    assert "dvc repro train@objects-cnn" in refusal(folder)
 
 
 def test_a_damaged_sidecar_is_refused(folder):

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from colorize import gamut, targets
-from colorize.models import MODELS, blocks, describe
+from colorize.models import MODELS, blocks
 from colorize.models.build import build
 from colorize.models.output import is_distribution, to_ab_norm
 from colorize.prior.weights import rebalancing_weights
-from colorize.training import loop
+from colorize.runtime import DataError
+from colorize.training import describe
+from colorize.training.step import Objective
 
 OPTIONS = targets.Options(10, 5.0, "pixel")
 WIDTH = 0.05
@@ -89,7 +92,20 @@ def test_a_unets_skip_is_added_to_its_block(block, skip):
     up = getattr(model, block)
     (x, received), output = seen[block]
     assert torch.equal(received, seen[skip][1])
-    assert torch.equal(up.rest(torch.relu(up.first(up.up(x)) + received)), output)
+    assert torch.equal(up.rest(torch.relu(up.first(x) + received)), output)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 5), (8, 8)])
+def test_upsampling_and_convolving_in_one_is_the_same_as_one_after_the_other(height, width):
+    torch.manual_seed(0)
+    up = blocks.UpConv2d(6, 4).double()
+    x = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
+    plain = functional.conv2d(functional.interpolate(x, scale_factor=2), up.weight, up.bias, padding=1)
+    ours = up(x)
+    torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+    towards, inputs = torch.randn_like(plain), (x, up.weight, up.bias)
+    for found, expected in zip(*(torch.autograd.grad(y, inputs, towards) for y in (ours, plain)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_all_three_skips_reach_the_output():
@@ -106,6 +122,13 @@ def test_all_three_skips_reach_the_output():
         assert not torch.equal(model(L_norm), before), block
         plain.forward = original
     assert torch.equal(model(L_norm), before)
+
+
+def test_imagenet_weights_that_cannot_be_downloaded_are_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where no weights lie
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    with pytest.raises(DataError, match=r"train.pretrained: no ImageNet weights \(.*\); connect, or set it to false"):
+        build("regression", WIDTH, pretrained=True)
 
 
 def test_the_cnn_has_no_skips():
@@ -149,7 +172,7 @@ def test_the_heads_bias_starts_training_at_the_constant_priors_loss(name, data_f
     blocks.set_head_bias(model, start)
     torch.nn.init.zeros_(model.head.weight)
     ab_norm = torch.rand(2, 2, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.2
-    found = loop.objective(MODELS[name], model, torch.rand(2, 1, 16, 16), ab_norm, weights.float(), OPTIONS)
+    found = Objective(MODELS[name], model, weights.float(), OPTIONS)(torch.rand(2, 1, 16, 16), ab_norm)
     target = targets.weigh(targets.soft_targets(ab_norm, OPTIONS), ab_norm, weights.float())
     expected = -(target.values * (start / start.sum()).log()[target.bins]).sum(-1).mean()
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

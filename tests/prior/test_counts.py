@@ -23,8 +23,9 @@ def test_colours_are_counted_exactly(tiny, colors):
     assert {int(c): int(colors[c]) for c in np.flatnonzero(colors)} == expected
 
 
-def test_images_beyond_one_reading_are_counted_too(tiny, colors, monkeypatch):
-    monkeypatch.setattr(counts, "_IMAGES", 5)
+@pytest.mark.parametrize(("limit", "value"), [("_PIXELS", 5 * 16**2), ("_PIXELS", 1), ("_FULL", 7 * 16**2)])
+def test_images_beyond_one_reading_or_one_table_are_counted_too(tiny, colors, monkeypatch, limit, value):
+    monkeypatch.setattr(counts, limit, value)
     assert np.array_equal(counts.count_colors(Split(tiny.shards, "train"), "tiny"), colors)
 
 

@@ -50,7 +50,7 @@ class Run:
         metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
         if model not in ("gray", "regression"):
             metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
-        path = self.root / "results" / "metrics" / f"{source}-{model}-{target}.json"
+        path = self.root / "results" / "metrics" / f"{source}-{model}" / f"{target}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(metrics | values))
 
@@ -69,7 +69,7 @@ class Run:
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
-        folder = self.root / "data" / "evaluations" / f"{source}-{model}-{target}"
+        folder = self.root / "data" / "evaluations" / f"{source}-{model}" / target
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)

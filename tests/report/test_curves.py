@@ -66,7 +66,10 @@ def test_no_legend_lies_on_the_curves(make_run):
 def test_history_without_a_column_is_refused(make_run):
     run = make_run(("a",), ("cnn",))
     (run.root / "data" / "histories" / "a-cnn" / "history.csv").write_text("step,train_loss\n")
-    with pytest.raises(DataError, match=r"column `val_loss` is missing; run `dvc repro -f train@a-cnn`"):
+    with pytest.raises(
+        DataError,
+        match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn`",
+    ):
         curves.to_csv(inputs_of(run))
 
 

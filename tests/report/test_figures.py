@@ -105,8 +105,8 @@ def test_cross_domain_shows_both_directions(make_run):
 
 def test_damaged_predictions_name_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.root / "data" / "evaluations" / "a-cnn-a" / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
-    with pytest.raises(DataError, match="dvc repro -f evaluate@a-cnn-a"):
+    (run.root / "data" / "evaluations" / "a-cnn" / "a" / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(DataError, match=r"verify --repair .* && dvc repro evaluate@a-cnn"):
         inputs_of(run).predictions("a", "cnn", "a")
 
 

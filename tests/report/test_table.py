@@ -164,12 +164,10 @@ def test_terminal_table_fits(make_run, width):
     assert sum("CNN with Weights" in line for line in lines) == (2 if width == 120 else 4)
 
 
-@pytest.mark.parametrize(
-    ("model", "stage"), [("cnn", "evaluate@objects-cnn-scenes"), ("gray", "baseline@objects-scenes")]
-)
+@pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn"), ("gray", "baseline@objects")])
 def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
     run = make_run()
-    path = run.root / "results" / "metrics" / f"objects-{model}-scenes.json"
+    path = run.root / "results" / "metrics" / f"objects-{model}" / "scenes.json"
     path.unlink()
     with pytest.raises(DataError) as error:
         read(run)
@@ -179,6 +177,6 @@ def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
 @pytest.mark.parametrize("text", ["{", "[]", '{"l2": 1.0}'])
 def test_damaged_cell_is_refused_by_name(make_run, text):
     run = make_run(("a",), ("cnn",))
-    (run.root / "results" / "metrics" / "a-cnn-a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a-cnn-a\.json.*dvc repro -f evaluate@a-cnn-a"):
+    (run.root / "results" / "metrics" / "a-cnn" / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a-cnn/a\.json.*verify --repair .* && dvc repro evaluate@a-cnn"):
         read(run)

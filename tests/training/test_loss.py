@@ -1,5 +1,11 @@
 """The fused loss and its gradients are those of the plain formula; the scale of the L2 loss."""
 
+import copy
+import importlib.util
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.nn import functional
@@ -84,6 +90,37 @@ def test_a_factor_on_the_loss_scales_the_gradients():
     (3 * loss.soft_cross_entropy(features, head, target)).backward()
     for tensor, gradient in zip((features, head.weight, head.bias), once, strict=True):
         torch.testing.assert_close(tensor.grad, 3 * gradient)
+
+
+def test_a_probability_too_small_for_a_float_still_has_its_logarithm():
+    features, head, ab_norm = inputs(1)
+    target = targets.soft_targets(ab_norm, OPTIONS)
+    with torch.no_grad():
+        head.bias[100] += 500  # every other bin's probability is 0 in float32
+    found = loss.soft_cross_entropy(features, head, target)
+    expected = dense_loss(features.double(), copy.deepcopy(head).double(), ab_norm, torch.ones(gamut.NUM_BINS))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_features_in_half_precision_keep_float32_gradients_of_the_head():
+    features, head, ab_norm = inputs(1)
+    target = targets.soft_targets(ab_norm, OPTIONS)
+    loss.soft_cross_entropy(features, head, target).backward()
+    low = features.detach().bfloat16().requires_grad_()
+    weight_gradient = head.weight.grad.clone()
+    head.zero_grad()
+    loss.soft_cross_entropy(low, head, target).backward()
+    assert (low.grad.dtype, head.weight.grad.dtype) == (torch.bfloat16, torch.float32)
+    assert (low.grad - features.grad).norm() < 0.02 * features.grad.norm()
+    assert (head.weight.grad - weight_gradient).norm() < 0.02 * weight_gradient.norm()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="this build of torch comes without Triton")
+def test_the_cuda_kernel_is_the_dense_formula_in_tritons_interpreter(repo):
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(repo)}
+    command = [sys.executable, str(repo / "tests" / "training" / "triton_kernel.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "equal\n", done.stderr
 
 
 def test_the_loss_is_the_same_without_gradients():

@@ -1,0 +1,160 @@
+"""Shuffled batches of 256 images of 64x64, by where they wait, beside other loaders of the same images.
+
+    python -m benchmarks.loading [--rounds N] [--small]
+
+What others can be asked for differs: webdataset shuffles within a buffer of 1,000, Mosaic's streaming within a block,
+ImageFolder decodes JPEGs. All of them deliver (256, 64, 64, 3) or (256, 3, 64, 64) uint8.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks import harness, inputs
+from colorize import runtime
+from colorize.data import feed
+from colorize.data.loader import Split
+
+_BATCH = 256
+_SIDE = 64  # pixels
+_BATCHES = 64  # taken at a time by what takes milliseconds for it
+_COLD_IMAGES = 80_000  # so many that what is read ahead is rarely wanted
+_FEW_BATCHES = 16  # by the others: more than their workers keep ready
+
+
+def contenders(split: Split, folder: Path, device: torch.device) -> dict[str, harness.Contender]:
+    """Ours in every place, the peers, and the copy that nothing can be faster than."""
+    ours = {f"ours, {place}": _ours(split, device, place) for place in runtime.CACHE_PLACES}
+    ours["ours, host, by a thread"] = _ours(split, device, "host", ahead=2)
+    inputs.write_shards(folder / "cold", _COLD_IMAGES, _SIDE)  # mapped by nobody, or it could not leave the memory
+    cold = {f"ours, {place}, cold": _cold(folder / "cold", device, place) for place in ("host", "stream")}
+    workers = runtime.processes()
+    return {
+        **ours,
+        **cold,
+        "webdataset": _webdataset(split, 0),
+        f"webdataset, {workers} workers": _webdataset(split, workers),
+        f"ImageFolder, {workers} workers": _image_folder(folder / "images", len(split), workers),
+        "Mosaic streaming": harness.importable("streaming", lambda: _streaming(split, folder / "mds", 0)),
+        f"Mosaic streaming, {workers} workers": harness.importable(
+            "streaming", lambda: _streaming(split, folder / "mds", workers)
+        ),
+        "FFCV": harness.Missing("no wheel; wants OpenCV in C++"),
+        "memcpy (limit)": _memcpy(split),
+    }
+
+
+def _taking(batches: Iterable, count: int) -> harness.Contender:
+    """Takes batches of an endless iterable."""
+    batches = iter(batches)
+    return lambda: sum(_BATCH for _ in islice(batches, count))
+
+
+def _ours(split: Split, device: torch.device, place: str, ahead: int | None = None) -> harness.Contender:
+    return _taking(feed.training_feed(split, _BATCH, 0, device, place, ahead=ahead), _BATCHES)
+
+
+def _cold(folder: Path, device: torch.device, place: str) -> harness.Contender:
+    """A new process's first batches, of shards of which nothing is in memory."""
+
+    def read() -> int:
+        split = Split(folder, "train")  # remembered as verified, so that opening it reads next to nothing
+        for path in split.paths:
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return _taking(feed.training_feed(split, _BATCH, 0, device, place), _FEW_BATCHES)()
+
+    return read
+
+
+def _webdataset(split: Split, workers: int) -> harness.Contender:
+    import webdataset
+
+    tars = [str(path) for path in split.paths]
+    pipeline = webdataset.WebDataset(tars, shardshuffle=len(tars), nodesplitter=None, empty_check=False)
+    pipeline = pipeline.repeat().shuffle(1000).decode("rgb8").to_tuple("ppm").batched(_BATCH)
+    if not workers:
+        return _taking(pipeline, _FEW_BATCHES)
+    return _taking(webdataset.WebLoader(pipeline, batch_size=None, num_workers=workers), _FEW_BATCHES)
+
+
+def _image_folder(folder: Path, count: int, workers: int) -> harness.Contender:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import PILToTensor
+
+    (folder / "a").mkdir(parents=True)
+    for number in range(count):
+        (folder / "a" / f"{number:08d}.jpg").write_bytes(inputs.jpegs(_SIDE)[number % len(inputs.jpegs(_SIDE))])
+    data = ImageFolder(folder, PILToTensor())
+    return _taking(_endless(data, workers, shuffle=True), _FEW_BATCHES)
+
+
+def _streaming(split: Split, folder: Path, workers: int) -> Callable[[], int]:
+    import streaming
+
+    folder = folder.with_name(f"{folder.name}-{workers}")
+    columns = {"rgb": f"ndarray:uint8:{_SIDE},{_SIDE},3"}
+    with streaming.MDSWriter(out=str(folder), columns=columns) as writer:
+        for start in range(0, len(split), _BATCH):
+            for image in split.images(np.arange(start, min(start + _BATCH, len(split)))):
+                writer.write({"rgb": image})
+    data = streaming.StreamingDataset(local=str(folder), shuffle=True, batch_size=_BATCH)
+    return _taking(_endless(data, workers, shuffle=None), _FEW_BATCHES)  # shuffles by itself
+
+
+def _endless(data: Dataset, workers: int, shuffle: bool | None) -> Iterable[object]:
+    batches = DataLoader(
+        data, _BATCH, shuffle=shuffle, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+    )
+    while True:
+        yield from batches
+
+
+def _memcpy(split: Split) -> harness.Contender:
+    """The same bytes, but one behind the other, into one buffer: a single copy a batch."""
+    images = split.images(np.arange(len(split) // _BATCH * _BATCH)).reshape(-1, _BATCH, 3 * _SIDE**2)
+    out = np.empty_like(images[0])
+
+    def copy() -> int:
+        for batch in islice(turns, _BATCHES):
+            np.copyto(out, batch)
+        return _BATCHES * _BATCH
+
+    turns = itertools.cycle(images)
+    return copy
+
+
+def main(rounds: int, small: bool) -> None:
+    """Measure all of them, then ours by the number of images."""
+    torch.set_num_threads(runtime.processes())
+    torch.empty(31 << 20, dtype=torch.uint8)  # freed at once, as in a training step: malloc then keeps what is freed
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    count = 8_000 if small else 80_000
+    with tempfile.TemporaryDirectory(prefix="loading-") as name:
+        folder = Path(name)
+        os.environ["DVC_ROOT"] = name  # where verified files are remembered
+        split = inputs.write_shards(folder / "shards", count, _SIDE)
+        found = contenders(split, folder, device)
+        rows = harness.compare(found, "ours, auto", "memcpy (limit)", rounds, device)
+        conditions = {"batch": _BATCH, "images": count, "device": device.type, "small": small}
+        harness.report("loading", "shuffled batches", rows, "img/s", **conditions)
+        found = {
+            f"{images:,} images": _ours(inputs.write_shards(folder / f"{images}", images, _SIDE), device, "auto")
+            for images in (count, count // 4, count // 16)
+        }
+        rows = harness.compare(found, next(iter(found)), rounds=rounds, device=device)
+        harness.report("loading", "shuffled batches, by the size of the set", rows, "img/s", **conditions)
+
+
+if __name__ == "__main__":
+    options = harness.arguments(__doc__)
+    main(options.rounds, options.small)

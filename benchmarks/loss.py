@@ -1,0 +1,103 @@
+"""Loss and its gradients by features and head: ours, fused with the head, beside dense targets and sparse ones.
+
+python -m benchmarks.loss [--rounds N] [--small]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks import harness
+from colorize.gamut import NUM_BINS
+from colorize.targets import SoftTargets
+from colorize.training import loss
+
+_SIDE = 64  # pixels
+_NEIGHBORS = 10
+
+
+def contenders(batch_size: int, channels: int, device: torch.device) -> dict[str, harness.Contender]:
+    """Losses of one batch of features, (B, C, 64, 64), forward and backward."""
+    torch.manual_seed(0)
+    features = torch.randn(batch_size, channels, _SIDE, _SIDE, device=device)
+    features = features.to(memory_format=torch.channels_last).requires_grad_()
+    head = nn.Conv2d(channels, NUM_BINS, 1).to(device)
+    bins = torch.rand(batch_size, _SIDE, _SIDE, NUM_BINS, device=device).topk(_NEIGHBORS).indices
+    values = torch.rand(bins.shape, device=device)
+    target = SoftTargets(bins, values / values.sum(-1, keepdim=True))
+    losses = {
+        "ours": lambda: loss.soft_cross_entropy(features, head, target),
+        "dense target, F.cross_entropy": lambda: _dense(features, head, target),
+        "sparse target, log_softmax + gather": lambda: _sparse(features, head, target),
+    }
+    losses["dense target, torch.compile"] = _compiled(features, head, target)
+    works = {name: _backward(value, features, head) for name, value in losses.items()}
+    works["head forward and backward (limit)"] = _products(features, head)
+    return {name: harness.counted(work, batch_size) for name, work in works.items()}
+
+
+def _dense(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Tensor:
+    """As the formula stands: a dense target, (B, Q, H, W), made anew for every batch."""
+    dense = torch.zeros(*target.bins.shape[:3], NUM_BINS, device=features.device)
+    dense.scatter_(-1, target.bins, target.values)
+    return functional.cross_entropy(head(features), dense.movedim(-1, 1))
+
+
+def _sparse(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Tensor:
+    log_p = head(features).movedim(1, -1).log_softmax(-1)
+    return -(target.values * log_p.gather(-1, target.bins)).sum(-1).mean()
+
+
+def _compiled(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Callable[[], Tensor] | harness.Missing:
+    compiled = torch.compile(_dense, dynamic=False)
+    try:
+        compiled(features, head, target)
+    except Exception as error:  # a compiler may be missing, or fail in many ways
+        return harness.Missing(f"cannot be compiled here ({type(error).__name__})")
+    return lambda: compiled(features, head, target)
+
+
+def _backward(value: Callable[[], Tensor] | harness.Missing, features: Tensor, head: nn.Conv2d):
+    if isinstance(value, harness.Missing):
+        return value
+
+    def run() -> None:
+        features.grad = head.weight.grad = head.bias.grad = None
+        value().backward()
+
+    return run
+
+
+def _products(features: Tensor, head: nn.Conv2d) -> Callable[[], None]:
+    """The three matrix products alone, in one piece."""
+    rows = features.detach().movedim(1, -1).flatten(0, 2)  # (N, C)
+    weight = head.weight.detach().flatten(1)
+    logits = torch.empty(len(rows), NUM_BINS, device=rows.device)
+
+    def run() -> None:
+        torch.mm(rows, weight.t(), out=logits)
+        torch.mm(logits, weight)
+        torch.mm(logits.t(), rows)
+
+    return run
+
+
+def main(rounds: int, small: bool) -> None:
+    """Measure on the best device there is."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch_size = 4 if small else 256 if device.type == "cuda" else 16
+    for channels in (16, 64):
+        rows = harness.compare(
+            contenders(batch_size, channels, device), "ours", "head forward and backward (limit)", rounds, device
+        )
+        conditions = {"batch": batch_size, "channels": channels, "device": device.type, "small": small}
+        harness.report("loss", f"head and loss, {channels} channels", rows, "img/s", **conditions)
+
+
+if __name__ == "__main__":
+    options = harness.arguments(__doc__)
+    main(options.rounds, options.small)

@@ -1,0 +1,35 @@
+"""The sharding stage with a single worker, and the most memory that it held: `python -m benchmarks.one_worker TAR OUT`.
+
+A module of its own, without torch: a worker is a fork, and would hold what the benchmark has loaded.
+"""
+
+import contextlib
+import os
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+from colorize import params, runtime
+from colorize.raw import sharding
+
+_PROFILE = Path(__file__).resolve().parents[1] / "profiles" / "paper.yaml"
+_SOURCE = """
+title: t
+path: {path}
+splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'test/*'}}}}
+"""
+
+
+def shard(archive: Path, out: Path) -> None:
+    """Shard a tar from `inputs.write_archive` with the paper's parameters and $COLORIZE_PROCS workers."""
+    settings = params.load(_PROFILE).shard
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
+        sharding.build("mine", settings, out)
+
+
+if __name__ == "__main__":
+    os.environ["COLORIZE_PROCS"] = "1"
+    shard(*map(Path, sys.argv[1:]))
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)  # bytes

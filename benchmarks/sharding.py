@@ -1,0 +1,111 @@
+"""From a tar of 256 px JPEGs to shards of 64 px RGB, one process, beside what others do with the same tar.
+
+    python -m benchmarks.sharding [--rounds N] [--small]
+
+Ours is the whole stage: listing, decoding, hashes, colourfulness, table, manifest, everything on the disk.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import Image as Pillow
+
+from benchmarks import harness, inputs
+from benchmarks.one_worker import shard
+from colorize.raw import archives
+
+_SIDE = 64  # pixels
+
+
+def contenders(archive: Path, out: Path, count: int) -> dict[str, harness.Contender]:
+    """Ours, two ways of others, and decoding alone."""
+    works = {
+        "ours": lambda: shard(archive, out / "ours"),
+        "tarfile + PIL + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
+        "cv2 + JPEG as img2dataset": harness.importable("cv2", lambda: _as_img2dataset(archive, out / "i2d.tar")),
+        "decode only (limit)": lambda: _decode(archive),
+    }
+    return {name: harness.counted(work, count) for name, work in works.items()}
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            yield member.name, tar.extractfile(member).read()
+
+
+def _straightforward(archive: Path, out: Path) -> None:
+    """What one would write first."""
+    import webdataset
+
+    with webdataset.TarWriter(str(out)) as writer:
+        for number, (_, content) in enumerate(_members(archive)):
+            photo = Pillow.open(io.BytesIO(content)).convert("RGB").resize((_SIDE, _SIDE), Pillow.Resampling.BILINEAR)
+            writer.write({"__key__": f"{number:08d}", "png": np.asarray(photo)})
+
+
+def _as_img2dataset(archive: Path, out: Path) -> Callable[[], None]:
+    """Its resizer and its writer of samples: area interpolation, JPEG of quality 95, a text and a JSON beside it."""
+    import cv2
+    import webdataset
+
+    cv2.setNumThreads(1)
+
+    def work() -> None:
+        with webdataset.TarWriter(str(out)) as writer:
+            for number, (name, content) in enumerate(_members(archive)):
+                photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+                photo = cv2.resize(photo, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+                jpg = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+                key, texts = f"{number:08d}", {"txt": name, "json": json.dumps({"caption": name})}
+                writer.write({"__key__": key, "jpg": jpg, **texts})
+
+    return work
+
+
+def _decode(archive: Path) -> None:
+    """The least there is to do: find every member, decode it at a quarter of its size."""
+    with archives.Reader(archive) as reader:
+        for entry in archives.scan(archive).entries:
+            simplejpeg.decode_jpeg(reader.read(entry), "RGB", min_height=_SIDE, min_width=_SIDE, strict=True)
+
+
+def _peak_memory(archive: Path, out: Path) -> int:
+    """Bytes that the worker held at most."""
+    command = [sys.executable, "-m", "benchmarks.one_worker", archive, out]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    return int(found.stdout.split()[-1])
+
+
+def main(rounds: int, small: bool) -> None:
+    """Measure speed, then speed and memory by the number of images."""
+    os.environ["COLORIZE_PROCS"] = "1"
+    count = 1_000 if small else 2_500
+    with tempfile.TemporaryDirectory(prefix="sharding-") as name:
+        folder = Path(name)
+        sizes = [count, 4 * count, 16 * count]
+        tars = {size: inputs.write_archive(folder / f"{size}.tar", size) for size in sizes}
+        rows = harness.compare(contenders(tars[sizes[1]], folder, sizes[1]), "ours", "decode only (limit)", rounds)
+        harness.report("sharding", "256 px JPEG -> shards of 64 px", rows, "img/s/core", images=sizes[1], small=small)
+        works = {f"{size:,} images": (lambda size=size: shard(tars[size], folder / "ours")) for size in sizes}
+        found = {name: harness.counted(work, size) for (name, work), size in zip(works.items(), sizes, strict=True)}
+        rows = harness.compare(found, next(iter(found)), rounds=rounds)
+        peaks = [_peak_memory(tars[size], folder / "ours") for size in sizes]
+        rows = [row._replace(note=f"{peak / 1e6:.0f} MB") for row, peak in zip(rows, peaks, strict=True)]
+        harness.report("sharding", "by the size of the archive", rows, "img/s/core", small=small)
+
+
+if __name__ == "__main__":
+    options = harness.arguments(__doc__)
+    main(options.rounds, options.small)

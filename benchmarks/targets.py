@@ -1,0 +1,66 @@
+"""Soft targets of a batch: ours from a lookup table, beside the distances to all 313 bins and a search tree.
+
+python -m benchmarks.targets [--rounds N] [--small]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks import harness, inputs
+from colorize import color, gamut
+
+_SIDE = 64  # pixels
+
+
+def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Contender]:
+    """Encodings of one batch of colours, (B, 2, 64, 64)."""
+    rgb = torch.from_numpy(inputs.crops(_SIDE)[:batch_size]).movedim(-1, 1)
+    ab = color.rgb_to_lab(rgb)[:, 1:].to(device)
+    result = [torch.empty_like(part) for part in gamut.soft_encode(ab)]
+    works = {
+        "ours": lambda: gamut.soft_encode(ab),
+        "torch.cdist + topk": lambda: _by_distances(ab),
+        "sklearn NearestNeighbors": harness.importable("sklearn", lambda: _search_tree(ab)),
+        "write the result (limit)": lambda: [part.fill_(1) for part in result],
+    }
+    return {name: harness.counted(work, batch_size) for name, work in works.items()}
+
+
+def _by_distances(ab: Tensor) -> tuple[Tensor, Tensor]:
+    """All distances, the ten least, their Gaussian: what the definition says."""
+    points = ab.movedim(1, -1).flatten(0, 2)  # (n, 2)
+    nearest, indices = torch.cdist(points, gamut.gamut_ab(ab.device)).topk(10, dim=1, largest=False)
+    return indices, torch.softmax(nearest.square() / (-2 * 5.0**2), dim=1)
+
+
+def _search_tree(ab: Tensor) -> Callable[[], object]:
+    """The same by a tree over the bins, as Zhang et al.'s code does."""
+    from sklearn.neighbors import NearestNeighbors
+
+    tree = NearestNeighbors(n_neighbors=10, algorithm="ball_tree").fit(gamut.GAMUT_AB)
+
+    def encode() -> tuple[Tensor, Tensor]:
+        nearest, indices = tree.kneighbors(ab.movedim(1, -1).reshape(-1, 2).cpu().numpy())
+        values = torch.softmax(torch.from_numpy(nearest).square() / (-2 * 5.0**2), dim=1)
+        return torch.from_numpy(indices).to(ab.device), values.to(ab.device)
+
+    return encode
+
+
+def main(rounds: int, small: bool) -> None:
+    """Measure on a GPU, or on one core where there is none."""
+    torch.set_num_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch_size = 8 if small else 64
+    found = contenders(batch_size, device)
+    rows = harness.compare(found, "ours", "write the result (limit)", rounds, device)
+    harness.report("targets", "soft targets", rows, "img/s", batch=batch_size, device=device.type, small=small)
+
+
+if __name__ == "__main__":
+    options = harness.arguments(__doc__)
+    main(options.rounds, options.small)

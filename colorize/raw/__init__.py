@@ -1,0 +1,1 @@
+"""Raw archives -> shards of small images: sources, readers, the image policy."""

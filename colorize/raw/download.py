@@ -1,0 +1,258 @@
+"""Gets one archive: found as it is, or downloaded, resumed after a cut and verified.
+
+A download grows in `<file>.part` and takes its final name when length and checksum are right. `<file>.verified` then
+records size, time of change and checksum, so that 24 GB are hashed once and not on every run.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from colorize import runtime
+from colorize.runtime import DataError
+
+ATTEMPTS = 6  # in a row without a byte of progress
+BACKOFF_S = 1.0  # before the second attempt; doubles with each
+TIMEOUT_S = (30, 60)  # to connect, between two reads
+CHUNK = 1 << 20  # bytes hashed at once
+PIECE = 1 << 16  # bytes received at once; a cut loses at most so many
+
+_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+
+
+class Wanted(NamedTuple):
+    """One file and how to recognise it."""
+
+    path: Path
+    url: str
+    size: int | None  # bytes, where known
+    algorithm: str  # md5 or sha256
+    digest: str  # hex
+
+    @property
+    def part(self) -> Path:
+        """The unfinished download."""
+        return self.path.with_name(self.path.name + ".part")
+
+    @property
+    def marker(self) -> Path:
+        """The record of a verification."""
+        return self.path.with_name(self.path.name + ".verified")
+
+
+def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) -> Path:
+    """Make sure that a file is there, and that it is the right one.
+
+    A file found under its name is verified once. One of another *length* than published is somebody's own cut of the
+    data set: it is used as it is, and sharding warns of it. One of the right length and another checksum is damaged.
+
+    Args:
+        path: where the file is expected.
+        url: where it comes from otherwise.
+        size: its length in bytes, where known.
+        algorithm: `md5` or `sha256`.
+        digest: its expected checksum, hex.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: the server refuses, the connection stays cut, the disk is full, or length or checksum do not match.
+    """
+    wanted = Wanted(path, url, size, algorithm, digest)
+    if path.is_file():
+        _verify_found(wanted)
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            if not path.is_file():  # another process may have been faster
+                _download(wanted)
+    except OSError as error:
+        raise _disk_error(wanted, error) from error
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that belongs to a file in the folder of raw archives; waits for another process to finish."""
+    with path.with_name(f".{path.name}.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _verify_found(wanted: Wanted) -> None:
+    if wanted.size is not None and wanted.path.stat().st_size != wanted.size:
+        return
+    if _read_marker(wanted) == _fingerprint(wanted):
+        return
+    found = _hash(wanted.path, wanted.algorithm)
+    if found != wanted.digest:
+        raise DataError(
+            f"{wanted.path}: {wanted.algorithm} {found}, expected {wanted.digest}; delete the file to download it again"
+        )
+    with contextlib.suppress(OSError):  # a read-only folder is hashed every time
+        runtime.write_json(wanted.marker, _fingerprint(wanted))
+
+
+def _fingerprint(wanted: Wanted) -> dict:
+    status = wanted.path.stat()
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, wanted.algorithm: wanted.digest}
+
+
+def _read_marker(wanted: Wanted) -> object:
+    try:
+        return json.loads(wanted.marker.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _hash(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    size = path.stat().st_size
+    with path.open("rb") as file, runtime.progress(f"verify {path.name}", -(-size // CHUNK), "MiB") as advance:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            advance(1)
+    return digest.hexdigest()
+
+
+def _download(wanted: Wanted) -> None:
+    """Fetch into the part file, verify it, give it its name."""
+    _fetch(wanted)
+    found = _hash(wanted.part, wanted.algorithm)
+    if found != wanted.digest:
+        wanted.part.unlink()  # nothing in it can be told from the damage: a resumed download would fail for ever
+        raise DataError(
+            f"{wanted.url}: {wanted.algorithm} {found}, expected {wanted.digest}; the download was deleted, try again, "
+            "or correct the source file if the publisher has changed the archive"
+        )
+    wanted.part.replace(wanted.path)
+    runtime.write_json(wanted.marker, _fingerprint(wanted))
+
+
+def _fetch(wanted: Wanted) -> None:
+    """Append to the part file until it is whole, over as many connections as it takes."""
+    import requests
+
+    failures = 0
+    while True:
+        have = _part_size(wanted)
+        try:
+            with requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S) as response:
+                if _receive(wanted, response, have):
+                    return
+            reason = "connection cut"
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+            raise DataError(
+                f"{wanted.url}: leads to an address that is not http or https ({error}); check the address in the "
+                f"source file, or put the file at {wanted.path} by hand"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            reason = type(error).__name__
+        failures = 0 if _part_size(wanted) > have else failures + 1
+        if failures >= ATTEMPTS:
+            raise DataError(
+                f"{wanted.url}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts in a row; run again "
+                f"to resume, or put the file at {wanted.path} by hand"
+            )
+        if failures:
+            time.sleep(BACKOFF_S * 2 ** (failures - 1))
+
+
+def _part_size(wanted: Wanted) -> int:
+    return wanted.part.stat().st_size if wanted.part.exists() else 0
+
+
+def _headers(have: int) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}  # a length in bytes of the file itself
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    return headers
+
+
+def _receive(wanted: Wanted, response, have: int) -> bool:
+    """Take in one response; returns whether the part file is whole now."""
+    if response.status_code == 416:  # nothing after what we have: whole, or of another file
+        if have == wanted.size or (wanted.size is None and _total(response, 0) == have):
+            return True
+        wanted.part.unlink(missing_ok=True)
+        return False
+    if response.status_code in _RETRIED_STATUS:
+        return False
+    if response.status_code not in (200, 206):
+        raise DataError(
+            f"{wanted.url}: the server answers {response.status_code} {response.reason}; check the address in the "
+            f"source file, or put the file at {wanted.path} by hand"
+        )
+    if response.status_code == 200:
+        have = 0  # the server ignores ranges: from the start again
+    elif _range_start(response) != have:
+        wanted.part.unlink(missing_ok=True)
+        return False
+    total = _total(response, have)
+    if wanted.size is not None and total is not None and total != wanted.size:
+        wanted.part.unlink(missing_ok=True)
+        raise DataError(
+            f"{wanted.url}: offers {total:,} bytes, expected {wanted.size:,}; correct the source file or the url"
+        )
+    return _append(wanted, response, have, wanted.size or total)
+
+
+def _append(wanted: Wanted, response, have: int, total: int | None) -> bool:
+    """Write the body behind the first `have` bytes of the part file."""
+    _check_space(wanted, (total or have) - have)
+    todo = (total or have) // CHUNK - have // CHUNK
+    with wanted.part.open("r+b" if have else "wb") as file:
+        file.seek(have)
+        try:
+            with runtime.progress(f"download {wanted.path.name}", todo, "MiB") as advance:
+                for piece in response.iter_content(PIECE):
+                    shown = file.tell() // CHUNK
+                    file.write(piece)
+                    advance(file.tell() // CHUNK - shown)
+        finally:
+            file.flush()
+            os.fsync(file.fileno())
+        size = file.tell()
+    if total is not None and size > total:
+        wanted.part.unlink()
+        raise DataError(f"{wanted.url}: sent {size:,} bytes, expected {total:,}; the download was deleted, try again")
+    return total is None or size == total
+
+
+def _range_start(response) -> int | None:
+    """First byte in a Content-Range header "bytes 100-199/200"."""
+    start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(start) if start.isdigit() else None
+
+
+def _total(response, have: int) -> int | None:
+    """Length of the whole file as the server tells it."""
+    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if total.isdigit():
+        return int(total)
+    length = response.headers.get("Content-Length", "")
+    return have + int(length) if length.isdigit() and response.status_code != 416 else None
+
+
+def _check_space(wanted: Wanted, needed: int) -> None:
+    free = shutil.disk_usage(wanted.path.parent).free
+    if needed > free:
+        raise DataError(
+            f"disk full writing {wanted.path}: need {needed:,} bytes, free {free:,}; make room and run again"
+        )
+
+
+def _disk_error(wanted: Wanted, error: OSError) -> DataError:
+    free = shutil.disk_usage(wanted.path.parent).free if wanted.path.parent.is_dir() else 0
+    return DataError(
+        f"{wanted.path}: {error.strerror or error} ({free:,} bytes free); mend that and run again to resume"
+    )

@@ -1,0 +1,86 @@
+"""Everything between the library and the machine: environment knobs, files, processes, progress, exit codes.
+
+The only package that reads the environment. These knobs change how fast a result comes, and at most its last digits,
+which is why they are not parameters:
+
+    COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
+    COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
+    COLORIZE_THREADS             threads of one training or evaluation    (default: torch's own choice)
+    COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda where there is one)
+    COLORIZE_CACHE               device, host, stream: data/feed.py       (default: auto)
+    COLORIZE_COMPILE             0 leaves torch.compile out               (default: 1, which compiles on CUDA)
+    COLORIZE_CHECKPOINT_SECONDS  from one checkpoint to the next          (default: a minute; 0: after every step)
+    COLORIZE_NO_WAIT             1: end where another run holds a lock    (default: wait for it)
+    COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
+"""
+
+from colorize.runtime.environment import (
+    CACHE_PLACES,
+    cache_place,
+    checkpoint_seconds,
+    gpus,
+    is_compiling,
+    may_wait,
+    processes,
+    raw_dir,
+    repo_root,
+    set_up_torch,
+    state_dir,
+    torchrun_ranks,
+)
+from colorize.runtime.errors import DataError, ParameterError, UserError, repair_command
+from colorize.runtime.faults import FAULT_POINTS, fault_point
+from colorize.runtime.files import (
+    atomic_text,
+    atomic_write,
+    prepare_folder,
+    sha256_of,
+    stage_code_hash,
+    sweep,
+    write_array,
+    write_json,
+    write_text,
+)
+from colorize.runtime.locks import Lock, lock
+from colorize.runtime.program import executor, outputs, run
+from colorize.runtime.signals import finish_step, is_orphaned, stop_requested
+from colorize.runtime.terminal import progress
+
+__all__ = [
+    "CACHE_PLACES",
+    "FAULT_POINTS",
+    "DataError",
+    "Lock",
+    "ParameterError",
+    "UserError",
+    "atomic_text",
+    "atomic_write",
+    "cache_place",
+    "checkpoint_seconds",
+    "executor",
+    "fault_point",
+    "finish_step",
+    "gpus",
+    "is_compiling",
+    "is_orphaned",
+    "lock",
+    "may_wait",
+    "outputs",
+    "prepare_folder",
+    "processes",
+    "progress",
+    "raw_dir",
+    "repair_command",
+    "repo_root",
+    "run",
+    "set_up_torch",
+    "sha256_of",
+    "stage_code_hash",
+    "state_dir",
+    "stop_requested",
+    "sweep",
+    "torchrun_ranks",
+    "write_array",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,217 @@
+"""Files that appear whole or not at all, and what killed processes left of others."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from colorize.runtime import signals
+from colorize.runtime.errors import DataError
+from colorize.runtime.faults import fault_point
+
+_STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # names the process that wrote it
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+    """Binary file that appears under `path` whole or not at all, and is on the disk when it does.
+
+    Raises:
+        DataError: the file cannot be written: disk full, or no permission. Other errors of the block pass as they are.
+    """
+    path = Path(path)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with _explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = _Output(path, temporary)
+        with file:
+            yield file
+            file.synchronize()
+        fault_point("write-rename")
+        with _explained(path):
+            temporary.replace(path)
+        fault_point("write-sync")
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class _Output(io.BufferedIOBase):
+    """A file that explains its own errors, so that those of whatever else the block does are not taken for them.
+
+    It has no `fileno` on purpose: numpy and Pillow would write past it, and report a full disk as something else.
+    """
+
+    def __init__(self, path: Path, temporary: Path):
+        self._path, self._file = path, temporary.open("wb")
+        self._needed = 0  # bytes
+
+    def write(self, data) -> int:
+        self._needed = max(self._needed, self._file.tell() + memoryview(data).nbytes)
+        with _explained(self._path, self._needed, self._file):
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        if not self.closed:
+            with _explained(self._path, self._needed, self._file):
+                self._file.flush()
+
+    def synchronize(self) -> None:
+        """Put everything on the disk."""
+        with _explained(self._path, self._needed, self._file):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Nothing is lost with an error in here: a file that counts was synchronised before."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with _explained(self._path, self._needed, self._file):
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Iterator[None]:
+    """What a user can mend becomes one line; anything else stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(_existing(path.parent)).free
+            free += os.fstat(file.fileno()).st_size if file else 0  # it goes, so this counts as free
+            raise DataError(
+                f"disk full writing {path}: need {needed:,} bytes, free {free:,}; make room and run again"
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise DataError(
+                f"{path}: larger than a file may be here, need {needed:,} bytes; see `ulimit -f`"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise DataError(
+                f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
+            ) from error
+        raise
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_text(path: Path | str) -> Iterator[TextIO]:
+    """The same for UTF-8 text; line ends are written as they come."""
+    with atomic_write(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield text
+            text.flush()
+        finally:
+            text.detach()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with atomic_text(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write JSON with sorted keys atomically; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_array(path: Path | str, array) -> None:
+    """Write one numpy array as .npy atomically."""
+    import numpy as np
+
+    with atomic_write(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder ready to be written to, before any work: there, writable, without strays.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+    probe = folder / f".probe.{os.getpid()}.tmp"
+    with _explained(folder), signals.finish_step():  # which leaves no probe behind
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of processes that are no more, in a folder and below it."""
+    for path in sorted(folder.rglob(".*.tmp")):
+        name = _STRAY.fullmatch(path.name)
+        if name and path.is_file() and not is_running(int(name[1])):
+            path.unlink(missing_ok=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process on this machine."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stage_code_hash(stage: str, dvc_file: Path | str = "dvc.yaml") -> str:
+    """SHA-256 over the source files among a stage's `deps`: which code made a result, without a commit or a clock."""
+    import yaml
+
+    definition = yaml.safe_load(Path(dvc_file).read_text())["stages"][stage]
+    deps = definition.get("do", definition)["deps"]
+    digest = hashlib.sha256()
+    for dep in sorted(dep for dep in deps if dep.startswith(("colorize/", "stages/"))):
+        path = Path(dep)
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            digest.update(f"{file.as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""One process at a time: a lock is a file, held with `flock` and so released by any death of its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from colorize.runtime import environment
+from colorize.runtime.errors import DataError
+from colorize.runtime.files import prepare_folder
+
+_held: set[int] = set()  # descriptors
+# A worker that outlives its killed parent must not go on holding the parent's locks.
+os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in range(len(_held))])
+
+
+class Lock:
+    """A lock that is held."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def is_awaited(self) -> bool:
+        """Whether another process waits for this lock."""
+        with _waiting_file(self._path).open("ab") as file:
+            return not _try(file.fileno(), fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
+    """Hold a lock; who finds it held says whom it waits for, and waits.
+
+    Args:
+        path: of the lock file; it goes when the lock is released.
+        what: the holder does, such as "train objects-unet".
+        wait: for the holder, or end at once; by default as COLORIZE_NO_WAIT says.
+
+    Raises:
+        DataError: it is held and `wait` is false, or the file cannot be written.
+    """
+    prepare_folder(path.parent)
+    descriptor = _open_and_lock(path, what, environment.may_wait() if wait is None else wait)
+    _held.add(descriptor)
+    try:
+        os.ftruncate(descriptor, 0)
+        holder = {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        os.write(descriptor, json.dumps(holder).encode())
+        yield Lock(path)
+    finally:
+        with contextlib.suppress(OSError):  # while it is held: nobody else's file can be removed
+            if not Lock(path).is_awaited():
+                _waiting_file(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def _open_and_lock(path: Path, what: str, wait: bool) -> int:
+    """The descriptor of the locked file that has the name now; a holder removes its file when it is done."""
+    with contextlib.ExitStack() as waiting:
+        is_first = True
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                if not _try(descriptor, fcntl.LOCK_EX):
+                    if is_first:
+                        _announce(path, what, wait)
+                        waiting.enter_context(_counted_as_waiting(path))
+                        is_first = False
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if _has_name(descriptor, path):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _announce(path: Path, what: str, wait: bool) -> None:
+    try:
+        holder = json.loads(path.read_text())
+        who = f"PID {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError):  # it has only just begun
+        who = "another process"
+    if not wait:
+        raise DataError(f"{what} runs already, as {who}; wait for it or stop it")
+    print(f"waits for {what}, which runs as {who}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _counted_as_waiting(path: Path) -> Iterator[None]:
+    with _waiting_file(path).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def _waiting_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.waiting")

@@ -1,0 +1,48 @@
+"""`torch.compile` where it pays: the network on CUDA, its graph kept whole.
+
+On a CPU it is left out: at any width the convolutions, which compiling leaves as they are, take most of the time, and
+it costs half a minute and wants a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from colorize import runtime
+
+_GRAPHED_PIXELS = 64 * 64 * 64  # of a batch, below which starting kernels takes longer than running them
+
+
+def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The same function, compiled where it pays and can be; COLORIZE_COMPILE=0 leaves it as it is.
+
+    Small batches are replayed as CUDA graphs.
+    """
+    if device.type != "cuda" or not runtime.is_compiling():
+        return network
+    compile_ = {
+        mode: torch.compile(network, fullgraph=True, dynamic=False, mode=mode)
+        for mode in ("default", "reduce-overhead")
+    }
+    failed = False
+
+    def run(x: Tensor) -> Tensor:
+        nonlocal failed
+        if failed or not torch.is_grad_enabled():
+            return network(x)
+        try:
+            return compile_["reduce-overhead" if x.numel() <= _GRAPHED_PIXELS else "default"](x)
+        except Exception as error:  # whatever a compiler may meet: a missing gcc, an unknown card
+            failed = True
+            print(f"torch.compile failed ({_first_line(error)}); goes on without it", file=sys.stderr, flush=True)
+            return network(x)
+
+    return run
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

@@ -1,0 +1,127 @@
+"""One optimiser step: objective, precision, clipping, Adam; the part of training that costs the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from colorize import models, targets
+from colorize.runtime import ParameterError
+from colorize.training import compiled, loss
+
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that is done -> factor of the learning rate
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+}
+
+
+class Objective(nn.Module):
+    """A model with its loss: colours in, a scalar out.
+
+    Args:
+        spec: of the model.
+        model: in training or evaluation mode.
+        weights: (Q,) class weights, on the model's device.
+        options: of the soft targets.
+        precision: fp32, or the type in which convolutions multiply under autocast: bf16, fp16.
+    """
+
+    def __init__(
+        self, spec: models.Spec, model: nn.Module, weights: Tensor, options: targets.Options, precision: str = "fp32"
+    ):
+        super().__init__()
+        self.model = model
+        self._spec = spec
+        self._weights = weights
+        self._options = options
+        self._type = _TYPES[precision]
+        self._network = compiled.compile_network(model.features if spec.is_classifier else model, weights.device)
+
+    def forward(self, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
+        """(B, 1, H, W), (B, 2, H, W) -> scalar."""
+        with torch.autocast(L_norm.device.type, self._type, enabled=self._type != torch.float32):
+            output = self._network(L_norm)
+        if not self._spec.is_classifier:
+            return loss.l2_loss(output.float(), ab_norm)
+        head = self.model.head
+        target = targets.soft_targets(ab_norm, self._options)
+        target = targets.pool(targets.weigh(target, ab_norm, self._weights), self.model.head_stride)
+        return loss.soft_cross_entropy(output, head, target)
+
+
+class Step:
+    """Adam on clipped gradients.
+
+    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later.
+
+    Args:
+        objective: an `Objective`, or what distributes one over processes.
+        settings: the section `train` of the parameters.
+        device: of the model.
+
+    Raises:
+        ParameterError: the device cannot train in `train.precision`.
+    """
+
+    def __init__(self, objective: nn.Module, settings, device: torch.device):
+        _check_precision(settings.precision, device)
+        self._objective = objective
+        self._parameters = list(objective.parameters())
+        self._settings = settings
+        self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self._optimizer = torch.optim.Adam(
+            self._parameters,
+            lr=settings.lr,
+            betas=(settings.beta1, settings.beta2),
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self._failed_at = torch.full((), -1, dtype=torch.int64, device=device)
+
+    def __call__(self, step: int, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
+        """Take step number `step` (from 0); returns the loss, still on the device."""
+        rate = self._settings.lr * _SCHEDULES[self._settings.schedule](step / self._settings.steps)
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.zero_grad()
+        value = self._objective(L_norm, ab_norm)
+        self._scaler.scale(value).backward()
+        self._scaler.unscale_(self._optimizer)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
+        if self._scaler.is_enabled():
+            self._scaler.step(self._optimizer)  # leaves out a step that overflowed, which is no failure
+            self._scaler.update()
+        else:
+            self._step_if_finite(step, norm + value.detach())
+        return value.detach()
+
+    def _step_if_finite(self, step: int, value: Tensor) -> None:
+        """Let fused Adam look at a flag on the device, which spares the host from waiting for it."""
+        has_failed = ~value.isfinite()
+        self._failed_at = torch.where(has_failed & (self._failed_at < 0), step, self._failed_at)
+        self._optimizer.grad_scale, self._optimizer.found_inf = None, (self._failed_at >= 0).float()
+        self._optimizer.step()
+
+    def failed_at(self) -> int | None:
+        """The first step whose gradient was not finite; from then on no step was taken. Waits for the device."""
+        step = int(self._failed_at)
+        return None if step < 0 else step
+
+    def state_dict(self) -> dict:
+        """What the next step depends on, besides the model."""
+        return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """The inverse of `state_dict`."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type == "cpu":
+        raise ParameterError("train.precision: fp16 wants a GPU; take bf16 or fp32 on a CPU")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ParameterError(f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; take fp16 or fp32")

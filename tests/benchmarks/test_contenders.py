@@ -1,0 +1,55 @@
+"""All contenders of a benchmark do the same work; a race against one that does less would prove nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import inputs, one_worker, prior, sharding, targets
+from colorize import color, gamut
+from colorize.data.loader import Split
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A tar of 6 JPEGs."""
+    return inputs.write_archive(tmp_path_factory.mktemp("archive") / "a.tar", 6, size=128)
+
+
+def test_ours_shards_every_image_of_the_archive(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLORIZE_PROCS", "1")
+    one_worker.shard(archive, tmp_path)
+    assert [len(Split(tmp_path, split)) for split in ("train", "val", "test")] == [4, 1, 1]
+
+
+def test_the_straightforward_writer_writes_what_webdataset_reads(archive, tmp_path):
+    import webdataset
+
+    sharding._straightforward(archive, tmp_path / "a.tar")
+    samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False).decode("rgb8"))
+    assert [sample["png"].shape for sample in samples] == [(64, 64, 3)] * 6
+
+
+def test_sets_for_loading_hold_the_crops(tmp_path):
+    split = inputs.write_shards(tmp_path, 7, size=16, per_shard=3)
+    assert split.counts == [3, 3, 1]
+    assert np.array_equal(split.images(np.arange(7)), inputs.crops(16)[:7])
+
+
+def test_the_peers_of_soft_targets_find_the_same():
+    ab = color.rgb_to_lab(torch.from_numpy(inputs.crops(16)[:1]).movedim(-1, 1))[:, 1:]
+    expected_bins, expected = (part.flatten(0, 2) for part in gamut.soft_encode(ab))
+    for bins, values in (targets._by_distances(ab), targets._search_tree(ab)()):
+        dense = torch.zeros(len(expected), gamut.NUM_BINS).scatter_(1, bins, values.float())
+        ours = torch.zeros_like(dense).scatter_(1, expected_bins, expected)
+        assert (dense - ours).abs().max() < 0.02  # the tenth neighbour may be swapped with the eleventh
+
+
+def test_the_peers_of_the_prior_count_the_same(tmp_path):
+    split = inputs.write_shards(tmp_path, 5, size=16)
+    bins, soft = prior.prior(split)
+    images = split.images(np.arange(5))
+    for found in (prior._by_distances(images)[0], prior._by_skimage(images)):
+        assert found.sum() == bins.sum() == 5 * 16**2
+        assert np.abs(found - bins).sum() <= 4  # pixels on the border of two bins
+    assert np.abs(prior._by_distances(images)[1] - soft).max() < 1e-4
+    assert prior._read(split) == images.reshape(-1).view(np.uint64).sum()

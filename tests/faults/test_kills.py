@@ -1,0 +1,82 @@
+"""Every stage, killed for real at every named point and run again: the tree of an undisturbed run, byte for byte."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tools import soak
+
+MODEL = "unet_weighted"
+STAGES = {
+    "shard": ("shard", soak.DATASET),
+    "prior": ("prior", soak.DATASET),
+    "train": ("train", soak.DATASET, MODEL),
+    "evaluate": ("evaluate", soak.DATASET, MODEL),
+    "baseline": ("evaluate", soak.DATASET, "gray", "prior"),
+    "report": ("report",),
+}
+POINTS = [
+    (name, f"{point}:{count}")
+    for name, stage in STAGES.items()
+    for point in soak.POINTS[stage[0]] + soak.EVERYWHERE
+    for count in ((1, 2) if point in ("shard-member", "checkpoint-written", "report-files") else (1,))
+]
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory) -> dict[str, Path]:
+    """Copies of a project in which all stages up to the named one were run undisturbed."""
+    soak.load_everything()
+    folder = tmp_path_factory.mktemp("undisturbed")
+    project = soak.make_project(folder / "project", (MODEL,), steps=4, val_every=2, pictures_every=3)
+    made = {}
+    for name, stage in STAGES.items():
+        made[f"before {name}"] = Path(shutil.copytree(project, folder / f"before-{name}"))
+        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        made[name] = Path(shutil.copytree(project, folder / f"after-{name}"))
+    return made
+
+
+@pytest.fixture
+def project(snapshots, tmp_path):
+    """`project("train")` -> a project in which everything before that stage was run."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(snapshots[f"before {name}"], tmp_path / "project", copy_function=os.link))
+
+    return copy
+
+
+@pytest.mark.parametrize(("name", "fault"), POINTS)
+def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_path, name, fault):
+    place, log = project(name), tmp_path / "log"
+    killed = soak.wait(soak.start(place, STAGES[name], log, COLORIZE_FAULT=fault))
+    if name == "shard" and not fault.startswith("shard-manifest"):  # a worker writes before its parent does
+        assert killed == 3
+        assert log.read_text() == "error: a worker was killed (probably memory): lower COLORIZE_PROCS\n"
+    else:
+        assert killed == -signal.SIGKILL
+    assert soak.wait(soak.start(place, STAGES[name], log)) == 0, log.read_text()
+    assert soak.tree(place) == soak.tree(snapshots[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("shard", "shard-manifest:1"),
+        ("prior", "prior-write:3"),
+        ("evaluate", "evaluate-metrics:1"),
+        ("report", "report-files:2"),
+    ],
+)
+@pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("INT", 130)])
+def test_interrupted_and_run_again_gives_the_same_tree(snapshots, project, tmp_path, name, point, number, code):
+    place, log = project(name), tmp_path / "log"
+    assert soak.wait(soak.start(place, STAGES[name], log, COLORIZE_FAULT=f"{point}:{number}")) == code
+    assert log.read_text() == {143: "", 130: "interrupted\n"}[code]
+    assert not list(place.rglob("*.tmp"))
+    assert soak.wait(soak.start(place, STAGES[name], log)) == 0
+    assert soak.tree(place) == soak.tree(snapshots[name])

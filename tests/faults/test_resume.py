@@ -1,0 +1,175 @@
+"""A training that was stopped anywhere ends as one that was not, bit for bit."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from colorize import runtime
+from colorize.models import MODELS
+from colorize.targets import Options
+from colorize.training import checkpoint, loop
+from colorize.training.checkpoint import Checkpoints
+from tools import soak
+
+STEPS = 20
+
+
+@pytest.fixture
+def train(tiny, tiny_train, settings, tmp_path, monkeypatch):
+    """`train("unet", "a", ...)` -> the repository `a` of a training, its state kept in `a/.state`."""
+
+    def run(model: str, name: str, **changes) -> Path:
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+        paths = loop.Paths(tiny.shards, tiny.prior, tmp_path / name / "model", tmp_path / name / "history")
+        changes = {"steps": STEPS, "val_every": 6, "pictures_every": 8, "select": "best", "lr": 1e-3, **changes}
+        loop.train(
+            loop.Cell("tiny", model), tiny_train(**changes), Options.of(settings.soft_targets), paths, "code", "cpu"
+        )
+        return tmp_path / name
+
+    return run
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def keep_all(tmp_path, monkeypatch) -> Path:
+    """A folder that keeps every checkpoint of every step."""
+    save = Checkpoints.save
+
+    def save_and_keep(checkpoints, step, state):
+        save(checkpoints, step, state)
+        kept = tmp_path / "kept" / checkpoints.folder.name / f"{step:02d}"
+        shutil.copytree(checkpoints.folder, kept)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_keep)
+    monkeypatch.setenv("COLORIZE_CHECKPOINT_SECONDS", "0")
+    return tmp_path / "kept"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_resumed_after_any_step_it_ends_the_same(train, keep_all, monkeypatch, capsys, model):
+    expected = files(train(model, "undisturbed"))
+    assert "model/model.safetensors" in expected and not any(name.startswith(".state") for name in expected)
+    monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
+    (key,) = keep_all.iterdir()
+    for step in range(1, STEPS + 1):
+        name = f"resumed-{step}"
+        shutil.copytree(key / f"{step:02d}", keep_all.parent / name / ".state/checkpoints" / f"tiny-{model}" / key.name)
+        capsys.readouterr()
+        assert files(train(model, name)) == expected
+        assert f"resumes after step {step}\n" in capsys.readouterr().err
+
+
+def test_when_checkpoints_are_made_does_not_matter(train, monkeypatch):
+    expected = files(train("unet", "never"))
+    monkeypatch.setenv("COLORIZE_CHECKPOINT_SECONDS", "0")
+    assert files(train("unet", "always")) == expected
+
+
+def stop_after(monkeypatch, step: int) -> None:
+    """Have the process be asked to stop during a step, by a real signal."""
+    save = Checkpoints.is_due
+
+    def signal_at_the_step(checkpoints):
+        signal_at_the_step.calls += 1
+        if signal_at_the_step.calls == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return save(checkpoints)
+
+    signal_at_the_step.calls = 0
+    monkeypatch.setattr(Checkpoints, "is_due", signal_at_the_step)
+
+
+@pytest.fixture
+def stopped(train, monkeypatch, tmp_path):
+    """`stopped(name)` -> a repository in which a training got SIGTERM during its seventh step."""
+
+    def run(name: str, **changes) -> Path:
+        def body():
+            stop_after(monkeypatch, 7)
+            runtime.run(lambda: train("unet", name, **changes), [])
+
+        assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 143
+        assert (tmp_path / "log").read_text() == "train tiny-unet: stops after step 7 of 20; run again to resume\n"
+        return tmp_path / name
+
+    return run
+
+
+def test_asked_to_stop_it_saves_and_goes_on_from_there(train, stopped, capsys):
+    folder = stopped("a")
+    assert [path.name for path in folder.rglob("*.ckpt")] == ["000000007.ckpt"]
+    assert not (folder / "model").exists()
+    assert files(train("unet", "a")) == files(train("unet", "undisturbed"))
+    assert capsys.readouterr().err.startswith("train tiny-unet: resumes after step 7\n")
+
+
+@pytest.mark.parametrize("changes", [{"lr": 2e-3}, {"seed": 1}, {"steps": 21}])
+def test_with_another_parameter_it_starts_afresh_and_leaves_the_others_checkpoint(train, stopped, capsys, changes):
+    folder = stopped("a")
+    shutil.rmtree(folder / "history")
+    found = {name: content for name, content in files(train("unet", "a", **changes)).items() if "ckpt" not in name}
+    assert found == files(train("unet", "undisturbed", **changes))
+    assert "resumes" not in capsys.readouterr().err
+    assert [path.name for path in folder.rglob("*.ckpt")] == ["000000007.ckpt"]
+
+
+def test_a_damaged_checkpoint_costs_steps_and_changes_nothing(train, keep_all, monkeypatch, capsys):
+    expected = files(train("cnn", "undisturbed"))
+    monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
+    (key,) = keep_all.iterdir()
+    place = keep_all.parent / "a/.state/checkpoints/tiny-cnn" / key.name
+    shutil.copytree(key / "09", place)
+    os.truncate(place / "000000009.ckpt", 1000)
+    assert files(train("cnn", "a")) == expected
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"warning: {place}/000000009.ckpt: damaged")
+    assert lines[1] == "train tiny-cnn: resumes after step 8"
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(train, monkeypatch):
+    monkeypatch.setenv("COLORIZE_CHECKPOINT_SECONDS", "0")
+    with pytest.raises(loop.DataError, match="not finite"):
+        train("regression", "a", lr=1e18)
+    folder = Path(os.environ["DVC_ROOT"])
+    assert not (folder / "model").exists()
+    states = [checkpoint.read(path)[1] for path in folder.rglob("*.ckpt")]
+    assert states and all(tensor.isfinite().all() for state in states for tensor in state["model"].values())
+
+
+def test_killed_again_and_again_it_ends_the_same(tmp_path):
+    """In a real process, at a random moment soon after its third checkpoint, until it ends by itself."""
+    soak.load_everything()
+    project = soak.make_project(tmp_path / "project", ("cnn_weighted",))
+    stage, log = ("train", soak.DATASET, "cnn_weighted"), tmp_path / "log"
+    for earlier in soak.STAGES[:2]:
+        assert soak.wait(soak.start(project, earlier, log)) == 0
+    undisturbed = Path(shutil.copytree(project, tmp_path / "undisturbed"))
+    assert soak.wait(soak.start(undisturbed, stage, log)) == 0
+    rng = random.Random(0)
+    kills = 0
+    while True:
+        pid = soak.start(project, stage, log, COLORIZE_FAULT="checkpoint-written:3:STOP")
+        if has_ended(pid):
+            assert soak.wait(pid) == 0
+            break
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(rng.uniform(0, 0.01))
+        os.kill(pid, signal.SIGKILL)
+        soak.wait(pid)
+        kills += 1
+    assert kills >= 3
+    assert soak.tree(project) == soak.tree(undisturbed)
+
+
+def has_ended(pid: int) -> bool:
+    """Wait until the child has ended or was stopped; whether it has ended."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT).si_code == os.CLD_EXITED

@@ -1,0 +1,119 @@
+"""Writing: who is to blame for an error, what a user is told, and what killed processes left."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize import runtime
+from tools import soak
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True).returncode:
+        pytest.skip("may not mount")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def write_bytes(path: Path) -> None:
+    with runtime.atomic_write(path) as file:
+        file.write(bytes(100_000))
+
+
+def write_text(path: Path) -> None:
+    runtime.write_text(path, "x" * 100_000)
+
+
+def write_array(path: Path) -> None:
+    runtime.write_array(path, np.zeros(100_000, np.uint8))
+
+
+def write_png(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    with runtime.atomic_write(path) as file:
+        Image.fromarray(noise).save(file, format="PNG")
+
+
+def write_jpeg(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    with runtime.atomic_write(path) as file:
+        Image.fromarray(noise).save(file, format="JPEG", quality=95)
+
+
+@pytest.mark.parametrize("write", [write_bytes, write_text, write_array, write_png, write_jpeg])
+def test_a_full_disk_is_one_line_and_what_was_there_stands(full_disk, write):
+    path = full_disk / "file.bin"
+    path.write_bytes(b"before")
+    with pytest.raises(runtime.DataError) as caught:
+        write(path)
+    line = str(caught.value)
+    assert line.startswith(f"disk full writing {path}: need ")
+    needed, free = (int(number.replace(",", "")) for number in re.findall(r"(?:need|free) ([\d,]+)", line))
+    assert needed > free > 0
+    assert path.read_bytes() == b"before"
+    assert list(full_disk.iterdir()) == [path]
+
+
+def test_a_limit_on_file_size_is_one_line(tmp_path):
+    def body():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        runtime.run(write_bytes, [tmp_path / "file.bin"])
+
+    assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 3
+    expected = "larger than a file may be here, need 100,000 bytes; see `ulimit -f`"
+    assert (tmp_path / "log").read_text() == f"error: {tmp_path}/file.bin: {expected}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_one_that_is_written(tmp_path):
+    def write(error):
+        with runtime.atomic_write(tmp_path / "file.bin"):
+            raise error
+
+    for error in (PermissionError(13, "Permission denied", "photo.jpg"), OSError(28, "No space left", "elsewhere")):
+        with pytest.raises(OSError) as caught:
+            write(error)
+        assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_an_error_before_any_work(tmp_path):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    for prepare in (runtime.prepare_folder, write_bytes):
+        with pytest.raises(runtime.DataError, match=r"data/shards.*cannot be written"):
+            prepare(tmp_path / "data" / "shards")
+
+
+def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
+    dead = soak.fork(lambda: None, tmp_path, tmp_path / "log")
+    soak.wait(dead)
+    (tmp_path / "log").unlink()
+    (tmp_path / "deep").mkdir()
+    stray, living = tmp_path / "deep" / f".a.tar.{dead}.tmp", tmp_path / f".a.tar.{os.getppid()}.tmp"
+    others = [tmp_path / "a.tmp", tmp_path / ".hidden.tmp"]
+    for path in (stray, living, *others):
+        path.touch()
+    runtime.prepare_folder(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([living, *others])
+
+
+@pytest.mark.parametrize("point", ["write-rename", "write-sync"])
+def test_a_writer_killed_at_any_point_leaves_the_old_file_or_the_new_one(tmp_path, point):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"before")
+    pid = soak.fork(lambda: write_bytes(path), tmp_path, tmp_path / "log", COLORIZE_FAULT=point)
+    assert soak.wait(pid) == -signal.SIGKILL
+    assert path.read_bytes() == {"write-rename": b"before", "write-sync": bytes(100_000)}[point]
+    runtime.sweep(tmp_path)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["a.bin", "log"]

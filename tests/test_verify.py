@@ -1,0 +1,166 @@
+"""`make verify`: finds what DVC does not look for, and names a command that really repairs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from colorize import runtime, verify
+from tools import soak
+
+MODEL = "unet"
+STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
+
+
+def dvc(project: Path, *arguments: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": "", "COLORIZE_PROCS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=project, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A project whose stages up to one evaluation have run, recorded by DVC."""
+    folder = tmp_path_factory.mktemp("verify")
+    project = soak.make_project(folder / "project", (MODEL,), steps=2)
+    soak.load_everything()
+    for stage in STAGES:
+        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+    names = ("shard@tiny", "prior@tiny", f"train@tiny-{MODEL}", f"evaluate@tiny-{MODEL}")
+    dvc(project, "commit", "--force", *names)
+    return project
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch) -> Path:
+    """A copy to damage; outs and cache share their files there too."""
+    subprocess.run(["cp", "-a", made, tmp_path / "project"], check=True)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def flip(path: Path, byte: int = 20) -> None:
+    """Flip a bit as a failing disk does, without a new file or time."""
+    path.chmod(0o644)
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(byte)
+        bits = file.read(1)[0]
+        file.seek(byte)
+        file.write(bytes([bits ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def found(place: str = ".") -> dict[str, str]:
+    """Path -> what is wrong with it; the cache's objects under one name."""
+    problems, _ = verify.verify(Path(place))
+    return {"object" if ".dvc" in problem.path.parts else str(problem.path): problem.what for problem in problems}
+
+
+def test_nothing_is_wrong_with_what_was_made(project):
+    problems, checked = verify.verify()
+    assert problems == []
+    assert checked > 50
+    assert len(list(project.glob("data/*/*"))) >= 4
+
+
+@pytest.mark.parametrize(
+    ("file", "out"),
+    [
+        ("data/shards/tiny/train/000001.tar", "data/shards/tiny"),
+        ("data/shards/tiny/train.csv", "data/shards/tiny"),
+        ("data/priors/tiny/prior.png", "data/priors/tiny"),
+        (f"data/models/tiny-{MODEL}/model.safetensors", f"data/models/tiny-{MODEL}"),
+        (f"data/histories/tiny-{MODEL}/history.csv", f"data/histories/tiny-{MODEL}"),
+        (f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz", f"data/evaluations/tiny-{MODEL}"),
+    ],
+)
+def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
+    flip(project / file)
+    expected = {"object": "DVC's object is damaged, its MD5 is not its name", out: "damaged together with DVC's object"}
+    assert found() == expected
+    assert found(out) == expected
+    assert found("results") == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ("data/shards/tiny/train/000001.tar", "train/000001.tar: missing or damaged"),
+        ("data/priors/tiny/start-cnn.npy", "start-cnn.npy: "),
+        (f"data/models/tiny-{MODEL}/model.safetensors", "model.safetensors: missing or damaged"),
+        (f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz", "tiny/predictions.npz: "),
+    ],
+)
+def test_without_dvc_each_files_own_check_finds_it(project, file, what):
+    (project / "dvc.lock").unlink()
+    shutil.rmtree(project / ".dvc/cache")
+    with (project / file).open("rb") as opened:
+        content = opened.read()
+    (project / file).unlink()
+    (project / file).write_bytes(content[: len(content) // 2])
+    (problem,), _ = verify.verify()
+    assert problem.what.startswith(what)
+    folder = "/".join(file.split("/")[:3])
+    assert problem.command.startswith(f"python -m colorize.verify --repair {folder} && dvc repro ")
+
+
+def test_predictions_that_are_gone_are_missed_without_dvc_too(project):
+    (project / "dvc.lock").unlink()
+    (project / f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz").unlink()
+    assert list(found()) == [f"data/evaluations/tiny-{MODEL}"]
+
+
+def test_an_out_made_by_hand_is_told_from_a_damaged_one_and_no_repair_removes_it(project, capsys):
+    path = project / "results/metrics" / f"tiny-{MODEL}" / "tiny.json"
+    runtime.write_text(path, json.dumps({"l2": 0.5}))
+    assert found() == {
+        str(path.parent.relative_to(project)): "not what dvc.lock says: damaged, or not made by `dvc repro`",
+    }
+    verify.main("--repair")
+    assert path.exists()
+    assert "removed" not in capsys.readouterr().out
+
+
+def test_a_damaged_checkpoint_is_found(project):
+    path = project / f".state/checkpoints/tiny-{MODEL}/0123456789abcdef/000000001.ckpt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a checkpoint")
+    assert "damaged" in found()[str(path.relative_to(project))]
+
+
+def test_a_damaged_lock_file_is_one_line(project):
+    (project / "dvc.lock").write_text("stages: {shard@tiny: [")
+    with pytest.raises(runtime.DataError, match=r"dvc\.lock: damaged .*; run `git checkout dvc\.lock`"):
+        verify.verify()
+
+
+def test_something_wrong_is_exit_code_3_and_a_command(project, capsys):
+    flip(project / f"data/models/tiny-{MODEL}/model.safetensors")
+    with pytest.raises(SystemExit) as caught:
+        verify.main()
+    assert caught.value.code == 3
+    lines = capsys.readouterr().out.splitlines()
+    command = f"python -m colorize.verify --repair data/models/tiny-{MODEL} && dvc repro train@tiny-{MODEL}"
+    assert f"    repair: {command}" in lines
+    assert lines[-1].endswith(" files checked, 2 problems")
+    with pytest.raises(runtime.ParameterError, match=r"expected: python -m colorize\.verify"):
+        verify.main("--all")
+
+
+def test_the_command_repairs_what_dvc_alone_would_not(project):
+    before = (project / "data/shards/tiny/train/000001.tar").read_bytes()
+    flip(project / "data/shards/tiny/train/000001.tar", 700)
+    verify.main("--repair", "data/shards/tiny")
+    assert not (project / "data/shards/tiny").exists()
+    dvc(project, "repro", "shard@tiny")
+    assert (project / "data/shards/tiny/train/000001.tar").read_bytes() == before
+    assert found() == {}
