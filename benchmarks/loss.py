@@ -23,7 +23,8 @@ _NEIGHBORS = 10
 def contenders(batch_size: int, channels: int, device: torch.device) -> dict[str, harness.Contender]:
     """Losses of one batch of features, (B, C, 64, 64), forward and backward."""
     torch.manual_seed(0)
-    features = torch.randn(batch_size, channels, _SIDE, _SIDE, device=device)
+    low = torch.bfloat16 if device.type == "cuda" else torch.float32  # what convolutions return there
+    features = torch.randn(batch_size, channels, _SIDE, _SIDE, device=device, dtype=low)
     features = features.to(memory_format=torch.channels_last).requires_grad_()
     head = nn.Conv2d(channels, NUM_BINS, 1).to(device)
     bins = torch.rand(batch_size, _SIDE, _SIDE, NUM_BINS, device=device).topk(_NEIGHBORS).indices
@@ -55,7 +56,8 @@ def _sparse(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Tensor:
 def _compiled(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Callable[[], Tensor] | harness.Missing:
     compiled = torch.compile(_dense, dynamic=False)
     try:
-        compiled(features, head, target)
+        with torch.autocast("cuda", torch.bfloat16, enabled=features.is_cuda):
+            compiled(features, head, target)
     except Exception as error:  # a compiler may be missing, or fail in many ways
         return harness.Missing(f"cannot be compiled here ({type(error).__name__})")
     return lambda: compiled(features, head, target)
@@ -67,7 +69,9 @@ def _backward(value: Callable[[], Tensor] | harness.Missing, features: Tensor, h
 
     def run() -> None:
         features.grad = head.weight.grad = head.bias.grad = None
-        value().backward()
+        with torch.autocast("cuda", torch.bfloat16, enabled=features.is_cuda):
+            loss = value()
+        loss.backward()
 
     return run
 
@@ -75,8 +79,8 @@ def _backward(value: Callable[[], Tensor] | harness.Missing, features: Tensor, h
 def _products(features: Tensor, head: nn.Conv2d) -> Callable[[], None]:
     """The three matrix products alone, in one piece."""
     rows = features.detach().movedim(1, -1).flatten(0, 2)  # (N, C)
-    weight = head.weight.detach().flatten(1)
-    logits = torch.empty(len(rows), NUM_BINS, device=rows.device)
+    weight = head.weight.detach().flatten(1).to(rows.dtype)
+    logits = torch.empty(len(rows), NUM_BINS, device=rows.device, dtype=rows.dtype)
 
     def run() -> None:
         torch.mm(rows, weight.t(), out=logits)

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from benchmarks import harness, inputs
 from colorize import color, gamut
+from colorize.color import AB_SCALE
+from colorize.targets import Options, SoftTargets
 
+_OPTIONS = Options(num_neighbors=10, sigma=5.0, encode="pixel")
 _SIDE = 64  # pixels
 
 
@@ -22,12 +25,18 @@ def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Conte
     ab = color.rgb_to_lab(rgb)[:, 1:].to(device)
     result = [torch.empty_like(part) for part in gamut.soft_encode(ab)]
     works = {
-        "ours": lambda: gamut.soft_encode(ab),
+        "ours": (lambda: _by_kernel(ab)) if ab.is_cuda else (lambda: gamut.soft_encode(ab)),
         "torch.cdist + topk": lambda: _by_distances(ab),
         "sklearn NearestNeighbors": harness.importable("sklearn", lambda: _search_tree(ab)),
         "write the result (limit)": lambda: [part.fill_(1) for part in result],
     }
     return {name: harness.counted(work, batch_size) for name, work in works.items()}
+
+
+def _by_kernel(ab: Tensor) -> SoftTargets:
+    from colorize.training import targets_cuda
+
+    return targets_cuda.weighted_targets(ab / AB_SCALE, torch.ones(gamut.NUM_BINS, device=ab.device), _OPTIONS, 1)
 
 
 def _by_distances(ab: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,14 +23,14 @@ _XYZ_FROM_RGB = torch.tensor(
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)  # D65, 2 degrees
 _LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]], dtype=torch.float64)
 _L_OFFSET = -16.0
-_KNEE = 0.008856  # CIE 1976: below, the cube root is replaced by a line
-_SLOPE = 7.787
+KNEE = 0.008856  # CIE 1976: below, the cube root is replaced by a line
+SLOPE = 7.787
 _BISECTIONS = 12  # chroma is found to 1/4096 of itself, far below one level of 8 bits
 
 
 @functools.lru_cache
 @torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
-def _linear_of_srgb(device: torch.device) -> Tensor:
+def linear_of_srgb(device: torch.device) -> Tensor:
     """(256,) linear light of every 8-bit level."""
     level = torch.arange(256, dtype=torch.float64) / 255
     linear = torch.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
@@ -38,7 +38,7 @@ def _linear_of_srgb(device: torch.device) -> Tensor:
 
 
 @functools.lru_cache
-def _matrix(which: str) -> list[list[float]]:
+def matrix(which: str) -> list[list[float]]:
     """Rows of a 3x3 matrix, in float64: inverting in float32 costs a level."""
     to_white = _XYZ_FROM_RGB / _WHITE[:, None]  # XYZ relative to white
     matrices = {"xyz_from_rgb": to_white, "rgb_from_xyz": to_white.inverse(), "lab_from_f": _LAB_FROM_F}
@@ -49,7 +49,7 @@ def _apply(which: str, color: Tensor) -> Tensor:
     """A 3x3 matrix on the colour dimension; written out, as a matrix product would round differently on a GPU."""
     x, y, z = color.unbind(-3)
     result = torch.empty_like(color)
-    for (from_x, from_y, from_z), out in zip(_matrix(which), result.unbind(-3), strict=True):
+    for (from_x, from_y, from_z), out in zip(matrix(which), result.unbind(-3), strict=True):
         torch.mul(x, from_x, out=out).add_(y, alpha=from_y).add_(z, alpha=from_z)
     return result
 
@@ -63,9 +63,9 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     Returns:
         (..., 3, H, W) float32: L in [0, 100], a, b.
     """
-    linear = _linear_of_srgb(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
+    linear = linear_of_srgb(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
     xyz = _apply("xyz_from_rgb", linear)
-    f = torch.where(xyz > _KNEE, xyz.clamp_min(_KNEE) ** (1 / 3), _SLOPE * xyz + 16 / 116)
+    f = torch.where(xyz > KNEE, xyz.clamp_min(KNEE) ** (1 / 3), SLOPE * xyz + 16 / 116)
     lab = _apply("lab_from_f", f)
     lab.select(-3, 0).add_(_L_OFFSET)
     return lab
@@ -83,7 +83,7 @@ def lab_to_linear_rgb(lab: Tensor) -> Tensor:
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=-3)
-    xyz = torch.where(f > _KNEE ** (1 / 3), f**3, (f - 16 / 116) / _SLOPE)
+    xyz = torch.where(f > KNEE ** (1 / 3), f**3, (f - 16 / 116) / SLOPE)
     return _apply("rgb_from_xyz", xyz)
 
 

@@ -25,12 +25,12 @@ GAMUT_AB = np.array([(a, b) for a, (low, high) in _RUNS.items() for b in range(l
 NUM_BINS = len(GAMUT_AB)  # Q = 313
 
 # Cells of the lookup table: small enough that the neighbours of a cell's centre serve for the whole cell.
-_CELL = 0.5
+CELL = 0.5
+A_RANGE = (-90.0, 102.0)
+B_RANGE = (-112.0, 102.0)
 _BLOCK = 16  # cells on a side whose neighbours are searched together
 _USUAL_NEIGHBORS = 10  # whose table serves fewer as well
 _MAX_BINS = 512  # a power of two above Q
-_A_RANGE = (-90.0, 102.0)
-_B_RANGE = (-112.0, 102.0)
 
 
 @functools.lru_cache
@@ -45,7 +45,7 @@ def _cells(num_neighbors: int) -> Tensor:
     """(cells of a, cells of b, K) int16: the bins nearest to each cell's centre, nearest first, ties by bin order."""
     if num_neighbors < _USUAL_NEIGHBORS:
         return _cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
-    from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((_A_RANGE, _B_RANGE)))
+    from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
     nearest = np.empty((len(from_a), len(from_b), num_neighbors), dtype=np.int16)
     for i in range(0, len(from_a), _BLOCK):
         for j in range(0, len(from_b), _BLOCK):
@@ -56,7 +56,7 @@ def _cells(num_neighbors: int) -> Tensor:
 
 def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarray:
     """(cells, Q) int32: from the middle of every cell of one axis to every bin, in sixteenths, which makes it exact."""
-    middles = np.arange(low + _CELL / 2, high, _CELL, dtype=np.float32)
+    middles = np.arange(low + CELL / 2, high, CELL, dtype=np.float32)
     return (16 * np.square(middles[:, None] - centers)).astype(np.int32)
 
 
@@ -67,11 +67,18 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
     nearest, plus twice the largest distance of a cell from that one.
     """
     from_middle = np.sqrt((from_a[len(from_a) // 2] + from_b[len(from_b) // 2]) / 16)  # (Q,)
-    reach = np.partition(from_middle, num_neighbors - 1)[num_neighbors - 1] + 2 * _BLOCK * _CELL / np.sqrt(2) + 1e-3
+    reach = np.partition(from_middle, num_neighbors - 1)[num_neighbors - 1] + 2 * _BLOCK * CELL / np.sqrt(2) + 1e-3
     near = np.flatnonzero(from_middle <= reach)
     # One number a bin, which orders by distance and then by bin: sorting numbers is many times as fast as argsort.
     keys = (from_a[:, None, near] + from_b[None, :, near]) * _MAX_BINS + near.astype(np.int32)
     return np.sort(keys, axis=-1)[..., :num_neighbors] % _MAX_BINS
+
+
+@functools.lru_cache
+@torch.inference_mode(False)
+def cells(device: torch.device, num_neighbors: int) -> Tensor:
+    """(cells of a * cells of b, K) int16: the lookup table, whose cells begin at the lower ends of the ranges."""
+    return _cells(num_neighbors).flatten(0, 1).contiguous().to(device)
 
 
 @functools.lru_cache
@@ -83,13 +90,17 @@ def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor,
     return bins.to(device), a.to(device), b.to(device)
 
 
+def grid() -> tuple[int, int]:
+    """Cells of a and of b."""
+    return round((A_RANGE[1] - A_RANGE[0]) / CELL), round((B_RANGE[1] - B_RANGE[0]) / CELL)
+
+
 def _cell_of(ab: Tensor) -> Tensor:
     """(..., 2) ab -> (...) index of its cell."""
-    rows = round((_A_RANGE[1] - _A_RANGE[0]) / _CELL)
-    columns = round((_B_RANGE[1] - _B_RANGE[0]) / _CELL)
+    rows, columns = grid()
     ab = ab.nan_to_num()  # what a diverged network returns must not be taken for an index: its loss tells
-    row = ((ab[..., 0] - _A_RANGE[0]) / _CELL).floor().clamp(0, rows - 1)
-    column = ((ab[..., 1] - _B_RANGE[0]) / _CELL).floor().clamp(0, columns - 1)
+    row = ((ab[..., 0] - A_RANGE[0]) / CELL).floor().clamp(0, rows - 1)
+    column = ((ab[..., 1] - B_RANGE[0]) / CELL).floor().clamp(0, columns - 1)
     return (row * columns + column).long()
 
 

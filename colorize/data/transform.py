@@ -18,6 +18,10 @@ def to_networks(batch: DeviceBatch) -> tuple[Tensor, Tensor]:
     Returns:
         L_norm (B, 1, S, S) and ab_norm (B, 2, S, S), float32, channels_last in memory.
     """
+    if batch.rgb.is_cuda:
+        from colorize.data import transform_cuda  # Triton comes with torch's builds for CUDA alone
+
+        return transform_cuda.to_networks(batch.rgb, batch.is_flipped)
     is_flipped = batch.is_flipped[:, None, None, None]
     rgb = torch.where(is_flipped, batch.rgb.flip(2), batch.rgb).movedim(-1, 1)  # (B, 3, S, S)
     L_norm, ab_norm = color.split_lab(color.rgb_to_lab(rgb))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from colorize.models.blocks import conv_block, scaled
+from colorize.models.blocks import UpBlock, conv_block, scaled
 from colorize.runtime import DataError
 
 # Of the ImageNet training set, averaged over RGB: a gray image scaled by these is what the pretrained stem expects.
@@ -33,18 +33,16 @@ class Regression(nn.Module):
         self.register_buffer("std", torch.tensor(_IMAGENET_STD if pretrained else 1.0))
         self.encoder = nn.Sequential(stem, resnet.bn1, resnet.relu, resnet.maxpool, resnet.layer1)
         c64, c32, c16 = (scaled(channels, width) for channels in (64, 32, 16))
-        self.up = nn.Upsample(scale_factor=2, mode="nearest")
         self.block1 = conv_block(64, c64)
-        self.block2 = conv_block(c64, c64)
-        self.block3 = conv_block(c64, c32)
+        self.block2 = UpBlock(c64, c64)
+        self.block3 = UpBlock(c64, c32)
         self.block4 = conv_block(c32, c16)
         self.block5 = nn.Conv2d(c16, 2, 3, padding=1)
 
     def forward(self, L_norm: Tensor) -> Tensor:
         """See the class."""
         x = self.encoder((L_norm - self.mean) / self.std)  # (B, 64, H/4, W/4)
-        x = self.up(self.block1(x))  # (B, 64, H/2, W/2)
-        x = self.up(self.block2(x))  # (B, 64, H, W)
+        x = self.block2(self.block1(x))  # (B, 64, H/2, W/2)
         x = self.block4(self.block3(x))  # (B, 16, H, W)
         return self.block5(x)  # (B, 2, H, W)
 

@@ -14,20 +14,12 @@ from torch import Tensor
 
 from colorize import runtime
 
-_GRAPHED_PIXELS = 64 * 64 * 64  # of a batch, below which starting kernels takes longer than running them
-
 
 def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The same function, compiled where it pays and can be; COLORIZE_COMPILE=0 leaves it as it is.
-
-    Small batches are replayed as CUDA graphs.
-    """
+    """The same function, compiled where it pays and can be; COLORIZE_COMPILE=0 leaves it as it is."""
     if device.type != "cuda" or not runtime.is_compiling():
         return network
-    compile_ = {
-        mode: torch.compile(network, fullgraph=True, dynamic=False, mode=mode)
-        for mode in ("default", "reduce-overhead")
-    }
+    compiled = torch.compile(network, fullgraph=True, dynamic=False)
     failed = False
 
     def run(x: Tensor) -> Tensor:
@@ -35,7 +27,7 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
         if failed or not torch.is_grad_enabled():
             return network(x)
         try:
-            return compile_["reduce-overhead" if x.numel() <= _GRAPHED_PIXELS else "default"](x)
+            return compiled(x)
         except Exception as error:  # whatever a compiler may meet: a missing gcc, an unknown card
             failed = True
             print(f"torch.compile failed ({_first_line(error)}); goes on without it", file=sys.stderr, flush=True)

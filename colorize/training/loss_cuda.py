@@ -1,4 +1,4 @@
-"""The fused head and loss on CUDA: a Triton kernel writes the gradient over the logits, one program a pixel.
+"""The fused head and loss on CUDA: a Triton kernel writes the gradient over the logits.
 
 Written for determinism as well: `scatter_add_` of the targets would add in another order every time.
 """
@@ -9,8 +9,11 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional
 
-_CHUNK = 1 << 16  # pixels whose logits exist at a time: 41 MB in half precision, which a large GPU's cache holds
+_CHUNK = 1 << 16  # pixels whose logits exist at a time: 42 MB in half precision, which a large GPU's cache holds
+_ALIGNED = 64  # columns of the logits come in multiples of it: tensor cores want rows that begin at 16 bytes
+_ROWS = 16  # pixels of a program, one after the other
 
 
 def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> list[Tensor]:
@@ -20,21 +23,24 @@ def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor,
         rows: (N, C) features.
         weight: (Q, C) of the head, of the rows' type.
         bias: (Q,), of the rows' type.
-        bins: (N, K) int64, of the targets.
+        bins: (N, K) integers, of the targets.
         values: (N, K) float32.
     """
+    num_bins = len(weight)
+    padding = -num_bins % _ALIGNED
+    weight, bias = functional.pad(weight, (0, 0, 0, padding)), functional.pad(bias, (0, padding))
     losses = rows.new_empty(len(rows), dtype=torch.float32)
     rows_gradient = torch.empty_like(rows)
     weight_gradient = weight.new_zeros(weight.shape, dtype=torch.float32)
-    bias_gradient = bias.new_zeros(bias.shape, dtype=torch.float32)
+    sums = weight.new_empty((triton.cdiv(len(rows), _ROWS), len(weight)), dtype=torch.float32)
     for start in range(0, len(rows), _CHUNK):
         part = slice(start, start + _CHUNK)
-        logits = torch.addmm(bias, rows[part], weight.t())  # (n, Q)
-        overwrite_logits(logits, bins[part], values[part], losses[part])
+        logits = torch.addmm(bias, rows[part], weight.t())  # (n, Q and the padding)
+        overwrite_logits(logits, num_bins, bins[part], values[part], losses[part], sums[start // _ROWS :])
         torch.mm(logits, weight, out=rows_gradient[part])
         weight_gradient += _mm_float32(logits.t(), rows[part])
-        bias_gradient += logits.sum(dim=0, dtype=torch.float32)
-    return [losses.sum(dtype=torch.float64).float(), rows_gradient, weight_gradient, bias_gradient]
+    loss = losses.sum(dtype=torch.float64).float()
+    return [loss, rows_gradient, weight_gradient[:num_bins], sums.sum(dim=0)[:num_bins]]
 
 
 def _mm_float32(a: Tensor, b: Tensor) -> Tensor:
@@ -42,36 +48,52 @@ def _mm_float32(a: Tensor, b: Tensor) -> Tensor:
     return torch.mm(a, b) if a.dtype == torch.float32 else torch.mm(a, b, out_dtype=torch.float32)
 
 
-def overwrite_logits(logits: Tensor, bins: Tensor, values: Tensor, losses: Tensor) -> None:
+def overwrite_logits(logits: Tensor, num_bins: int, bins: Tensor, values: Tensor, losses: Tensor, sums: Tensor) -> None:
     """Turn logits into the gradient of their loss.
 
     Args:
-        logits: (n, Q), replaced by class weight times probability, less the target.
-        bins: (n, K) int64; of a pixel that comes twice, the values add up.
+        logits: (n, Q or more), replaced by class weight times probability, less the target; by 0 beyond Q.
+        num_bins: Q.
+        bins: (n, K) integers; of a bin that comes twice, the values add up.
         values: (n, K) float32.
         losses: (n,) float32, to be filled.
+        sums: (n / 16 or more, as many columns as the logits) float32, to be filled: the gradients of 16 rows added.
     """
-    num_bins = logits.shape[1]
-    _overwrite_logits[(len(logits),)](
-        logits, bins, values, losses, num_bins, bins.shape[1], block=triton.next_power_of_2(num_bins), num_warps=4
+    num_rows, num_columns = logits.shape
+    num_entries = bins.shape[1]
+    _overwrite_logits[(triton.cdiv(num_rows, _ROWS),)](
+        logits, bins, values, losses, sums, num_rows, num_bins, num_columns, num_entries,
+        triton.next_power_of_2(num_entries), _ROWS, triton.next_power_of_2(num_columns), num_warps=1,
     )  # fmt: skip
 
 
 @triton.jit
-def _overwrite_logits(logits, bins, values, losses, num_bins, num_entries: tl.constexpr, block: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, block)
-    is_bin = columns < num_bins
-    z = tl.load(logits + row * num_bins + columns, mask=is_bin, other=float("-inf")).to(tl.float32)
-    target = tl.zeros((block,), tl.float32)
-    for entry in range(num_entries):
-        target_bin = tl.load(bins + row * num_entries + entry)
-        target += tl.where(columns == target_bin, tl.load(values + row * num_entries + entry), 0.0)
-    largest = tl.max(z, 0)
-    exponential = tl.exp(z - largest)
-    total = tl.sum(exponential, 0)
-    mass = tl.sum(target, 0)
-    product = tl.sum(target * tl.where(is_bin, z, 0.0), 0)
-    tl.store(losses + row, mass * (largest + tl.log(total)) - product)
-    gradient = exponential * (mass / total) - target
-    tl.store(logits + row * num_bins + columns, gradient.to(logits.dtype.element_ty), mask=is_bin)
+def _overwrite_logits(
+    logits, bins, values, losses, sums, num_rows, num_bins, num_columns, num_entries,
+    entries: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    column = tl.arange(0, block)
+    entry = tl.arange(0, entries)
+    is_column, is_entry = column < num_columns, entry < num_entries
+    added = tl.zeros((block,), tl.float32)
+    first = tl.program_id(0).to(tl.int64) * rows
+    for row in range(first, tl.minimum(first + rows, num_rows)):
+        place = logits + row * num_columns
+        z = tl.load(place + column, mask=column < num_bins, other=float("-inf")).to(tl.float32)
+        target_bin = tl.load(bins + row * num_entries + entry, mask=is_entry, other=-1).to(tl.int32)
+        value = tl.load(values + row * num_entries + entry, mask=is_entry, other=0.0)
+        z_target = tl.load(place + target_bin, mask=is_entry, other=0.0).to(tl.float32)
+        largest = tl.max(z, 0)
+        exponential = tl.exp(z - largest)
+        total = tl.sum(exponential, 0)
+        mass = tl.sum(value, 0)
+        tl.store(losses + row, mass * (largest + tl.log(total)) - tl.sum(value * z_target, 0))
+        tl.debug_barrier()  # all have been read
+        tl.store(place + column, (exponential * (mass / total)).to(logits.dtype.element_ty), mask=is_column)
+        tl.debug_barrier()  # and written: the target's bins now once more, which is cheaper than to look for them above
+        of_bin = tl.sum(tl.where(target_bin[:, None] == target_bin[None, :], value[None, :], 0.0), 1)
+        gradient = tl.exp(z_target - largest) * (mass / total) - of_bin
+        tl.store(place + target_bin, gradient.to(logits.dtype.element_ty), mask=is_entry)
+        tl.debug_barrier()
+        added += tl.load(place + column, mask=is_column, other=0.0).to(tl.float32)
+    tl.store(sums + tl.program_id(0).to(tl.int64) * num_columns + column, added, mask=is_column)

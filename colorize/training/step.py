@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from colorize import models, targets
+from colorize import models, runtime, targets
 from colorize.runtime import ParameterError
-from colorize.training import compiled, loss
+from colorize.training import compiled, graphs, loss
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that is done -> factor of the learning rate
@@ -47,16 +47,22 @@ class Objective(nn.Module):
             output = self._network(L_norm)
         if not self._spec.is_classifier:
             return loss.l2_loss(output.float(), ab_norm)
-        head = self.model.head
+        return loss.soft_cross_entropy(output, self.model.head, self._target(ab_norm, self.model.head_stride))
+
+    def _target(self, ab_norm: Tensor, stride: int) -> targets.SoftTargets:
+        if ab_norm.device.type == "cuda":
+            from colorize.training import targets_cuda  # Triton comes with torch's builds for CUDA alone
+
+            return targets_cuda.weighted_targets(ab_norm, self._weights, self._options, stride)
         target = targets.soft_targets(ab_norm, self._options)
-        target = targets.pool(targets.weigh(target, ab_norm, self._weights), self.model.head_stride)
-        return loss.soft_cross_entropy(output, head, target)
+        return targets.pool(targets.weigh(target, ab_norm, self._weights), stride)
 
 
 class Step:
     """Adam on clipped gradients.
 
-    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later.
+    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later. What
+    varies from step to step lies on the device, so that its kernels can be replayed.
 
     Args:
         objective: an `Objective`, or what distributes one over processes.
@@ -79,13 +85,23 @@ class Step:
             betas=(settings.beta1, settings.beta2),
             weight_decay=settings.weight_decay,
             fused=True,
+            capturable=device.type == "cuda",
         )
-        self._failed_at = torch.full((), -1, dtype=torch.int64, device=device)
+        self._number, self._failed_at = (torch.full((), -1, dtype=torch.int64, device=device) for _ in range(2))
+        self._rate = torch.zeros((), device=device)
+        # What a group of processes exchanges and what a scaler decides on the host is not recorded.
+        is_plain = isinstance(objective, Objective) and not self._scaler.is_enabled()
+        may_record = is_plain and device.type == "cuda" and runtime.is_compiling()
+        self._call = graphs.Replayed(self._take) if may_record else self._take
 
     def __call__(self, step: int, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
-        """Take step number `step` (from 0); returns the loss, still on the device."""
+        """Take step number `step` (from 0); returns the loss, still on the device, which the next step overwrites."""
+        self._number.fill_(step)
         rate = self._settings.lr * _SCHEDULES[self._settings.schedule](step / self._settings.steps)
-        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.param_groups[0]["lr"] = self._rate.fill_(rate) if L_norm.is_cuda else rate
+        return self._call(L_norm, ab_norm)
+
+    def _take(self, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
         self._optimizer.zero_grad()
         value = self._objective(L_norm, ab_norm)
         self._scaler.scale(value).backward()
@@ -95,13 +111,13 @@ class Step:
             self._scaler.step(self._optimizer)  # leaves out a step that overflowed, which is no failure
             self._scaler.update()
         else:
-            self._step_if_finite(step, norm + value.detach())
+            self._step_if_finite(norm + value.detach())
         return value.detach()
 
-    def _step_if_finite(self, step: int, value: Tensor) -> None:
+    def _step_if_finite(self, value: Tensor) -> None:
         """Let fused Adam look at a flag on the device, which spares the host from waiting for it."""
         has_failed = ~value.isfinite()
-        self._failed_at = torch.where(has_failed & (self._failed_at < 0), step, self._failed_at)
+        self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
         self._optimizer.grad_scale, self._optimizer.found_inf = None, (self._failed_at >= 0).float()
         self._optimizer.step()
 
