@@ -11,6 +11,6 @@ options=(--rounds 5)
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   PYTHONPATH=. "$python" tests/training/triton_kernel.py
 fi
-for name in loss training inference targets; do
+for name in training loss inference targets; do
   "$python" -m benchmarks.$name "${options[@]}"
 done

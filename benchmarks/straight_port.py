@@ -38,8 +38,11 @@ class LabImages(Dataset):
 
 def loader(rgb: np.ndarray, batch_size: int, workers: int) -> DataLoader:
     """Shuffled batches."""
-    pin = torch.cuda.is_available()
-    return DataLoader(LabImages(rgb), batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=pin)
+    pin, stay = torch.cuda.is_available(), workers > 0
+    return DataLoader(
+        LabImages(rgb), batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=pin,
+        persistent_workers=stay,
+    )  # fmt: skip
 
 
 def dense_targets(ab: Tensor, num_neighbors: int = 10, sigma: float = 5.0) -> Tensor:

@@ -105,20 +105,22 @@ class Step:
         self._optimizer.zero_grad()
         value = self._objective(L_norm, ab_norm)
         self._scaler.scale(value).backward()
-        self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
         if self._scaler.is_enabled():
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
             self._scaler.step(self._optimizer)  # leaves out a step that overflowed, which is no failure
             self._scaler.update()
         else:
-            self._step_if_finite(norm + value.detach())
+            self._step_if_finite(value.detach())
         return value.detach()
 
     def _step_if_finite(self, value: Tensor) -> None:
-        """Let fused Adam look at a flag on the device, which spares the host from waiting for it."""
-        has_failed = ~value.isfinite()
+        """Let fused Adam clip, and look at a flag on the device, which spares the host from waiting for it."""
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters])
+        has_failed = ~(norm + value).isfinite()
         self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
-        self._optimizer.grad_scale, self._optimizer.found_inf = None, (self._failed_at >= 0).float()
+        self._optimizer.found_inf = (self._failed_at >= 0).float()
+        self._optimizer.grad_scale = (norm / self._settings.clip_norm).clamp_min(1)  # what gradients are divided by
         self._optimizer.step()
 
     def failed_at(self) -> int | None:
