@@ -21,15 +21,15 @@ splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'tes
 """
 
 
-def shard(archive: Path, out: Path) -> None:
-    """Shard a tar from `inputs.write_archive` with the paper's parameters and $COLORIZE_PROCS workers."""
+def shard(archive: Path, out: Path, workers: int = 1) -> None:
+    """Shard a tar from `inputs.write_archive` with the paper's parameters."""
     settings = params.load(_PROFILE).shard
+    os.environ["COLORIZE_PROCS"] = str(workers)
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
         sharding.build("mine", settings, out)
 
 
 if __name__ == "__main__":
-    os.environ["COLORIZE_PROCS"] = "1"
     shard(*map(Path, sys.argv[1:]))
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)  # bytes

@@ -1,4 +1,4 @@
-"""From a tar of 256 px JPEGs to shards of 64 px RGB, one process, beside what others do with the same tar.
+"""From a tar of 256 px JPEGs to shards of 64 px RGB, beside what others do with the same tar: one core each, then all.
 
     python -m benchmarks.sharding [--rounds N] [--small]
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -23,6 +22,7 @@ from PIL import Image as Pillow
 
 from benchmarks import harness, inputs
 from benchmarks.one_worker import shard
+from colorize import runtime
 from colorize.raw import archives
 
 _SIDE = 64  # pixels
@@ -35,6 +35,22 @@ def contenders(archive: Path, out: Path, count: int) -> dict[str, harness.Conten
         "tarfile + PIL + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
         "cv2 + JPEG as img2dataset": harness.importable("cv2", lambda: _as_img2dataset(archive, out / "i2d.tar")),
         "decode only (limit)": lambda: _decode(archive),
+    }
+    return {name: harness.counted(work, count) for name, work in works.items()}
+
+
+def on_all_cores(archive: Path, out: Path, count: int, cores: int) -> dict[str, harness.Contender]:
+    """Ours and decoding alone in as many processes as there are cores; what one would write first is one process."""
+
+    def decode() -> None:
+        with runtime.executor(cores) as pool:
+            for done in [pool.submit(_decode, archive, part, cores) for part in range(cores)]:
+                done.result()
+
+    works = {
+        "ours": lambda: shard(archive, out / "ours", cores),
+        "tarfile + PIL + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
+        "decode only (limit)": decode,
     }
     return {name: harness.counted(work, count) for name, work in works.items()}
 
@@ -74,10 +90,10 @@ def _as_img2dataset(archive: Path, out: Path) -> Callable[[], None]:
     return work
 
 
-def _decode(archive: Path) -> None:
+def _decode(archive: Path, part: int = 0, parts: int = 1) -> None:
     """The least there is to do: find every member, decode it at a quarter of its size."""
     with archives.Reader(archive) as reader:
-        for entry in archives.scan(archive).entries:
+        for entry in archives.scan(archive).entries[part::parts]:
             simplejpeg.decode_jpeg(reader.read(entry), "RGB", min_height=_SIDE, min_width=_SIDE, strict=True)
 
 
@@ -90,7 +106,7 @@ def _peak_memory(archive: Path, out: Path) -> int:
 
 def main(rounds: int, small: bool) -> None:
     """Measure speed, then speed and memory by the number of images."""
-    os.environ["COLORIZE_PROCS"] = "1"
+    cores = runtime.processes()
     count = 1_000 if small else 2_500
     with tempfile.TemporaryDirectory(prefix="sharding-") as name:
         folder = Path(name)
@@ -98,6 +114,9 @@ def main(rounds: int, small: bool) -> None:
         tars = {size: inputs.write_archive(folder / f"{size}.tar", size) for size in sizes}
         rows = harness.compare(contenders(tars[sizes[1]], folder, sizes[1]), "ours", "decode only (limit)", rounds)
         harness.report("sharding", "256 px JPEG -> shards of 64 px", rows, "img/s/core", images=sizes[1], small=small)
+        found = on_all_cores(tars[sizes[2]], folder, sizes[2], cores)
+        rows = harness.compare(found, "ours", "decode only (limit)", rounds)
+        harness.report("sharding", f"the same on {cores} cores", rows, "img/s", images=sizes[2], small=small)
         works = {f"{size:,} images": (lambda size=size: shard(tars[size], folder / "ours")) for size in sizes}
         found = {name: harness.counted(work, size) for (name, work), size in zip(works.items(), sizes, strict=True)}
         rows = harness.compare(found, next(iter(found)), rounds=rounds)

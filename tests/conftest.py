@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
-# Before torch is loaded: for tiny tensors a second thread only waits, and for long where cores are shared.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before torch is loaded, whatever was set: many tests fork, which a pool of threads does not survive: the child hangs.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import numpy as np

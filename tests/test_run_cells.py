@@ -48,7 +48,7 @@ def test_asked_to_end_it_ends_what_runs_and_begins_no_more(tmp_path):
     process = start(project)
     until(lambda: list(project.glob(".state/checkpoints/tiny-cnn/*/*.ckpt")))
     process.send_signal(signal.SIGTERM)
-    assert process.wait() == 143
+    assert process.wait(soak.HANGS_AFTER_S) == 143
     log = (tmp_path / "log").read_text()
     assert "train tiny-cnn: stops after step " in log
     assert "tiny-regression: begins" not in log

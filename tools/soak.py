@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import zipfile
@@ -28,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a pool of threads does not survive a fork
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch, whatever was set: a pool of threads does not survive a fork
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -57,6 +58,7 @@ DVC_MODELS = ("regression", "unet_weighted")  # fewer, for every stage loads tor
 DVC_ROUND = 4
 DVC_KILLS = 6  # a round
 _DVC_SECONDS = 12.0  # in which a run of DVC is killed
+HANGS_AFTER_S = 600  # no process that is waited for takes so long
 _SOURCE = "title: Tiny\npath: tiny.zip\nsplits:\n" + "".join(
     f"  {split}: {{glob: '{split}/*'}}\n" for split in ("train", "val", "test")
 )
@@ -166,8 +168,13 @@ def start(project: Path, stage: tuple[str, ...], log: Path, **environment: str) 
 
 
 def wait(pid: int) -> int:
-    """Exit code of a child; minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """Exit code of a child; minus the signal that killed it. One that hangs is aborted, which shows where it hung."""
+    timer = threading.Timer(HANGS_AFTER_S, os.kill, (pid, signal.SIGABRT))
+    timer.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        timer.cancel()
 
 
 def load_everything() -> None:
@@ -283,11 +290,11 @@ def run_dvc(arena: Arena, project: Path, rng: random.Random, score: Score) -> No
             if how != "stage":
                 time.sleep(rng.uniform(1, _DVC_SECONDS))
                 (os.killpg if how == "both" else os.kill)(dvc.pid, signal.SIGKILL)
-            if dvc.wait() == 0:
+            if dvc.wait(HANGS_AFTER_S) == 0:
                 break
             score.kills["dvc"] += 1
     with _repro(project, log) as dvc:
-        code = dvc.wait()
+        code = dvc.wait(HANGS_AFTER_S)
     score.resumed += log.read_text().count("resumes after step")
     if code:
         score.differing.append(f"dvc repro ended with {code}: {log.read_text()[-2000:]}")

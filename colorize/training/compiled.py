@@ -30,11 +30,12 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
             return compiled(x)
         except Exception as error:  # whatever a compiler may meet: a missing gcc, an unknown card
             failed = True
-            print(f"torch.compile failed ({_first_line(error)}); goes on without it", file=sys.stderr, flush=True)
+            print(f"torch.compile failed ({first_line(error)}); goes on without it", file=sys.stderr, flush=True)
             return network(x)
 
     return run
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What went wrong, short enough for a terminal."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]

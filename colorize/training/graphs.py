@@ -5,10 +5,13 @@ Starting a step's few hundred kernels one by one takes a host about 10 ms, in wh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from colorize.training import compiled
 
 _MEMORY_SHARE = 0.4  # of the GPU's; what recorded kernels work in is theirs alone, so that the rest must do for others
 _FIRST_CALLS = 3  # made as they are: compilers and libraries then prepare what must not be recorded
@@ -25,25 +28,24 @@ class Replayed:
         self._function = function
         self._stream = torch.cuda.Stream()
         self._calls = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._is_replayed = False
+        self._graph = torch.cuda.CUDAGraph()
         self._inputs: list[Tensor] = []
         self._output: Tensor | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Inputs of the same shapes every time; the result is overwritten by the next call."""
         self._calls += 1
-        if self._calls <= _FIRST_CALLS or not self._fits():
-            return self._call_aside(*inputs)
-        if self._graph is None:
+        if self._calls == _FIRST_CALLS + 1 and self._fits():
             self._record(inputs)
+        if not self._is_replayed:
+            return self._call_aside(*inputs)
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
         self._graph.replay()
         return self._output
 
     def _fits(self) -> bool:
-        if self._graph is not None:
-            return True
         total = torch.cuda.get_device_properties(self._stream.device).total_memory
         return torch.cuda.max_memory_allocated(self._stream.device) <= _MEMORY_SHARE * total
 
@@ -57,6 +59,10 @@ class Replayed:
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
-            self._output = self._function(*self._inputs)
+        try:  # thread_local: the thread that feeds the next batches may ask for memory meanwhile
+            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._output = self._function(*self._inputs)
+        except RuntimeError as error:  # out of memory, or what a card or driver cannot record; nothing was computed
+            print(f"no CUDA graph ({compiled.first_line(error)}); goes on without it", file=sys.stderr, flush=True)
+        else:
+            self._is_replayed = True

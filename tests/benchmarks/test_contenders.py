@@ -16,7 +16,7 @@ def archive(tmp_path_factory):
 
 
 def test_ours_shards_every_image_of_the_archive(archive, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLORIZE_PROCS", "1")
+    monkeypatch.setenv("COLORIZE_PROCS", "9")  # restored after the test
     one_worker.shard(archive, tmp_path)
     assert [len(Split(tmp_path, split)) for split in ("train", "val", "test")] == [4, 1, 1]
 

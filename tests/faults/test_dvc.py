@@ -101,13 +101,13 @@ def test_whatever_ends_dvc_nothing_is_recorded_and_training_goes_on(undisturbed,
         send(dvc.pid, number)
         until(lambda pid=pid: int(status(pid, "ShdPnd"), 16))
         os.kill(pid, signal.SIGCONT)
-        assert dvc.wait() != 0
+        assert dvc.wait(soak.HANGS_AFTER_S) != 0
         until(lambda: not list((project / ".state/locks").iterdir()))  # the orphan ends by itself
         assert recorded(project) == []
         assert not list((project / "data/models").rglob("*.json"))
     stops = [line for line in log.read_text().splitlines() if ": stops after step " in line]
     assert len(stops) == 3
-    assert repro(project).wait() == 0
+    assert repro(project).wait(soak.HANGS_AFTER_S) == 0
     assert recorded(project) == [STAGE]
     done = soak.tree(undisturbed.parent / "done")
     assert {name: content for name, content in soak.tree(project).items() if name in done} == done
