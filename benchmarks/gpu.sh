@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmarks that concern a GPU, in under 8 minutes: benchmarks/gpu.sh [small]
 # Needs torch 2.11 or newer, numpy, pandas, scikit-image and rich, and no network; without a GPU it runs on the CPU
-# (give it `small` there). The CUDA kernel is compared with the dense formula first.
+# (give it `small` there). The CUDA kernels are compared with plain formulas first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export KINETO_LOG_LEVEL=5 # torch's profiler is talkative

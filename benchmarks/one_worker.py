@@ -1,4 +1,4 @@
-"""The sharding stage with a single worker, and the most memory that it held: `python -m benchmarks.one_worker TAR OUT`.
+"""The sharding stage, and the most memory that a single worker held: `python -m benchmarks.one_worker TAR OUT`.
 
 A module of its own, without torch: a worker is a fork, and would hold what the benchmark has loaded.
 """
@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from colorize import params, runtime
@@ -24,10 +25,21 @@ splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'tes
 def shard(archive: Path, out: Path, workers: int = 1) -> None:
     """Shard a tar from `inputs.write_archive` with the paper's parameters."""
     settings = params.load(_PROFILE).shard
-    os.environ["COLORIZE_PROCS"] = str(workers)
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), _processes(workers):
         runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
         sharding.build("mine", settings, out)
+
+
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator[None]:
+    before = os.environ.pop("COLORIZE_PROCS", None)
+    os.environ["COLORIZE_PROCS"] = str(count)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLORIZE_PROCS")
+        if before is not None:
+            os.environ["COLORIZE_PROCS"] = before
 
 
 if __name__ == "__main__":

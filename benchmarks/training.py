@@ -61,8 +61,8 @@ def main(rounds: int, small: bool) -> None:
         split = inputs.write_shards(Path(folder), 512 if small else 8192)
         cases = [Case(model, width, batch, device) for model in ("regression", "cnn", "unet") for batch in batches]
         sustained = {case: _compare(case, split, rounds, small).get("sustained") for case in cases}
-        if device.type == "cuda":
-            _extrapolate({case.model: rate for case, rate in sustained.items() if case.batch == batches[-1]}, small)
+        if device.type == "cuda" and not small:
+            _extrapolate({case.model: rate for case, rate in sustained.items() if case.batch == batches[-1]})
         for model in ("cnn", "unet") if device.type == "cpu" else ("unet",):  # compiling takes its time
             _grow(Case(model, 0.25 if device.type == "cpu" else width, 0, device), split, rounds, small)
 
@@ -108,13 +108,14 @@ def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> dict:
     return {"sustained": rate, "limit": limit, "share_of_limit": rate / limit, "idle": idle}
 
 
-def _extrapolate(rates: dict[str, float], small: bool) -> None:
+def _extrapolate(rates: dict[str, float]) -> None:
     """The wall time of the paper's ten trainings, one after the other, from images/s at its batch of 32."""
     hours = {model: 2 * _TRAININGS[model] * 500_000 * 32 / rate / 3600 for model, rate in rates.items()}
     notes = {model: f"{2 * _TRAININGS[model]} trainings, {taken:.1f} h" for model, taken in hours.items()}
     rows = [harness.Row(model, rate, None, None, notes[model]) for model, rate in rates.items()]
     question = f"the paper's ten trainings on one GPU: {sum(hours.values()):.1f} h"
-    harness.report("training", question, rows, "img/s", small=small, hours=sum(hours.values()))
+    conditions = {"width": 1.0, "batch": 32, "device": "cuda", "small": False}
+    harness.report("training", question, rows, "img/s", **conditions, hours=sum(hours.values()))
 
 
 def _grow(case: Case, split: Split, rounds: int, small: bool) -> None:
@@ -153,8 +154,10 @@ def _deterministic() -> Iterator[None]:
     """As trainings are, but for the others."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
-    yield
-    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def _port_steps(case: Case, split: Split) -> Iterator[float]:

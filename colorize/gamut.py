@@ -41,10 +41,10 @@ def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
 
 
 @functools.lru_cache
-def _cells(num_neighbors: int) -> Tensor:
+def _search_cells(num_neighbors: int) -> Tensor:
     """(cells of a, cells of b, K) int16: the bins nearest to each cell's centre, nearest first, ties by bin order."""
     if num_neighbors < _USUAL_NEIGHBORS:
-        return _cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
+        return _search_cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
     from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
     nearest = np.empty((len(from_a), len(from_b), num_neighbors), dtype=np.int16)
     for i in range(0, len(from_a), _BLOCK):
@@ -78,16 +78,15 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
 @torch.inference_mode(False)
 def cells(device: torch.device, num_neighbors: int) -> Tensor:
     """(cells of a * cells of b, K) int16: the lookup table, whose cells begin at the lower ends of the ranges."""
-    return _cells(num_neighbors).flatten(0, 1).contiguous().to(device)
+    return _search_cells(num_neighbors).flatten(0, 1).contiguous().to(device)
 
 
 @functools.lru_cache
 @torch.inference_mode(False)
 def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of every cell's K bins: numbers (cells of a * cells of b, K) int32, a and b of their centres, float32 each."""
-    bins = _cells(num_neighbors).flatten(0, 1).int()
-    a, b = (torch.from_numpy(GAMUT_AB[:, channel].copy())[bins] for channel in (0, 1))
-    return bins.to(device), a.to(device), b.to(device)
+    bins = cells(device, num_neighbors).int()
+    return bins, *(gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
 
 
 def grid() -> tuple[int, int]:

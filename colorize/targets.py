@@ -28,10 +28,10 @@ class Options(NamedTuple):
 
 
 class SoftTargets(NamedTuple):
-    """Sparse targets: `bins` (B, H, W, K) int64 and `values` (B, H, W, K) float32, the pixel's class weight in all."""
+    """Sparse targets, the pixel's class weight in all; on CUDA, the bins of a training are int16."""
 
-    bins: Tensor
-    values: Tensor
+    bins: Tensor  # (B, H, W, K) int64
+    values: Tensor  # (B, H, W, K) float32
 
 
 def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:

@@ -103,8 +103,9 @@ def locked_outs() -> list[Out]:
         stages = yaml.load(lock.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
         return [Out(Path(out["path"]), out["md5"], name) for name in stages for out in stages[name].get("outs", [])]
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise DataError(f"dvc.lock: damaged ({first_line}); run `git checkout dvc.lock`, then `dvc repro`") from None
+        raise DataError(
+            f"dvc.lock: damaged ({runtime.first_line(error)}); run `git checkout dvc.lock`, then `dvc repro`"
+        ) from None
 
 
 def _cache() -> Path:

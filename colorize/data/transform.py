@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colorize import color
+from colorize import color, runtime
 from colorize.data.feed import DeviceBatch
 
 
@@ -19,6 +19,7 @@ def to_networks(batch: DeviceBatch) -> tuple[Tensor, Tensor]:
         L_norm (B, 1, S, S) and ab_norm (B, 2, S, S), float32, channels_last in memory.
     """
     if batch.rgb.is_cuda:
+        runtime.check_compiler()
         from colorize.data import transform_cuda  # Triton comes with torch's builds for CUDA alone
 
         return transform_cuda.to_networks(batch.rgb, batch.is_flipped)

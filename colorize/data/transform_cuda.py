@@ -20,7 +20,7 @@ def to_networks(rgb: Tensor, is_flipped: Tensor) -> tuple[Tensor, Tensor]:
         rgb.contiguous(), is_flipped.view(torch.uint8), color.linear_of_srgb(rgb.device), L_norm, ab_norm,
         num_pixels, width, height * width,
         *(factor for row in color.matrix("xyz_from_rgb") for factor in row),
-        color.KNEE, color.SLOPE, 1 / color.L_SCALE, 1 / color.AB_SCALE, _BLOCK,
+        color.KNEE, color.SLOPE, 1 / color.L_SCALE, 1 / color.AB_SCALE, _BLOCK, enable_fp_fusion=True,
     )  # fmt: skip
     return L_norm.movedim(-1, 1), ab_norm.movedim(-1, 1)
 

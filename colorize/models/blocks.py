@@ -1,4 +1,4 @@
-"""What the classifiers are made of: 3x3 convolutions, one BatchNorm a block, summed skips, one encoder."""
+"""What the networks are made of: 3x3 convolutions, one BatchNorm a block, summed skips, one encoder."""
 
 from __future__ import annotations
 

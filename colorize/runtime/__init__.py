@@ -8,7 +8,7 @@ which is why they are not parameters:
     COLORIZE_THREADS             threads of one training or evaluation    (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda where there is one)
     COLORIZE_CACHE               device, host, stream: data/feed.py       (default: auto)
-    COLORIZE_COMPILE             0 leaves torch.compile out               (default: 1, which compiles on CUDA)
+    COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
     COLORIZE_CHECKPOINT_SECONDS  from one checkpoint to the next          (default: a minute; 0: after every step)
     COLORIZE_NO_WAIT             1: end where another run holds a lock    (default: wait for it)
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
@@ -17,6 +17,7 @@ which is why they are not parameters:
 from colorize.runtime.environment import (
     CACHE_PLACES,
     cache_place,
+    check_compiler,
     checkpoint_seconds,
     gpus,
     is_compiling,
@@ -28,7 +29,7 @@ from colorize.runtime.environment import (
     state_dir,
     torchrun_ranks,
 )
-from colorize.runtime.errors import DataError, ParameterError, UserError, repair_command
+from colorize.runtime.errors import DataError, ParameterError, UserError, first_line, repair_command
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
@@ -56,10 +57,12 @@ __all__ = [
     "atomic_text",
     "atomic_write",
     "cache_place",
+    "check_compiler",
     "checkpoint_seconds",
     "executor",
     "fault_point",
     "finish_step",
+    "first_line",
     "gpus",
     "is_compiling",
     "is_orphaned",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from colorize.runtime.errors import ParameterError
+from colorize.runtime.errors import ParameterError, first_line
 
 CACHE_PLACES = ("auto", "device", "host", "stream")
 
@@ -73,7 +76,7 @@ def cache_place() -> str:
 
 
 def is_compiling() -> bool:
-    """Whether networks may be compiled."""
+    """Whether networks may be compiled, and steps recorded as CUDA graphs."""
     return os.environ.get("COLORIZE_COMPILE", "1") != "0"
 
 
@@ -100,6 +103,20 @@ def set_up_torch(device: str | None = None) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        first_line = str(error).splitlines()[0]
-        raise ParameterError(f"the device {name} cannot be used here ({first_line}); try COLORIZE_DEVICE=cpu") from None
+        reason = first_line(error)
+        raise ParameterError(f"the device {name} cannot be used here ({reason}); try COLORIZE_DEVICE=cpu") from None
+    if torch.device(name).type == "cuda" and torch.device(name).index is not None:
+        torch.cuda.set_device(name)  # where Triton starts its kernels
     return name
+
+
+@functools.lru_cache
+def check_compiler() -> None:
+    """Know that Triton can build the kernels that training and evaluation need on CUDA.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    found = os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))
+    if not (found and importlib.util.find_spec("triton")):
+        raise ParameterError("CUDA needs Triton and a C compiler; install gcc, or set COLORIZE_DEVICE=cpu")

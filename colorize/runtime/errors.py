@@ -23,6 +23,11 @@ class DataError(UserError):
     exit_code = 3
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, without what libraries add below."""
+    return str(error).partition("\n")[0]
+
+
 def repair_command(place: Path | None = None, stage: str = "") -> str:
     """The command that removes what is damaged below a path, and makes it again where a stage is given.
 

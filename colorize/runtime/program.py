@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from colorize.runtime import environment, signals
-from colorize.runtime.errors import DataError, ParameterError, UserError
+from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 from colorize.runtime.files import prepare_folder
 from colorize.runtime.locks import lock
 
@@ -77,7 +77,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        print(f"error: out of memory ({_first_line(error)}); lower train.batch_size, or free some", file=sys.stderr)
+        print(f"error: out of memory ({first_line(error)}); lower train.batch_size, or free some", file=sys.stderr)
         sys.exit(DataError.exit_code)
 
 
@@ -85,10 +85,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Also as torch says it: by a class of its own on a GPU, only in the text on a CPU."""
     is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or is_of_torch
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _check_arguments(main: Callable[..., None], arguments: list[str]) -> None:

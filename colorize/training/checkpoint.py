@@ -123,8 +123,7 @@ def read(path: Path) -> tuple[int, dict]:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return found["step"], found["state"]
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise ValueError(f"no checkpoint of ours ({first_line})") from None
+        raise ValueError(f"no checkpoint of ours ({runtime.first_line(error)})") from None
 
 
 def random_state() -> dict[str, Tensor]:

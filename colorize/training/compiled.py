@@ -16,7 +16,7 @@ from colorize import runtime
 
 
 def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The same function, compiled where it pays and can be; COLORIZE_COMPILE=0 leaves it as it is."""
+    """The same function, compiled where it pays, can be, and COLORIZE_COMPILE does not forbid it."""
     if device.type != "cuda" or not runtime.is_compiling():
         return network
     compiled = torch.compile(network, fullgraph=True, dynamic=False)
@@ -28,14 +28,12 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
             return network(x)
         try:
             return compiled(x)
-        except Exception as error:  # whatever a compiler may meet: a missing gcc, an unknown card
+        except Exception as error:  # whatever a compiler may meet, such as an unknown card
+            if torch.cuda.is_current_stream_capturing():
+                raise  # no failure of the compiler, whose work was done before
             failed = True
-            print(f"torch.compile failed ({first_line(error)}); goes on without it", file=sys.stderr, flush=True)
+            reason = f"{type(error).__name__}: {runtime.first_line(error)}"[:200]
+            print(f"torch.compile failed ({reason}); goes on without it", file=sys.stderr, flush=True)
             return network(x)
 
     return run
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, short enough for a terminal."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

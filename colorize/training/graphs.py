@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from colorize.training import compiled
+from colorize import runtime
 
-_MEMORY_SHARE = 0.4  # of the GPU's; what recorded kernels work in is theirs alone, so that the rest must do for others
+_MEMORY_SHARE = 0.4  # of the GPU's, for a step: what recorded kernels work in is theirs alone
 _FIRST_CALLS = 3  # made as they are: compilers and libraries then prepare what must not be recorded
 
 
@@ -22,23 +22,28 @@ class Replayed:
 
     Args:
         function: the same work for the same shapes, all state kept in tensors that stay where they are.
+        device: where it works.
     """
 
-    def __init__(self, function: Callable[..., Tensor]):
+    def __init__(self, function: Callable[..., Tensor], device: torch.device):
         self._function = function
-        self._stream = torch.cuda.Stream()
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
         self._calls = 0
-        self._is_replayed = False
-        self._graph = torch.cuda.CUDAGraph()
+        self._bytes_before = 0  # allocated before the first call
+        self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Tensor] = []
         self._output: Tensor | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Inputs of the same shapes every time; the result is overwritten by the next call."""
         self._calls += 1
+        if self._calls == 1:
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._bytes_before = torch.cuda.memory_allocated(self._device)
         if self._calls == _FIRST_CALLS + 1 and self._fits():
             self._record(inputs)
-        if not self._is_replayed:
+        if self._graph is None:
             return self._call_aside(*inputs)
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
@@ -46,23 +51,31 @@ class Replayed:
         return self._output
 
     def _fits(self) -> bool:
-        total = torch.cuda.get_device_properties(self._stream.device).total_memory
-        return torch.cuda.max_memory_allocated(self._stream.device) <= _MEMORY_SHARE * total
+        needed = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
+        total = torch.cuda.get_device_properties(self._device).total_memory
+        if needed > _MEMORY_SHARE * total:
+            _say(f"a step takes {needed / 1e9:.1f} of {total / 1e9:.1f} GB")
+        return needed <= _MEMORY_SHARE * total
 
     def _call_aside(self, *inputs: Tensor) -> Tensor:
         """On the stream that will be recorded: autograd remembers where it first added up a gradient."""
-        self._stream.wait_stream(torch.cuda.current_stream())
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             output = self._function(*inputs)
-        torch.cuda.current_stream().wait_stream(self._stream)
+        torch.cuda.current_stream(self._device).wait_stream(self._stream)
         return output
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        self._inputs = [tensor.clone() for tensor in inputs]
+        graph = torch.cuda.CUDAGraph()
         try:  # thread_local: the thread that feeds the next batches may ask for memory meanwhile
-            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+            self._inputs = [tensor.clone() for tensor in inputs]
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._output = self._function(*self._inputs)
-        except RuntimeError as error:  # out of memory, or what a card or driver cannot record; nothing was computed
-            print(f"no CUDA graph ({compiled.first_line(error)}); goes on without it", file=sys.stderr, flush=True)
-        else:
-            self._is_replayed = True
+            self._graph = graph
+        except torch.OutOfMemoryError as error:  # nothing was computed
+            self._inputs, self._output = [], None
+            _say(runtime.first_line(error))
+
+
+def _say(reason: str) -> None:
+    print(f"no CUDA graph ({reason}); goes on without it", file=sys.stderr, flush=True)

@@ -57,13 +57,14 @@ def overwrite_logits(logits: Tensor, num_bins: int, bins: Tensor, values: Tensor
         bins: (n, K) integers; of a bin that comes twice, the values add up.
         values: (n, K) float32.
         losses: (n,) float32, to be filled.
-        sums: (n / 8 or more, as many columns as the logits) float32, to be filled: the gradients of 8 rows added.
+        sums: (n / _ROWS or more, columns of the logits) float32, to be filled: gradients of _ROWS pixels added.
     """
     num_rows, num_columns = logits.shape
     num_entries = bins.shape[1]
     _overwrite_logits[(triton.cdiv(num_rows, _ROWS),)](
         logits, bins, values, losses, sums, num_rows, num_bins, num_columns, num_entries,
-        triton.next_power_of_2(num_entries), _ROWS, triton.next_power_of_2(num_columns), num_warps=1,
+        triton.next_power_of_2(num_entries), _ROWS, triton.next_power_of_2(num_columns),
+        num_warps=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 

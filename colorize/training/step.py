@@ -88,17 +88,17 @@ class Step:
             capturable=device.type == "cuda",
         )
         self._number, self._failed_at = (torch.full((), -1, dtype=torch.int64, device=device) for _ in range(2))
-        self._rate = torch.zeros((), device=device)
+        self._rate = torch.zeros((), device=device) if device.type == "cuda" else None
         # What a group of processes exchanges and what a scaler decides on the host is not recorded.
         is_plain = isinstance(objective, Objective) and not self._scaler.is_enabled()
         may_record = is_plain and device.type == "cuda" and runtime.is_compiling()
-        self._call = graphs.Replayed(self._take) if may_record else self._take
+        self._call = graphs.Replayed(self._take, device) if may_record else self._take
 
     def __call__(self, step: int, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
         """Take step number `step` (from 0); returns the loss, still on the device, which the next step overwrites."""
         self._number.fill_(step)
         rate = self._settings.lr * _SCHEDULES[self._settings.schedule](step / self._settings.steps)
-        self._optimizer.param_groups[0]["lr"] = self._rate.fill_(rate) if L_norm.is_cuda else rate
+        self._optimizer.param_groups[0]["lr"] = rate if self._rate is None else self._rate.fill_(rate)
         return self._call(L_norm, ab_norm)
 
     def _take(self, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
@@ -120,7 +120,8 @@ class Step:
         has_failed = ~(norm + value).isfinite()
         self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
         self._optimizer.found_inf = (self._failed_at >= 0).float()
-        self._optimizer.grad_scale = (norm / self._settings.clip_norm).clamp_min(1)  # what gradients are divided by
+        # What Adam divides gradients by; torch's clip_grad_norm_ adds 1e-6 to the norm.
+        self._optimizer.grad_scale = (norm / self._settings.clip_norm).clamp_min(1)
         self._optimizer.step()
 
     def failed_at(self) -> int | None:
@@ -133,7 +134,7 @@ class Step:
         return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; before the first step, whose kernels know where the state lies."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 

@@ -38,7 +38,7 @@ def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride:
         ab, gamut.cells(device, 1), gamut.cells(device, count), gamut.gamut_ab(device), weights, *found,
         ab.numel() // 2, width,
         AB_SCALE, -1 / (2 * options.sigma**2), gamut.A_RANGE[0], gamut.B_RANGE[0], gamut.CELL, *gamut.grid(),
-        stride, options.encode == "bin", count, triton.next_power_of_2(count), _BLOCK,
+        stride, options.encode == "bin", count, triton.next_power_of_2(count), _BLOCK, enable_fp_fusion=True,
     )  # fmt: skip
     return found
 

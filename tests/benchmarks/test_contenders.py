@@ -15,8 +15,7 @@ def archive(tmp_path_factory):
     return inputs.write_archive(tmp_path_factory.mktemp("archive") / "a.tar", 6, size=128)
 
 
-def test_ours_shards_every_image_of_the_archive(archive, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLORIZE_PROCS", "9")  # restored after the test
+def test_ours_shards_every_image_of_the_archive(archive, tmp_path):
     one_worker.shard(archive, tmp_path)
     assert [len(Split(tmp_path, split)) for split in ("train", "val", "test")] == [4, 1, 1]
 
