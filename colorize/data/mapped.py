@@ -19,6 +19,7 @@ from torch import Tensor
 
 from colorize.data.shards import TAR_BLOCK, Geometry
 
+_WORD = 8  # bytes
 _MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python does not name it
 
 
@@ -42,7 +43,10 @@ class Mapped:
         """Copy the bytes from `first_byte` on of the members `rows`, (B,), to the rows of `out`, (B, width) uint8."""
         width = out.shape[1]
         starts = (len(self._bytes) - first_byte - width) // TAR_BLOCK + 1
-        view = self._bytes[first_byte:].as_strided((starts, width), (TAR_BLOCK, 1))
+        source, block = self._bytes[first_byte:], TAR_BLOCK
+        if first_byte % _WORD == width % _WORD == 0:  # torch copies element by element, so let it be large ones
+            source, out, width, block = source.view(torch.int64), out.view(torch.int64), width // _WORD, block // _WORD
+        view = source.as_strided((starts, width), (block, 1))
         torch.index_select(view, 0, torch.from_numpy(self._blocks[rows]), out=out)
 
 
