@@ -17,13 +17,13 @@ KNOBS = {"COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_CHECKPOINT_S
 
 
 def start(project: Path) -> subprocess.Popen:
-    """The tool in a project, one cell at a time."""
+    """The tool in a project, one cell at a time; without SHELL, as cron would, so that DVC takes /bin/sh."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with (project.parent / "log").open("w") as log:
         return subprocess.Popen(
             [sys.executable, soak.ROOT / "tools" / "run_cells.py"],
             cwd=project,
-            env={**os.environ, **KNOBS, "PATH": path},
+            env={**os.environ, **KNOBS, "PATH": path, "SHELL": ""},
             stdout=log,
             stderr=log,
         )

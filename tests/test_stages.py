@@ -30,7 +30,7 @@ STAGES = stages()
 
 def script_of(stage: str) -> str:
     """The file that the stage's command runs."""
-    module = STAGES[stage]["cmd"].split()[2]  # python -m stages.train ...
+    module = STAGES[stage]["cmd"].split()[3]  # exec python -m stages.train ...
     return module.replace(".", "/") + ".py"
 
 

@@ -11,6 +11,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -72,16 +73,17 @@ def run(jobs: Sequence[Job]) -> None:
     places = slots(len(jobs))
     for slot in places:
         free.put(slot)
-    running: set[subprocess.Popen] = set()
+    running, stopping = set(), threading.Event()
     failed = []
     with ThreadPoolExecutor(len(places)) as pool:
-        pending = {pool.submit(_run_job, job, free, running): job for job in jobs}
+        pending = {pool.submit(_run_job, job, free, running, stopping): job for job in jobs}
         try:
             for number, done in enumerate(as_completed(pending), start=1):
                 name, is_complete = pending[done].name, done.result()
                 failed += [] if is_complete else [name]
-                print(f"{name}: {'done' if is_complete else 'FAILED'}, {number} of {len(jobs)}", flush=True)
+                _say(f"{name}: {'done' if is_complete else 'FAILED'}, {number} of {len(jobs)}")
         except BaseException:  # Ctrl-C, SIGTERM
+            stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(running):
                 process.terminate()
@@ -90,10 +92,10 @@ def run(jobs: Sequence[Job]) -> None:
         raise runtime.DataError(f"failed: {', '.join(sorted(failed))}; their errors are above")
 
 
-def _run_job(job: Job, free: queue.SimpleQueue, running: set[subprocess.Popen]) -> bool:
+def _run_job(job: Job, free: queue.SimpleQueue, running: set[subprocess.Popen], stopping: threading.Event) -> bool:
     """Whether the stages of a job ended well; what they print is passed on by whole lines."""
     slot = free.get()
-    print(f"{job.name}: begins ({slot.name})", flush=True)
+    _say(f"{job.name}: begins ({slot.name})")
     command = ["dvc", "--wait-for-lock", "repro", *job.arguments]
     environment = {**os.environ, **slot.environment}
     try:
@@ -101,12 +103,20 @@ def _run_job(job: Job, free: queue.SimpleQueue, running: set[subprocess.Popen]) 
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:
             running.add(process)
+            if stopping.is_set():  # since the others were ended
+                process.terminate()
             for line in process.stdout:
-                print(line, end="", flush=True)
+                _say(line.rstrip("\n"))
         running.discard(process)
         return process.returncode == 0
     finally:
         free.put(slot)
+
+
+def _say(line: str) -> None:
+    """Print a line in one piece: `print` writes its end on its own, and another thread's line between."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

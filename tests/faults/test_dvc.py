@@ -35,9 +35,15 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 def repro(project: Path, **environment: str) -> subprocess.Popen:
-    """`dvc repro` of the training alone, in a session of its own as in a terminal."""
+    """`dvc repro` of the training alone, in a session of its own as in a terminal; /bin/sh, as without SHELL."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    knobs = {"COLORIZE_CHECKPOINT_SECONDS": "0", "COLORIZE_DEVICE": "cpu", "COLORIZE_THREADS": "1", "PATH": path}
+    knobs = {
+        "COLORIZE_CHECKPOINT_SECONDS": "0",
+        "COLORIZE_DEVICE": "cpu",
+        "COLORIZE_THREADS": "1",
+        "PATH": path,
+        "SHELL": "",
+    }
     with (project.parent / "log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "dvc", "repro", "--single-item", STAGE],

@@ -7,6 +7,7 @@ told.
 import functools
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ def _counted(test: Callable, name: str, examples: Counter) -> Callable:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     examples = config.stash[EXAMPLES]
     if examples:
-        failures = len(terminalreporter.stats.get("failed", []))
+        failures = sum("fuzz" in Path(report.nodeid).parts for report in terminalreporter.stats.get("failed", []))
         terminalreporter.write_line(f"fuzz: {examples.total()} examples, {failures} failures")
 
 
