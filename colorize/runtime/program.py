@@ -13,7 +13,7 @@ from pathlib import Path
 
 from colorize.runtime import environment, signals
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
-from colorize.runtime.files import prepare_folder
+from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
 
 
@@ -56,6 +56,8 @@ def outputs(what: str, *folders: Path) -> Iterator[None]:
         for folder in folders:
             prepare_folder(folder)
         yield
+        for folder in folders:
+            sweep(folder)  # what workers left that were still about to die when this run of a killed stage began
 
 
 def run(main: Callable[..., None], arguments: list[str]) -> None:

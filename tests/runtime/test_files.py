@@ -5,6 +5,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,19 @@ def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
         path.touch()
     runtime.prepare_folder(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([living, *others])
+
+
+def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dying = soak.fork(lambda: time.sleep(600), tmp_path, tmp_path / "log")
+    stray = tmp_path / "data" / "train" / f".a.tar.{dying}.tmp"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    with runtime.outputs("shard tiny", tmp_path / "data"):
+        assert stray.exists()
+        os.kill(dying, signal.SIGKILL)
+        assert soak.wait(dying) == -signal.SIGKILL
+    assert not stray.exists()
 
 
 @pytest.mark.parametrize("point", ["write-rename", "write-sync"])
