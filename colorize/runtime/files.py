@@ -187,14 +187,18 @@ def sweep(folder: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process on this machine."""
+    """Whether there is such a process on this machine; one that has ended and is not yet waited for is none."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # of another user
         return True
-    return True
+    try:
+        state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # it has gone meanwhile, or this is no Linux
+        return not Path("/proc/self/stat").exists()
+    return state != "Z"  # in a container whose first process waits for none, orphans stay so for good
 
 
 def sha256_of(path: Path | str) -> str:

@@ -109,6 +109,16 @@ def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([living, *others])
 
 
+def test_strays_of_processes_that_nobody_waits_for_go_too(tmp_path):
+    dead = soak.fork(lambda: None, tmp_path, tmp_path / "log")
+    os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # leaves it a zombie
+    stray = tmp_path / f".a.tar.{dead}.tmp"
+    stray.touch()
+    runtime.sweep(tmp_path)
+    assert soak.wait(dead) == 0
+    assert not stray.exists()
+
+
 def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dying = soak.fork(lambda: time.sleep(600), tmp_path, tmp_path / "log")
