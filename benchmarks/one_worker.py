@@ -8,8 +8,8 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from colorize import params, runtime
 from colorize.raw import sharding
@@ -25,21 +25,10 @@ splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'tes
 def shard(archive: Path, out: Path, workers: int = 1) -> None:
     """Shard a tar from `inputs.write_archive` with the paper's parameters."""
     settings = params.load(_PROFILE).shard
-    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), _processes(workers):
+    environment = mock.patch.dict(os.environ, COLORIZE_PROCS=str(workers))
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), environment:
         runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
         sharding.build("mine", settings, out)
-
-
-@contextlib.contextmanager
-def _processes(count: int) -> Iterator[None]:
-    before = os.environ.pop("COLORIZE_PROCS", None)
-    os.environ["COLORIZE_PROCS"] = str(count)
-    try:
-        yield
-    finally:
-        os.environ.pop("COLORIZE_PROCS")
-        if before is not None:
-            os.environ["COLORIZE_PROCS"] = before
 
 
 if __name__ == "__main__":
