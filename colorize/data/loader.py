@@ -43,7 +43,8 @@ class Split:
         for path, count in zip(self.paths, self.counts, strict=True):
             _check_geometry(path, self.geometry, count, remedy)
         verified.check(self.paths, [entry["sha256"] for entry in entries], remedy)
-        self._mapped = Mapped(self.paths, self.counts, self.geometry)
+        mapped = Mapped(self.paths, self.counts, self.geometry)
+        self._keys, self._pixels = mapped.field(0, 8), mapped.field(self.geometry.pixel_offset, 3 * self.size**2)
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -56,7 +57,7 @@ class Split:
     def keys(self, rows: np.ndarray) -> np.ndarray:
         """(B,) row numbers -> (B,) int64 keys."""
         digits = torch.empty((len(rows), 8), dtype=torch.uint8)
-        self._mapped.gather(rows, 0, digits)
+        self._keys.gather(rows, digits)
         return digits.numpy().view("S8").ravel().astype(np.int64)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
@@ -67,7 +68,7 @@ class Split:
 
     def read(self, rows: np.ndarray, out: Tensor) -> None:
         """The same into a tensor of the host: (B,) row numbers, (B, S, S, 3) uint8."""
-        self._mapped.gather(rows, self.geometry.pixel_offset, out.view(len(rows), -1))
+        self._pixels.gather(rows, out.view(len(rows), -1))
 
 
 def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: str) -> None:

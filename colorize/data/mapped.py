@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,15 +40,24 @@ class Mapped:
         in_tar = np.concatenate([np.arange(count) for count in counts]) * geometry.stride
         self._blocks = (np.repeat(starts[:-1], counts) + in_tar) // TAR_BLOCK  # (N,) int64: where the members start
 
-    def gather(self, rows: np.ndarray, first_byte: int, out: Tensor) -> None:
-        """Copy the bytes from `first_byte` on of the members `rows`, (B,), to the rows of `out`, (B, width) uint8."""
-        width = out.shape[1]
+    def field(self, first_byte: int, width: int) -> Field:
+        """The `width` bytes from `first_byte` on of every member."""
         starts = (len(self._bytes) - first_byte - width) // TAR_BLOCK + 1
-        source, block = self._bytes[first_byte:], TAR_BLOCK
-        if first_byte % _WORD == width % _WORD == 0:  # torch copies element by element, so let it be large ones
-            source, out, width, block = source.view(torch.int64), out.view(torch.int64), width // _WORD, block // _WORD
-        view = source.as_strided((starts, width), (block, 1))
-        torch.index_select(view, 0, torch.from_numpy(self._blocks[rows]), out=out)
+        # torch copies element by element, so let it be large ones
+        word = _WORD if first_byte % _WORD == width % _WORD == 0 else 1
+        source = self._bytes[first_byte:].view(torch.int64 if word == _WORD else torch.uint8)
+        return Field(source.as_strided((starts, width // word), (TAR_BLOCK // word, 1)), self._blocks)
+
+
+class Field(NamedTuple):
+    """The same bytes of every member."""
+
+    grid: Tensor  # (blocks, words): those of a member that would start at each block
+    blocks: np.ndarray  # (N,) int64: where the members start
+
+    def gather(self, rows: np.ndarray, out: Tensor) -> None:
+        """Copy those of the members `rows`, (B,), to the rows of `out`, (B, width) uint8."""
+        torch.index_select(self.grid, 0, torch.from_numpy(self.blocks[rows]), out=out.view(self.grid.dtype))
 
 
 def _map_behind_each_other(paths: Sequence[Path], starts: np.ndarray) -> Tensor:
