@@ -37,7 +37,7 @@ def evaluations(model: nn.Module, split: Split, device: torch.device) -> dict[st
 @torch.inference_mode()
 def _ours(model: nn.Module, split: Split, device: torch.device) -> list[float]:
     weights, collected = torch.ones(313, device=device), {}
-    for batch in feed.evaluation_feed(split, metrics.images_at_once(device), device):
+    for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device):
         L_norm, ab_norm = to_networks(batch)
         for name, values in metrics.per_image(model(L_norm), ab_norm, weights, _OPTIONS).items():
             collected.setdefault(name, []).append(values)
@@ -63,7 +63,7 @@ def _straight(model: nn.Module, split: Split, device: torch.device) -> list[floa
 
 @torch.inference_mode()
 def _network(model: nn.Module, split: Split, device: torch.device) -> None:
-    L_norm = torch.rand(metrics.images_at_once(device), 1, split.size, split.size, device=device)
+    L_norm = torch.rand(metrics.images_at_once(device, split.size), 1, split.size, split.size, device=device)
     for _ in range(0, len(split), len(L_norm)):
         model(L_norm)
 

@@ -8,6 +8,7 @@ ImageFolder decodes JPEGs. All of them deliver (256, 64, 64, 3) or (256, 3, 64, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import tempfile
@@ -48,7 +49,8 @@ def contenders(split: Split, folder: Path, device: torch.device) -> dict[str, ha
             "streaming", lambda: _streaming(split, folder / "mds", workers)
         ),
         "FFCV": harness.Missing("no wheel; wants OpenCV in C++"),
-        "memcpy (limit)": _memcpy(split),
+        "memcpy (limit)": _memcpy(split, threads=1),
+        f"memcpy, {workers} threads": _memcpy(split, workers),
     }
 
 
@@ -118,17 +120,19 @@ def _endless(data: Dataset, workers: int, shuffle: bool | None) -> Iterable[obje
         yield from batches
 
 
-def _memcpy(split: Split) -> harness.Contender:
-    """The same bytes, but one behind the other, into one buffer: a single copy a batch."""
+def _memcpy(split: Split, threads: int) -> harness.Contender:
+    """The same bytes, but one behind the other, into one buffer: a single copy a batch, by one thread or by torch's."""
     images = split.images(np.arange(len(split) // _BATCH * _BATCH)).reshape(-1, _BATCH, 3 * _SIDE**2)
     out = np.empty_like(images[0])
+    copy_batch = functools.partial(np.copyto, out) if threads == 1 else torch.from_numpy(out).copy_
+    batches = images if threads == 1 else torch.from_numpy(images)
 
     def copy() -> int:
         for batch in islice(turns, _BATCHES):
-            np.copyto(out, batch)
+            copy_batch(batch)
         return _BATCHES * _BATCH
 
-    turns = itertools.cycle(images)
+    turns = itertools.cycle(batches)
     return copy
 
 

@@ -175,7 +175,7 @@ def _choose_gpu(device: torch.device) -> tuple[Callable | None, tuple]:
 
 
 def _upload(batches: Batches, device: torch.device) -> Batches:
-    """Copies from pinned memory run beside the steps that are under way."""
+    """The host does not wait for copies from pinned memory; the device makes them between two steps."""
     with contextlib.closing(batches):
         for batch in batches:
             rgb, is_flipped = (tensor.to(device, non_blocking=True) for tensor in batch[:2])

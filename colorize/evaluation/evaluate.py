@@ -107,7 +107,7 @@ def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: 
     """(N,) per image for every metric that the model has."""
     collected: dict[str, list[Tensor]] = {}
     with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        for batch in feed.evaluation_feed(split, metrics.images_at_once(device), device):
+        for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device):
             L_norm, ab_norm = to_networks(batch)
             output, weighted_output = predictor(L_norm)
             for name, values in metrics.per_image(output, ab_norm, weights, options, weighted_output).items():

@@ -76,7 +76,7 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
-    for batch in feed.evaluation_feed(split, metrics.images_at_once(device), device, kept.rows):
+    for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device, kept.rows):
         L_norm, ab_norm = to_networks(batch)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
         lab, is_clipped = color.fit_to_gamut(color.join_lab(L_norm, ab))

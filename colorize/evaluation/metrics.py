@@ -11,6 +11,7 @@ from colorize.models import output as outputs
 from colorize.targets import Options, SoftTargets, pool, soft_targets, weigh
 
 _CACHED_PIXELS = 1 << 10  # 1.3 MB of probabilities
+_PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # evaluated at once: 20 MB and 660 MB of logits
 
 
 def per_image(
@@ -80,9 +81,10 @@ def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
     return torch.cat([part.float().log_softmax(dim=-1).gather(-1, at) for part, at in parts]).view(bins.shape)
 
 
-def images_at_once(device: str | torch.device) -> int:
-    """Batch size of an evaluation: on a CPU so small that the logits of a batch stay near its caches."""
-    return 4 if torch.device(device).type == "cpu" else 128
+def images_at_once(device: str | torch.device, size: int) -> int:
+    """Batch size of an evaluation of images of that side: on a CPU the logits of a batch stay near its caches."""
+    pixels = _PIXELS["cpu" if torch.device(device).type == "cpu" else "gpu"]
+    return max(1, pixels // size**2)
 
 
 def _mean(values: Tensor) -> Tensor:

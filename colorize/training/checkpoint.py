@@ -126,19 +126,17 @@ def read(path: Path) -> tuple[int, dict]:
         raise ValueError(f"no checkpoint of ours ({runtime.first_line(error)})") from None
 
 
-def random_state() -> dict[str, Tensor]:
-    """State of torch's generators; nothing in a training draws from Python's or numpy's global ones."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return {"cpu": torch.get_rng_state()} | {f"cuda:{n}": state for n, state in enumerate(cuda)}
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """State of torch's generators that a training on the device may draw from; none draws from Python's or numpy's."""
+    own = {"own": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state(), **own}
 
 
-def set_random_state(state: dict[str, Tensor]) -> None:
-    """The inverse of `random_state`."""
-    for device, generator in state.items():
-        if device == "cpu":
-            torch.set_rng_state(generator)
-        else:
-            torch.cuda.set_rng_state(generator, device)
+def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """The inverse of `random_state`; the device may have another number than it had."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["own"], device)
 
 
 def pack(folder: Path) -> dict[str, Tensor]:

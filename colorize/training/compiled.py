@@ -28,6 +28,8 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
             return network(x)
         try:
             return compiled(x)
+        except torch.OutOfMemoryError:
+            raise  # no failure of the compiler, and without it more memory is needed
         except Exception as error:  # whatever a compiler may meet, such as an unknown card
             if torch.cuda.is_current_stream_capturing():
                 raise  # no failure of the compiler, whose work was done before

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -41,17 +42,23 @@ class Group(NamedTuple):
         return self.rank, self.size
 
     def distribute(self, objective: nn.Module) -> nn.Module:
-        """The module that computes the same over the global batch."""
+        """The module that computes the same over the global batch; BatchNorm does so on GPUs alone.
+
+        Told that a parameter may be unused, torch does not lay out anew after the first step what the processes
+        exchange: the sums would be rounded in another order than in a training that is resumed there.
+        """
         if self.size == 1:
             return objective
         if self.device.type == "cuda":
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
-        return nn.parallel.DistributedDataParallel(objective)
+        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+        return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of the processes' values."""
-        if self.size > 1:
-            distributed.all_reduce(value)
+        if self.size == 1:
+            return value
+        distributed.all_reduce(value)
         return value / self.size
 
     def output(self, path: Path) -> Path:

@@ -72,7 +72,7 @@ class Replayed:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._output = self._function(*self._inputs)
             self._graph = graph
-        except torch.OutOfMemoryError as error:  # nothing was computed
+        except RuntimeError as error:  # most likely no memory; nothing was computed
             self._inputs, self._output = [], None
             _say(runtime.first_line(error))
 

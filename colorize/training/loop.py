@@ -199,7 +199,7 @@ class Training:
             while self._step < self._settings.steps:
                 with runtime.finish_step():
                     self._model.train()
-                    self._loss += self._take_step(self._step, *to_networks(next(batches)))
+                    self._loss += self._group.mean(self._take_step(self._step, *to_networks(next(batches))))
                     self._count += 1
                     self._step += 1
                     self._look()
@@ -238,7 +238,7 @@ class Training:
             "count": self._count,
             "history": self._history.rows,
             "files": checkpoint.pack(self._folder),
-            "random": checkpoint.random_state(),
+            "random": checkpoint.random_state(self._group.device),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -250,7 +250,7 @@ class Training:
         self._count = state["count"]
         self._history.rows = state["history"]
         checkpoint.unpack(state["files"], self._folder)
-        checkpoint.set_random_state(state["random"])
+        checkpoint.set_random_state(state["random"], self._group.device)
 
     def _look(self) -> None:
         """Whatever is due after so many steps."""
@@ -265,7 +265,7 @@ class Training:
 
     def _validate(self) -> None:
         """Add a row to the history, and keep the weights if they are the best so far."""
-        train_loss = self._group.mean(self._loss / self._count).item() if self._count else None
+        train_loss = (self._loss / self._count).item() if self._count else None
         weights, num_images = self._data.weights, self._settings.val_images
         row = validation.validate(self._cell.spec, self._model, self._data.val, weights, self._options, num_images)
         self._history.add(step=self._step, train_loss=train_loss, **row)

@@ -19,6 +19,9 @@ _SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that i
 }
 
 
+_LEAST_SCALE = 1.0  # of an fp16 loss: where even smaller ones overflow, scaling cannot help
+
+
 class Objective(nn.Module):
     """A model with its loss: colours in, a scalar out.
 
@@ -61,7 +64,8 @@ class Objective(nn.Module):
 class Step:
     """Adam on clipped gradients.
 
-    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later. What
+    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later. In
+    fp16 that is no failure before the gradients overflow without any scaling. What
     varies from step to step lies on the device, so that its kernels can be replayed.
 
     Args:
@@ -110,6 +114,8 @@ class Step:
             nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
             self._scaler.step(self._optimizer)  # leaves out a step that overflowed, which is no failure
             self._scaler.update()
+            if self._scaler.get_scale() < _LEAST_SCALE:
+                self._remember(torch.ones_like(self._failed_at, dtype=torch.bool))
         else:
             self._step_if_finite(value.detach())
         return value.detach()
@@ -117,12 +123,15 @@ class Step:
     def _step_if_finite(self, value: Tensor) -> None:
         """Let fused Adam clip, and look at a flag on the device, which spares the host from waiting for it."""
         norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters])
-        has_failed = ~(norm + value).isfinite()
-        self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
+        self._remember(~(norm + value).isfinite())
         self._optimizer.found_inf = (self._failed_at >= 0).float()
         # What Adam divides gradients by; torch's clip_grad_norm_ adds 1e-6 to the norm.
         self._optimizer.grad_scale = (norm / self._settings.clip_norm).clamp_min(1)
         self._optimizer.step()
+
+    def _remember(self, has_failed: Tensor) -> None:
+        """Keep the number of this step if it is the first that failed."""
+        self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
 
     def failed_at(self) -> int | None:
         """The first step whose gradient was not finite; from then on no step was taken. Waits for the device."""

@@ -37,8 +37,9 @@ def validate(
     """
     model.eval()
     rows = loader.spread(len(split), num_images)
+    at_once = metrics.images_at_once(weights.device, split.size)
     collected: dict[str, list[Tensor]] = {}
-    for batch in feed.evaluation_feed(split, metrics.images_at_once(weights.device), weights.device, rows):
+    for batch in feed.evaluation_feed(split, at_once, weights.device, rows):
         L_norm, ab_norm = to_networks(batch)
         for name, values in metrics.per_image(model(L_norm), ab_norm, weights, options).items():
             collected.setdefault(name, []).append(values)

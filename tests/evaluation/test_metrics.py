@@ -110,3 +110,10 @@ def test_accuracy_is_that_of_the_argmax_bin(ab_norm):
     assert metrics.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [1, 1, 1]
     logits[:, :, :2] = logits[:, :, :2].roll(1, dims=1)  # half of the pixels get a neighbour in the index
     assert metrics.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("device", "at_64"), [("cpu", 4), ("cuda", 128)])
+def test_larger_images_are_fewer_at_once_and_never_none(device, at_64):
+    assert metrics.images_at_once(device, 64) == at_64
+    assert metrics.images_at_once(device, 128) == at_64 // 4
+    assert metrics.images_at_once(device, 2048) == 1

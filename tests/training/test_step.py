@@ -104,6 +104,19 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_remembered(tiny_train)
     assert all(torch.equal(after[n][key], moments[n][key]) for n in moments for key in moments[n])
 
 
+def test_fp16_that_no_scaling_saves_is_remembered(tiny_train, monkeypatch):
+    monkeypatch.setattr(steps, "_check_precision", lambda *_: None)
+    model = fresh()
+    take_step = stepper(model, tiny_train(precision="fp16"))
+    L_norm, ab_norm = batch(0)
+    for number in range(4):  # an overflow now and then is none, and halves the scale
+        take_step(number, L_norm / 0 if number % 2 else L_norm, ab_norm)
+    assert take_step.failed_at() is None
+    for number in range(4, 30):
+        take_step(number, L_norm / 0, ab_norm)
+    assert take_step.failed_at() == 4 + 14  # the scale begins at 2^16; the two before count
+
+
 def test_a_restored_step_goes_on_to_the_bit(tiny_train):
     settings = tiny_train()
     model = fresh()
