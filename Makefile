@@ -41,7 +41,8 @@ sample: $(READY) ## switch params.yaml back to the default run
 	@python tools/use_profile.py sample
 
 bench: $(READY) $(PEERS) ## compare speed with others on small inputs; see benchmarks/README.md
-	@for name in $(BENCHMARKS); do KINETO_LOG_LEVEL=5 python -m benchmarks.$$name --small || exit 1; done
+	@for name in $(BENCHMARKS); do echo "$$name (of: $(BENCHMARKS))"; \
+	  KINETO_LOG_LEVEL=5 python -m benchmarks.$$name --small || exit 1; done
 
 $(PEERS): benchmarks/requirements.txt
 	@rm -rf $(@D)

@@ -14,6 +14,7 @@ import os
 import platform
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,6 +52,15 @@ class Row(NamedTuple):
     ratio: tuple[float, float, float] | None  # our rate by its rate: median, lowest, highest
     share: float | None  # its rate by the limit's, median
     note: str = ""
+
+
+def run(main: Callable[[int, bool], None], description: str) -> None:
+    """A benchmark as a program: `main(rounds, small)` with the options of the command line."""
+    options = arguments(description)
+    try:
+        main(options.rounds, options.small)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was measured before is in benchmarks/results")
 
 
 def arguments(description: str) -> argparse.Namespace:

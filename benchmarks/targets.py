@@ -75,5 +75,4 @@ def main(rounds: int, small: bool) -> None:
 
 
 if __name__ == "__main__":
-    options = harness.arguments(__doc__)
-    main(options.rounds, options.small)
+    harness.run(main, __doc__)

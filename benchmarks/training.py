@@ -255,5 +255,4 @@ def _sustained(steps: Iterator, count: int, batch: int) -> float:
 
 
 if __name__ == "__main__":
-    options = harness.arguments(__doc__)
-    main(options.rounds, options.small)
+    harness.run(main, __doc__)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from colorize import runtime
 from colorize.models import MODELS
-from colorize.runtime import DataError
+from colorize.runtime import DataError, ParameterError
 
 # Of files in a folder; a file that is named itself may have any.
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
@@ -93,8 +93,9 @@ def _find_model(name: str) -> Path:
     if Path(name).is_dir():
         raise DataError(f"{name}: no model.json in this folder; expected a model, such as {models / 'objects-unet'}")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
-    stage = f"train@{name}" if name.rpartition("-")[2] in MODELS and "/" not in name else "train"
-    raise DataError(f"no model {name} in {models} (found: {found}); train it with `dvc repro {stage}`")
+    is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
+    remedy = f"train it with `dvc repro train@{name}`" if is_cell else "its name is <data set>-<model>"
+    raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
 
 
 def _find_photos(named: list[Path]) -> tuple[list[Path], int]:
@@ -121,6 +122,8 @@ def _is_photo(path: Path) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.suffix.lower() in _SUFFIXES and not folder.is_dir():
+        raise ParameterError(f"-o {folder}: the results go to a folder, whose name does not end like a photo's")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -171,7 +171,8 @@ def test_a_model_by_its_path(here):
     ("arguments", "code", "words"),
     [
         (["--model", "data"], 3, "data: no model.json in this folder"),
-        (["--model", "nonsense"], 3, "train it with `dvc repro train`"),
+        (["--model", "nonsense"], 3, "its name is <data set>-<model>"),
+        (["-o", "result.jpg"], 2, "-o result.jpg: the results go to a folder"),
         (["--size", "5"], 2, "size 5: expected 16 to 1024"),
         (["--temperature", "2"], 2, "temperature 2.0: expected 0"),
         (["--size", "large"], 2, "invalid int value"),

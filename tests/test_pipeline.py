@@ -143,6 +143,18 @@ def test_another_lambda_retrains_only_the_weighted_models(repo):
     assert trained == {"train@objects-cnn_weighted", "train@objects-unet_weighted"}
 
 
+def test_another_size_makes_other_shards(repo):
+    params = repo / "params.yaml"
+    text = params.read_text()
+    params.write_text(text.replace("  size: 64", "  size: 32"))
+    try:
+        run(repo, "dvc", "repro", "shard@objects")
+        assert json.loads((repo / "data/shards/objects/manifest.json").read_text())["size"] == 32
+    finally:
+        params.write_text(text)
+    assert "is cached - skipping run" in run(repo, "dvc", "repro", "shard@objects")
+
+
 def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_the_cache(repo):
     cell = "evaluate@objects-cnn"
     before = (repo / "results/metrics/objects-cnn/objects.json").read_text()

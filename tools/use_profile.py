@@ -25,7 +25,10 @@ def main(name: str) -> None:
     params.write_bytes(profiles[name])
     for folder in RESULTS:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"params.yaml is now profiles/{name}.yaml; `dvc repro` runs it, or restores it from the cache")
+    print(
+        f"params.yaml is now profiles/{name}.yaml, and the results of another one are out of the working tree; "
+        "`make repro` runs it, or restores it from the cache"
+    )
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
     torchrun --nproc-per-node 8 -m stages.train places365 unet
 
 Every process takes its part of each global batch, whose images and order are those of a single process; torch's own
-DistributedDataParallel averages the gradients, and SyncBatchNorm takes the statistics of the global batch. The first
-process writes the results; what the others write goes to a folder that is thrown away.
+DistributedDataParallel averages the gradients, and on GPUs SyncBatchNorm takes the statistics of the global batch. The
+first process writes the results; what the others write goes to a folder that is thrown away.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -44,15 +45,17 @@ class Group(NamedTuple):
     def distribute(self, objective: nn.Module) -> nn.Module:
         """The module that computes the same over the global batch; BatchNorm does so on GPUs alone.
 
-        Told that a parameter may be unused, torch does not lay out anew after the first step what the processes
-        exchange: the sums would be rounded in another order than in a training that is resumed there.
+        After its first step torch lays out anew what the processes exchange: where there are three or more, whose
+        sums can be rounded in several ways, a training that is resumed differs by rounding from one that is not.
         """
         if self.size == 1:
             return objective
         if self.device.type == "cuda":
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
-        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
-        return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
+        elif self.rank == 0:
+            print("warning: on a CPU each process's BatchNorm sees its part of a batch alone", file=sys.stderr)
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of a head of 1 x 1
+        return nn.parallel.DistributedDataParallel(objective)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of the processes' values."""
