@@ -122,7 +122,7 @@ def _is_photo(path: Path) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.suffix.lower() in _SUFFIXES and not folder.is_dir():
+    if folder.suffix.lower() in _SUFFIXES and not folder.exists():
         raise ParameterError(f"-o {folder}: the results go to a folder, whose name does not end like a photo's")
     try:
         folder.mkdir(parents=True, exist_ok=True)
