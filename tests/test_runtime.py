@@ -192,3 +192,16 @@ def test_the_code_of_a_stage_is_named_by_the_content_of_its_files(tmp_path, monk
     assert runtime.stage_code_hash("s") == before
     Path("colorize/a.py").write_text("changed")
     assert runtime.stage_code_hash("s") != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch comes with GNU's OpenMP on Linux alone")
+def test_threads_of_a_training_look_out_for_work_for_a_moment_only():
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    command = [sys.executable, "-c", "import stages.train, torch"]
+    repo = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        command, cwd=repo, env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True, check=True
+    )
+    assert "GOMP_SPINCOUNT = '2000'" in done.stderr  # as the library itself reports when it is loaded
