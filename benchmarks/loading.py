@@ -49,8 +49,7 @@ def contenders(split: Split, folder: Path, device: torch.device) -> dict[str, ha
             "streaming", lambda: _streaming(split, folder / "mds", workers)
         ),
         "FFCV": harness.Missing("no wheel; wants OpenCV in C++"),
-        "memcpy (limit)": _memcpy(split, threads=1),
-        f"memcpy, {workers} threads": _memcpy(split, workers),
+        **_memcpy(split, workers),
     }
 
 
@@ -120,20 +119,25 @@ def _endless(data: Dataset, workers: int, shuffle: bool | None) -> Iterable[obje
         yield from batches
 
 
-def _memcpy(split: Split, threads: int) -> harness.Contender:
-    """The same bytes, but one behind the other, into one buffer: a single copy a batch, by one thread or by torch's."""
+def _memcpy(split: Split, workers: int) -> dict[str, harness.Contender]:
+    """The same bytes, but one behind the other, into one buffer: a single copy a batch, by one thread or several."""
     images = split.images(np.arange(len(split) // _BATCH * _BATCH)).reshape(-1, _BATCH, 3 * _SIDE**2)
     out = np.empty_like(images[0])
-    copy_batch = functools.partial(np.copyto, out) if threads == 1 else torch.from_numpy(out).copy_
-    batches = images if threads == 1 else torch.from_numpy(images)
+    return {
+        "memcpy (limit)": _copying(images, functools.partial(np.copyto, out)),
+        f"memcpy, {workers} threads": _copying(torch.from_numpy(images), torch.from_numpy(out).copy_),
+    }
 
-    def copy() -> int:
+
+def _copying(batches: Iterable, copy: Callable) -> harness.Contender:
+    turns = itertools.cycle(batches)
+
+    def work() -> int:
         for batch in islice(turns, _BATCHES):
-            copy_batch(batch)
+            copy(batch)
         return _BATCHES * _BATCH
 
-    turns = itertools.cycle(batches)
-    return copy
+    return work
 
 
 def main(rounds: int, small: bool) -> None:

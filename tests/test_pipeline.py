@@ -1,5 +1,6 @@
 """The real DAG, run by the real `dvc` in a scratch clone: the ci profile, and small archives in the paper's layouts."""
 
+import contextlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,18 @@ def run(repo: Path, *command: str, expect: int = 0, **environment: str) -> str:
     )
     assert done.returncode == expect, done.stdout[-4000:]
     return done.stdout
+
+
+@contextlib.contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """A file with another text in it, for a while."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def stages_run(output: str) -> list[str]:
@@ -131,27 +145,17 @@ def test_a_change_to_the_report_retrains_nothing(repo):
 
 
 def test_another_lambda_retrains_only_the_weighted_models(repo):
-    params = repo / "params.yaml"
-    text = params.read_text()
-    params.write_text(text.replace("lambda: 0.5", "lambda: 0.25"))
-    try:
+    with changed(repo / "params.yaml", "lambda: 0.5", "lambda: 0.25"):
         run(repo, "dvc", "repro", "prior@objects")
         ran = stages_run(run(repo, "dvc", "repro", "--dry", *(f"train@objects-{model}" for model in MODELS)))
-    finally:
-        params.write_text(text)
     trained = {name for name in ran if name.startswith("train@")}
     assert trained == {"train@objects-cnn_weighted", "train@objects-unet_weighted"}
 
 
 def test_another_size_makes_other_shards(repo):
-    params = repo / "params.yaml"
-    text = params.read_text()
-    params.write_text(text.replace("  size: 64", "  size: 32"))
-    try:
+    with changed(repo / "params.yaml", "  size: 64", "  size: 32"):
         run(repo, "dvc", "repro", "shard@objects")
         assert json.loads((repo / "data/shards/objects/manifest.json").read_text())["size"] == 32
-    finally:
-        params.write_text(text)
     assert "is cached - skipping run" in run(repo, "dvc", "repro", "shard@objects")
 
 
@@ -182,15 +186,9 @@ def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_t
     ],
 )
 def test_a_wrong_parameter_is_one_line(repo, change, exit_code, line):
-    params = repo / "params.yaml"
-    text = params.read_text()
-    assert change[0] in text
-    params.write_text(text.replace(*change))
-    try:
-        dataset = "nowhere" if "nowhere" in change[1] else "objects"
+    dataset = "nowhere" if "nowhere" in change[1] else "objects"
+    with changed(repo / "params.yaml", *change):
         output = run(repo, sys.executable, "-m", "stages.shard", dataset, expect=exit_code)
-    finally:
-        params.write_text(text)
     assert output.startswith("error: ") and output.count("\n") == 1
     assert line in output
 
