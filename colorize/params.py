@@ -157,10 +157,13 @@ def _known(name: str, names: list[str], key: str) -> str:
     return name
 
 
+MISSING = "no such file; start in the repository's top folder"
+
+
 def load(path: Path | str = "params.yaml") -> Settings:
     """Read and check a parameter file.
 
     Raises:
         ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
     """
-    return strict_yaml.load(Path(path), Settings, missing="no such file; start in the repository's top folder")
+    return strict_yaml.load(Path(path), Settings, missing=MISSING)

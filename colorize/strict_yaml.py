@@ -59,6 +59,12 @@ for _tag, _pattern, _first_characters in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
 
 
+class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """The same scalars for files that a program wrote, such as `dvc.lock`; ten times as fast."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 def read(path: Path, missing: str) -> dict:
     """The mapping that a file holds.
 
@@ -91,8 +97,22 @@ def load(path: Path, model: type[Model], missing: str) -> Model:
     Raises:
         ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
     """
+    return check(read(path, missing), path, model)
+
+
+def check(values: dict, path: Path, model: type[Model]) -> Model:
+    """Check what was read from a file.
+
+    Args:
+        values: that the file holds.
+        path: of the file, for errors.
+        model: what it must hold.
+
+    Raises:
+        ParameterError: wrong values; one line that names all of them.
+    """
     try:
-        return model.model_validate(read(path, missing))
+        return model.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(explain(problem, model) for problem in error.errors())
         raise ParameterError(f"{path}: {problems}") from None

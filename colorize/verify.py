@@ -1,130 +1,186 @@
-"""Check everything on the disk: `python -m colorize.verify`, or `make verify`; with `--repair`, remove what is damaged.
+"""Check everything on the disk: `python -m colorize.verify [path]`, or `make verify`; with `--repair`, mend it.
 
-DVC trusts its cache: a damaged object is linked back into the workspace, also by `dvc repro -f`. So the objects are
-hashed here, the outs are compared with `dvc.lock`, and what can be checked by itself (shards, priors, models,
-predictions, checkpoints) is read. What a repair removes is damaged for certain; `dvc repro` makes it again.
+DVC trusts its cache and its records: a damaged object is linked back into the workspace, also by `dvc repro -f`, and so
+is a result that was recorded for other parameters than it was computed with. Here the objects are hashed, the outs are
+compared with `dvc.lock`, the records that the stages left are compared with those of DVC, and what can be checked by
+itself (shards, priors, models, predictions, checkpoints) is read.
+
+A repair touches the pipeline's own outs and nothing else: those that `dvc.lock` lists, and the cells of `params.yaml`.
+What it takes out of the working tree is moved to `.state/removed`; what DVC should not restore, it forgets.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import itertools
+import os
 import shutil
 import sys
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from colorize import runtime
+from colorize import params, runtime
 from colorize.models import BASELINES
+from colorize.pipeline import contents, digests, recorded, records
+from colorize.pipeline.definition import RECORDS
+from colorize.pipeline.recorded import LOCK, Recorded, Run
 from colorize.runtime import DataError, ParameterError, repair_command
 
+REMOVED = Path(".state/removed")
 _HASHING_THREADS = 4  # hashing releases the interpreter's lock
 
 
 class Problem(NamedTuple):
-    """Something that is wrong."""
+    """Something that is wrong, and what a repair does about it."""
 
     path: Path
     what: str
     command: str  # that repairs it
-    damaged: tuple[Path, ...] = ()  # what goes in a repair
+    outs: tuple[Path, ...] = ()  # to be moved out of the working tree
+    objects: tuple[Path, ...] = ()  # files of DVC's cache, to be deleted
+    stages: tuple[str, ...] = ()  # whose entries in `dvc.lock` are to be forgotten
 
     def __str__(self) -> str:
         return f"{self.path}: {self.what}\n    repair: {self.command}"
 
 
-class Out(NamedTuple):
-    """An output as `dvc.lock` records it."""
+class Checked(NamedTuple):
+    """What a check has found."""
 
-    path: Path
-    md5: str  # with .dir for a folder
-    stage: str
+    problems: list[Problem]
+    num_files: int
+    notes: list[str]  # what was not looked at, and why
 
 
 def main(*arguments: str) -> None:
     """Check all, or only what lies below the given path; end with 3 where something is wrong."""
     is_repairing = "--repair" in arguments
-    places = [Path(argument) for argument in arguments if argument != "--repair"]
-    if len(places) > 1 or any(place.name.startswith("-") for place in places):
+    places = [argument for argument in arguments if argument != "--repair"]
+    if len(places) > 1 or any(Path(place).name.startswith("-") for place in places):
         raise ParameterError("expected: python -m colorize.verify [--repair] [path]")
-    problems, checked = verify(places[0] if places else Path())
-    for problem in problems:
-        print(problem)
-    print(f"{checked:,} files checked, {len(problems)} problems")
+    place = enter_repository(places[0] if places else None)
+    if is_repairing and (busy := running_stages()):
+        raise DataError(f"{busy[0]}; wait until it has ended, then repair")
+    checked = verify(place)
+    for line in (*checked.problems, *checked.notes):
+        print(line)
+    print(f"{checked.num_files:,} files checked, {len(checked.problems)} problems")
     if is_repairing:
-        for path in _repair(problems):
-            print(f"removed {path}; `dvc repro` makes it again")
-    elif problems:
+        for line in _repair(checked.problems):
+            print(line)
+    elif checked.problems:
         sys.exit(DataError.exit_code)
+    if not checked.num_files:
+        raise ParameterError(f"nothing of {place} is here to be checked; `dvc repro` makes it")
 
 
-def verify(place: Path = Path()) -> tuple[list[Problem], int]:
-    """Check what lies below a path of the repository.
+def enter_repository(place: str | None) -> Path:
+    """Make the repository around the working folder the working folder.
+
+    Args:
+        place: a path as the user gave it: absolute, or relative to the folder that was the working folder.
 
     Returns:
-        what is wrong, and the number of files looked at.
+        the place, relative to the repository.
+
+    Raises:
+        ParameterError: there is no repository, or the place is outside of it.
     """
-    outs = [out for out in locked_outs() if _is_below(out.path, place)]
-    objects = _objects(outs, is_all=place == Path())
-    md5s = _md5_of_all(objects, "verify the cache")
-    damaged = [path for path in objects if md5s[path] != _md5_in_name(path)]
-    present = [out for out in outs if out.path.exists()]
-    files = sorted({file for out in present for file in _files(out.path)})
-    md5s = _md5_of_all(files, "verify the outs")
-    problems = [*_cache_problems(damaged), *_out_problems(present, md5s, {_inode(path) for path in damaged})]
-    known = {path for problem in problems for path in problem.damaged}
-    problems += [problem for problem in _content_problems(place) if problem.path not in known]
-    return problems, len(objects) + len(files)
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), None)
+    if root is None:
+        raise ParameterError(f"{here}: no dvc.yaml here or above; change to the repository first")
+    if place is None:
+        os.chdir(root)
+        return Path()
+    paths = (Path(os.path.abspath(place)), Path(place).resolve())  # noqa: PTH100 - a link counts as what it is called
+    found = next((path.relative_to(root) for path in paths if path.is_relative_to(root)), None)
+    if found is None:
+        raise ParameterError(f"{place}: not in this repository ({root}); expected a path such as data/shards")
+    os.chdir(root)
+    return found
 
 
-def _repair(problems: list[Problem]) -> list[Path]:
-    """Remove what is damaged; returns it."""
-    paths = sorted({path for problem in problems for path in problem.damaged})
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return paths
+def verify(place: Path = Path()) -> Checked:
+    """Check what lies below a path of the repository, which is the working folder.
+
+    Raises:
+        ParameterError: nothing of the pipeline belongs there.
+    """
+    known = recorded.read()
+    stages = stages_by_out(known)
+    if place != Path() and not any(_is_related(path, place) for path in (*stages, Path(".state/checkpoints"))):
+        raise ParameterError(f"{place}: nothing of this pipeline; expected a path such as data/models/objects-unet")
+    busy = {stage: line for stage in {*stages.values()} if (line := running(stage))}
+    mine = {path: stage for path, stage in stages.items() if _is_related(path, place) and stage not in busy}
+    unreadable: dict[Path, str] = {}
+    objects = _objects(known, mine, place)
+    md5s = _md5_of_all(objects, "verify the cache", unreadable)
+    damaged = [path for path in objects if path in md5s and md5s[path] != _md5_in_name(path)]
+    files = sorted({file for path in mine for file in digests.files_in(path)})
+    md5s |= _md5_of_all(files, "verify the outs", unreadable)
+    problems = [
+        *(_unreadable_record(path, what) for path, what in known.unreadable),
+        *(Problem(path, f"cannot be read ({what})", "check the disk") for path, what in sorted(unreadable.items())),
+        *(_damaged_object(path) for path in damaged),
+        *_out_problems(known, mine, md5s, {_inode(path) for path in damaged}),
+    ]
+    gone = {path for problem in problems for path in problem.outs}
+    problems += [problem for problem in _content_problems(known, mine, md5s) if problem.path not in gone]
+    contradicted, num_unknown = _record_problems(known, mine)
+    problems += contradicted
+    return Checked(problems, len(md5s), [*busy.values(), *_notes(known, mine, num_unknown)])
 
 
-# --- what DVC knows --------------------------------------------------------------------------------------------------
+def stages_by_out(known: Recorded) -> dict[Path, str]:
+    """The pipeline's own outs, and the stage of each: those of `dvc.lock`, and the cells of `params.yaml`."""
+    return {**_cells(), **{out.path: out.stage for out in known.outs}}
 
 
-def locked_outs() -> list[Out]:
-    """Every output in `dvc.lock`; none without such a file."""
-    import yaml
-
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return []
+def _cells() -> dict[Path, str]:
     try:
-        stages = yaml.load(lock.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
-        return [Out(Path(out["path"]), out["md5"], name) for name in stages for out in stages[name].get("outs", [])]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise DataError(
-            f"dvc.lock: damaged ({runtime.first_line(error)}); run `git checkout dvc.lock`, then `dvc repro`"
-        ) from None
+        settings = params.load()
+    except ParameterError:  # then `dvc.lock` alone says what is ours
+        return {}
+    found = {}
+    for dataset in settings.datasets:
+        found[Path("data/shards", dataset)] = f"shard@{dataset}"
+        found[Path("data/priors", dataset)] = f"prior@{dataset}"
+        for model in (*settings.models, *BASELINES):
+            cell = f"{dataset}-{model}"
+            evaluation = f"baseline@{dataset}" if model in BASELINES else f"evaluate@{cell}"
+            found |= {Path("data/evaluations", cell): evaluation, Path("results/metrics", cell): evaluation}
+            if model not in BASELINES:
+                found |= {Path("data/models", cell): f"train@{cell}", Path("data/histories", cell): f"train@{cell}"}
+    return found
 
 
-def _cache() -> Path:
-    """DVC's cache, wherever its configuration puts it."""
-    from dvc.repo import Repo
-
-    with Repo(uninitialized=True) as repo:
-        return Path(repo.cache.local.path)
+def running(stage: str) -> str | None:
+    """A line that says who runs a stage; None where nobody does."""
+    holder = runtime.holder_of(Path(".state/locks", stage.replace("@", "-")))
+    return f"{stage} runs as {holder}: its outputs are not checked" if holder else None
 
 
-def _objects(outs: list[Out], is_all: bool) -> list[Path]:
-    """Objects of the cache: all of them, or those of some outs."""
-    cache = _cache()
-    if is_all:
-        return sorted(path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file() and _is_object(path))
-    wanted = {out.md5 for out in outs}
+def running_stages() -> list[str]:
+    """A line for each stage that runs in this repository."""
+    locks = sorted(path for path in Path(".state/locks").glob("*") if path.suffix != ".waiting")
+    return [f"{path.name} runs as {holder}" for path in locks if (holder := runtime.holder_of(path))]
+
+
+# --- problems --------------------------------------------------------------------------------------------------------
+
+
+def _objects(known: Recorded, mine: dict[Path, str], place: Path) -> list[Path]:
+    """Objects of the cache: all of them, or those of the outs below the place."""
+    if known.cache is None:
+        return []
+    if place == Path():
+        return sorted(path for path in known.cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file() and _is_object(path))
+    wanted = {out.md5 for out in known.outs if out.path in mine}
     for folder in [md5 for md5 in wanted if md5.endswith(".dir")]:
-        wanted |= {md5 for _, md5 in _read_listing(cache / folder[:2] / folder[2:])}
-    return sorted(path for path in (cache / md5[:2] / md5[2:] for md5 in wanted) if path.is_file())
+        wanted |= {str(md5) for md5 in (known.listing(folder) or {}).values()}
+    return sorted(path for path in map(known.object, wanted) if path)
 
 
 def _is_object(path: Path) -> bool:
@@ -132,140 +188,155 @@ def _is_object(path: Path) -> bool:
     return len(path.name.removesuffix(".dir")) == 30
 
 
-def _read_listing(path: Path) -> list[tuple[str, str]]:
-    """(relative path, md5) of the files in a folder; empty where the listing is gone or damaged."""
-    try:
-        return [(entry["relpath"], entry["md5"]) for entry in json.loads(path.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+def _unreadable_record(path: Path, what: str) -> Problem:
+    return Problem(path, f"damaged ({what})", f"git checkout {path} && dvc repro" if path == LOCK else f"rm {path}")
 
 
-def _cache_problems(damaged: list[Path]) -> Iterator[Problem]:
-    for path in damaged:
-        yield Problem(path, "DVC's object is damaged, its MD5 is not its name", repair_command(), (path,))
+def _damaged_object(path: Path) -> Problem:
+    return Problem(path, "DVC's object is damaged, its MD5 is not its name", repair_command(), objects=(path,))
 
 
-def _out_problems(outs: list[Out], md5s: dict[Path, str], damaged: set[tuple[int, int]]) -> Iterator[Problem]:
+def _out_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str], damaged: set) -> Iterator[Problem]:
     """Outs that are not what `dvc.lock` says; damaged where they share a file with a damaged object."""
-    for out in outs:
-        if _md5_of_out(out.path, md5s) == out.md5:
+    for out in known.outs:
+        if out.path not in mine:
             continue
-        if any(_inode(file) in damaged for file in _files(out.path)):
+        if out.path.is_symlink() and not out.path.exists():
+            yield Problem(out.path, "a link that leads nowhere", f"dvc checkout {out.path}")
+        elif not out.path.exists() or _md5_of_out(out.path, md5s) == out.md5:
+            continue
+        elif any(_inode(file) in damaged for file in digests.files_in(out.path)):
             command = repair_command(out.path, out.stage)
-            yield Problem(out.path, "damaged together with DVC's object", command, (out.path,))
+            yield Problem(out.path, "damaged together with DVC's object", command, outs=(out.path,))
         else:
-            command = f"rm -r {out.path} && dvc repro {out.stage}"
+            command = f"mv {out.path} elsewhere && dvc repro {out.stage}"
             yield Problem(out.path, "not what dvc.lock says: damaged, or not made by `dvc repro`", command)
 
 
-def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str:
-    """As DVC computes it: of a folder, over the sorted list of its files."""
-    if path.is_file():
-        return md5s[path]
-    listing = [{"md5": md5s[file], "relpath": file.relative_to(path).as_posix()} for file in _files(path)]
-    listing.sort(key=itemgetter("relpath"))
-    return _md5(json.dumps(listing, sort_keys=True).encode()) + ".dir"
+def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
+    files = digests.files_in(path)
+    if any(file not in md5s for file in files):
+        return None
+    return digests.md5_of_listing(
+        {"" if file == path else file.relative_to(path).as_posix(): md5s[file] for file in files}
+    )
 
 
-def _files(path: Path) -> list[Path]:
-    """Files of an out, without those that `.dvcignore` leaves out."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix != ".tmp")
-
-
-# --- what can be checked by itself -----------------------------------------------------------------------------------
-
-
-def _content_problems(place: Path) -> Iterator[Problem]:
-    checks: dict[str, tuple[str, Callable[[Path], None]]] = {
-        "shards": ("shard", _check_shards),
-        "priors": ("prior", _check_prior),
-        "models": ("train", _check_model),
-        "evaluations": ("evaluate", _check_predictions),
-    }
-    for kind, (stage, check) in checks.items():
-        for folder in sorted(path for path in Path("data", kind).glob("*/") if _is_below(path, place)):
-            if not any(folder.iterdir()):  # of a stage that has not run yet
-                continue
-            try:
-                check(folder)
-            except DataError as error:
-                what = str(error).partition("; run")[0].removeprefix(f"{folder}/")
-                command = repair_command(folder, _stage_name(stage, folder.name))
-                yield Problem(folder, what, command, (folder,))
+def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str]) -> Iterator[Problem]:
+    """What can be checked by itself; where DVC has recorded it as it is, a repair makes DVC forget it."""
+    md5_of = {out.path: out.md5 for out in known.outs}
+    for path, stage in sorted(mine.items()):
+        check = contents.CHECKS.get(path.parent.name) if len(path.parts) == 3 else None
+        if check is None or not path.is_dir() or not any(path.iterdir()):  # of a stage that has not run yet
+            continue
+        what, is_damaged = contents.problem(check, path)
+        if not what:
+            continue
+        if not is_damaged:
+            yield Problem(path, what, f"move {path} away, then `dvc repro {stage}`")
+            continue
+        is_recorded = path in md5_of and _md5_of_out(path, md5s) == md5_of[path]
+        forget = _runs_with(known, path, md5_of[path]) if is_recorded else ()
+        stages = (stage,) if is_recorded else ()
+        yield Problem(path, what, repair_command(path, stage), outs=(path,), objects=forget, stages=stages)
     for path in sorted(Path(".state/checkpoints").glob("*/*/*.ckpt")):
-        if _is_below(path, place):
-            yield from _checkpoint_problems(path)
+        if what := contents.checkpoint_problem(path):
+            yield Problem(path, f"{what}; training takes the one before", f"rm {path}", outs=(path,))
 
 
-def _stage_name(stage: str, cell: str) -> str:
-    source, _, model = cell.partition("-")
-    return f"baseline@{source}" if model in BASELINES else f"{stage}@{cell}"
+def _runs_with(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
+    """Entries of the cache of runs that would restore this content."""
+    return tuple(run.path for run in known.runs if any((out.path, out.md5) == (path, md5) for out in run.outs))
 
 
-def _check_shards(folder: Path) -> None:
-    from colorize.data import shards
-
-    manifest = shards.read_manifest(folder)
-    for name, split in manifest["splits"].items():
-        for shard in shards.shards_of(manifest, name, folder):
-            _check_shard(folder / name / shard["name"], shard["sha256"])
-        rows = sum(1 for _ in (folder / f"{name}.csv").open()) - 1 if (folder / f"{name}.csv").exists() else 0
-        if rows < split["images"]:  # a name may hold a line end
-            raise DataError(f"{folder / name}.csv: {rows} rows, the manifest says {split['images']}")
-
-
-def _check_shard(path: Path, sha256: str) -> None:
-    """Hashes it whatever is remembered of it: a disk turns bits without a trace."""
-    if not path.exists() or runtime.sha256_of(path) != sha256:
-        raise DataError(f"{path}: missing or damaged")
-
-
-def _check_prior(folder: Path) -> None:
-    import numpy as np
-
-    from colorize.models import MODELS
-    from colorize.prior.files import load_array
-
-    names = [f"{kind}-{model}" for kind in ("weights", "start") for model in MODELS]
-    for name in ("counts", "prior", "rebalancing", "weighted_prior", *names):
-        array = load_array(folder / f"{name}.npy")
-        if not (np.isfinite(array).all() and (array >= 0).all()):
-            raise DataError(f"{folder / name}.npy: negative or not finite")
+def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Problem], int]:
+    """Runs that DVC has recorded otherwise than they were, and the number of those that cannot be told."""
+    problems, num_unknown = [], 0
+    joined = {}
+    for folder in ("data/shards", "data/evaluations", "data/histories", "results/metrics"):
+        listing = recorded.joined(known.outs, Path(folder), known.listing)
+        if listing and (md5 := digests.md5_of_listing(listing)):
+            joined[md5] = listing
+    for run in (*known.lock, *known.runs):
+        outs = [out.path for out in run.outs]
+        if not any(path in mine for path in outs) or not records.record_of(run.entry):
+            continue
+        record = known.record(run)
+        if record is None:
+            num_unknown += run.path == LOCK
+            continue
+        found = list(records.contradictions(record, run.entry, lambda md5: joined.get(md5) or known.listing(md5)))
+        if found:
+            problems.append(_contradicted(known, run, found[0]))
+    named = {path for problem in problems if problem.path == LOCK for path in problem.objects}
+    return [problem for problem in problems if problem.path not in named], num_unknown
 
 
-def _check_model(folder: Path) -> None:
-    from colorize.models import files
-
-    files.check(folder)
-
-
-def _check_predictions(folder: Path) -> None:
-    """Of one model, on all test splits."""
-    for path in sorted(target / "predictions.npz" for target in folder.glob("*/")):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                member = archive.testzip()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: {error}") from None
-        if member:
-            raise DataError(f"{path}: {member} does not match its checksum")
+def _contradicted(known: Recorded, run: Run, what: str) -> Problem:
+    if run.path != LOCK:
+        text = f"DVC's cache of runs, {run.stage.removeprefix('exec python -m ')}: {what}"
+        return Problem(run.path, text, repair_command(), objects=(run.path,))
+    keys = ("params", "deps", "outs")
+    twins = tuple(other.path for other in known.runs if all(other.entry.get(k) == run.entry.get(k) for k in keys))
+    outs = tuple(out.path for out in run.outs if out.path.exists())
+    command = repair_command(run.outs[0].path, run.stage)
+    return Problem(LOCK, f"{run.stage}: {what}", command, outs=outs, objects=twins, stages=(run.stage,))
 
 
-def _checkpoint_problems(path: Path) -> Iterator[Problem]:
-    from colorize.training import checkpoint
+def _notes(known: Recorded, mine: dict[Path, str], num_unknown: int) -> Iterator[str]:
+    if known.cache is None:
+        yield "there is no .dvc here: DVC's cache was not checked"
+    absent = [out.path for out in known.outs if out.path in mine and not out.path.exists()]
+    if absent:
+        what = f"{len(absent)} outs of dvc.lock are not here and were not checked, such as {absent[0]}"
+        yield f"{what}; see `dvc checkout`"
+    if num_unknown:
+        yield f"{num_unknown} stages have no record here; `dvc checkout {RECORDS}` or `dvc pull` brings it"
+
+
+# --- repair ----------------------------------------------------------------------------------------------------------
+
+
+def _repair(problems: list[Problem]) -> Iterator[str]:
+    """Mend what can be mended; yields a line per step."""
+    if stages := sorted({stage for problem in problems for stage in problem.stages}):
+        _forget(stages)
+        yield f"dvc.lock: forgot {', '.join(stages)}; `dvc repro` runs them again"
+    for path in sorted({path for problem in problems for path in problem.objects}):
+        path.unlink(missing_ok=True)
+        if path.parent.parent.parent.name == "runs" and not any(path.parent.iterdir()):
+            path.parent.rmdir()  # DVC takes an empty one for damaged
+        yield f"removed {path}"
+    for path in sorted({path for problem in problems for path in problem.outs if os.path.lexists(path)}):
+        target = next(place for place in _places(path) if not os.path.lexists(place))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)
+        yield f"removed {path}, kept as {target}; `dvc repro` makes it again"
+
+
+def _places(path: Path) -> Iterator[Path]:
+    return (REMOVED / str(number) / path for number in itertools.count(1))
+
+
+def _forget(stages: list[str]) -> None:
+    """Take entries out of `dvc.lock`; otherwise DVC would restore their outs from its cache."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.utils.serialize import modify_yaml
 
     try:
-        checkpoint.read(path)
-    except ValueError as error:
-        yield Problem(path, f"{error}; training takes the one before", f"rm {path}", (path,))
+        with Repo() as repo, repo.lock, modify_yaml(str(LOCK)) as content:
+            for stage in stages:
+                content["stages"].pop(stage, None)
+    except DvcException as error:
+        raise DataError(f"{LOCK}: cannot be changed now ({runtime.first_line(error)}); repair again later") from None
 
 
 # --- paths and hashes -------------------------------------------------------------------------------------------------
 
 
-def _is_below(path: Path, place: Path) -> bool:
+def _is_related(path: Path, place: Path) -> bool:
+    """Whether one of the two lies below the other."""
     return path.is_relative_to(place) or place.is_relative_to(path)
 
 
@@ -278,23 +349,17 @@ def _md5_in_name(path: Path) -> str:
     return path.parent.name + path.name.removesuffix(".dir")
 
 
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _md5_of_all(paths: Iterable[Path], description: str) -> dict[Path, str]:
-    paths = list(paths)
+def _md5_of_all(paths: Iterable[Path], description: str, unreadable: dict[Path, str]) -> dict[Path, str]:
+    """MD5 of every file that can be read; what cannot is added to `unreadable`."""
+    paths, found = list(paths), {}
     with ThreadPoolExecutor(_HASHING_THREADS) as pool, runtime.progress(description, len(paths), "files") as advance:
-        found = {}
-        for path, md5 in zip(paths, pool.map(_md5_of_file, paths), strict=True):
-            found[path] = md5
+        for path, done in [(path, pool.submit(digests.md5_of_file, path)) for path in paths]:
+            try:
+                found[path] = done.result()
+            except OSError as error:
+                unreadable[path] = error.strerror or str(error)
             advance(1)
     return found
-
-
-def _md5_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 if __name__ == "__main__":

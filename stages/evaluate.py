@@ -3,30 +3,38 @@
 import sys
 from pathlib import Path
 
-from colorize import params, runtime
-from colorize.evaluation import evaluate
+from colorize import runtime
 from colorize.models import BASELINES
-from colorize.targets import Options
+from colorize.pipeline import promise
 
 
 def main(source: str, *models: str) -> None:
     """data/models, data/shards -> <run>/<target> in data/evaluations, <run>/<target>.json in results/metrics."""
-    settings = params.load()
-    device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
+    if set(models) <= set(BASELINES):
+        with promise.stage("baseline", source=source) as stage:
+            _evaluate(stage, source, BASELINES)
+        return
     for model in models:
-        run = f"{settings.dataset(source)}-{model if model in BASELINES else settings.model(model)}"
-        evaluations, metrics = Path("data/evaluations") / run, Path("results/metrics") / run
-        with runtime.outputs(f"evaluate {run}", evaluations, metrics):
-            for target in settings.datasets:
-                cell = evaluate.Cell(source, model, target)
-                paths = evaluate.Paths(
-                    shards=Path("data/shards") / target,
-                    prior=Path("data/priors") / source,
-                    model=Path("data/models") / run,
-                    metrics=metrics / f"{target}.json",
-                    evaluation=evaluations / target,
-                )
-                print(cell.name, evaluate.evaluate(cell, settings.evaluate, options, paths, device), flush=True)
+        with promise.stage("evaluate", source=source, model=model) as stage:
+            _evaluate(stage, source, (model,))
+
+
+def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> None:
+    from colorize.evaluation import evaluate
+    from colorize.targets import Options
+
+    settings = stage.settings
+    device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
+    for cell in (evaluate.Cell(source, model, target) for model in models for target in settings.datasets):
+        run = f"{source}-{cell.model}"
+        paths = evaluate.Paths(
+            shards=Path("data/shards") / cell.target,
+            prior=Path("data/priors") / source,
+            model=Path("data/models") / run,
+            metrics=Path("results/metrics") / run / f"{cell.target}.json",
+            evaluation=Path("data/evaluations") / run / cell.target,
+        )
+        print(cell.name, evaluate.evaluate(cell, settings.evaluate, options, paths, device), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 import sys
 from pathlib import Path
 
-from colorize import params, runtime
-from colorize.prior import build
-from colorize.targets import Options
+from colorize import runtime
+from colorize.pipeline import promise
 
 
 def main(dataset: str) -> None:
     """data/shards/<dataset> -> data/priors/<dataset>."""
-    settings = params.load()
-    shards, out = Path("data/shards") / settings.dataset(dataset), Path("data/priors") / dataset
-    with runtime.outputs(f"prior {dataset}", out):
+    with promise.stage("prior", dataset=dataset) as stage:
+        from colorize.prior import build
+        from colorize.targets import Options
+
+        settings = stage.settings
+        shards, out = Path("data/shards") / dataset, Path("data/priors") / dataset
         build.build(dataset, shards, Options.of(settings.soft_targets), settings.prior.lambda_, out)
 
 

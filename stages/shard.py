@@ -3,16 +3,17 @@
 import sys
 from pathlib import Path
 
-from colorize import params, runtime
-from colorize.raw import sharding
+from colorize import runtime
+from colorize.pipeline import promise
 
 
 def main(dataset: str) -> None:
     """Raw archives -> data/shards/<dataset>."""
-    settings = params.load()
-    out = Path("data/shards") / settings.dataset(dataset)
-    with runtime.outputs(f"shard {dataset}", out):
-        manifest = sharding.build(dataset, settings.shard, out)
+    with promise.stage("shard", dataset=dataset) as stage:
+        from colorize.raw import sharding
+
+        settings = stage.settings
+        manifest = sharding.build(dataset, settings.shard, Path("data/shards") / dataset)
     print(sharding.describe(manifest))
 
 

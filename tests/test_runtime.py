@@ -178,22 +178,6 @@ def test_progress_off_a_terminal_is_a_line_every_ten_seconds(capsys, monkeypatch
     assert lines == ["count: 2,000 of 4,000 images after 11 s", "count: 4,000 of 4,000 images after 22 s"]
 
 
-def test_the_code_of_a_stage_is_named_by_the_content_of_its_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("colorize/a.py", "colorize/b.py", "stages/s.py"):
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text(name)
-    deps = "[colorize/a.py, stages/s.py, data/shards]"
-    many = f"  many:\n    foreach: [x]\n    do:\n      deps: {deps}\n"
-    Path("dvc.yaml").write_text(f"stages:\n  s:\n    deps: {deps}\n{many}")
-    before = runtime.stage_code_hash("s")
-    assert runtime.stage_code_hash("many") == before
-    Path("colorize/b.py").write_text("changed")
-    assert runtime.stage_code_hash("s") == before
-    Path("colorize/a.py").write_text("changed")
-    assert runtime.stage_code_hash("s") != before
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="torch comes with GNU's OpenMP on Linux alone")
 def test_threads_of_a_training_look_out_for_work_for_a_moment_only():
     environment = {

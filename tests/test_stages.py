@@ -1,6 +1,6 @@
 """Every stage of dvc.yaml depends on exactly the code that it imports and the parameters that it reads.
 
-Left out on purpose: `colorize/__init__.py`, `runtime/` and `params.py`, which may not change a result, and
+Left out on purpose: `colorize/__init__.py`, `runtime/`, `pipeline/` and `params.py`, which may not change a result, and
 `__init__.py` files that hold nothing but a docstring.
 """
 
@@ -15,7 +15,9 @@ from colorize.params import Settings
 
 REPO = Path(__file__).resolve().parents[1]
 EXEMPT = {"colorize/__init__.py", "colorize/params.py"} | {
-    path.relative_to(REPO).as_posix() for path in (REPO / "colorize/runtime").glob("*.py")
+    path.relative_to(REPO).as_posix()
+    for name in ("runtime", "pipeline")
+    for path in (REPO / "colorize" / name).glob("*.py")
 }
 
 

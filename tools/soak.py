@@ -46,14 +46,14 @@ STAGES = (  # script and arguments, in an order of the DAG
     ("evaluate", DATASET, "gray", "prior"),
     ("report",),
 )
-POINTS = {  # fault points that a stage passes; those of `write-` all do
+POINTS = {  # fault points that a stage passes; all pass those of EVERYWHERE
     "shard": ("shard-member", "shard-rename", "shard-manifest"),
     "prior": ("prior-write",),
     "train": ("checkpoint-written", "checkpoint-prune", "train-final", "train-sidecar", "train-remove"),
     "evaluate": ("evaluate-metrics",),
     "report": ("report-files",),
 }
-EVERYWHERE = ("write-rename", "write-sync")
+EVERYWHERE = ("write-rename", "write-sync", "stage-checked")
 DVC_MODELS = ("regression", "unet_weighted")  # fewer, for every stage loads torch anew
 DVC_ROUND = 4
 DVC_KILLS = 6  # a round

@@ -1,35 +1,103 @@
 """Switch `params.yaml` to a profile: `python tools/use_profile.py paper` (as `make paper` does).
 
-Results in the working tree are removed, so that none of one profile is taken for one of another; the cache keeps them,
-and the next `dvc repro` restores what it knows. Refused while `params.yaml` holds edits of your own.
+The outs that DVC has recorded are removed from the working tree, so that none of one profile is taken for one of
+another; the cache keeps them, and the next `dvc repro` restores what it knows. Anything else stays. Refused while
+`params.yaml` holds edits of your own, while a stage runs, and where the cache lacks an out.
 """
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-RESULTS = (
-    *(f"data/{kind}" for kind in ("shards", "priors", "models", "histories", "evaluations", "gallery")),
-    "results/metrics",
-)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from colorize import runtime, verify
+from colorize.pipeline import digests, recorded
+from colorize.pipeline.recorded import Out, Recorded
+from colorize.runtime import DataError, ParameterError
+
+PARAMS = Path("params.yaml")
+_KEPT = ("results/figures", "results/table1", "results/curves")  # the report writes over them
 
 
-def main(name: str) -> None:
-    """Copy profiles/<name>.yaml over params.yaml."""
+def main(name: str = "") -> None:
+    """Copy profiles/<name>.yaml over params.yaml.
+
+    Raises:
+        ParameterError: there is no such profile, or `params.yaml` holds edits of one's own.
+        DataError: a stage runs, or an out could not be brought back.
+    """
     profiles = {path.stem: path.read_bytes() for path in sorted(Path("profiles").glob("*.yaml"))}
-    params = Path("params.yaml")
     if name not in profiles:
-        sys.exit(f"error: there is no profile {name!r}; there are {', '.join(profiles)}")
-    if params.exists() and params.read_bytes() not in profiles.values():
-        sys.exit("error: params.yaml holds edits of your own; keep them as profiles/<name>.yaml, or drop them, first")
-    params.write_bytes(profiles[name])
-    for folder in RESULTS:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise ParameterError(f"there is no profile {name!r}; there are {', '.join(profiles)}")
+    if PARAMS.exists() and PARAMS.read_bytes() not in profiles.values():
+        raise ParameterError(
+            "params.yaml holds edits of your own; keep them as profiles/<name>.yaml, or drop them, first"
+        )
+    if busy := verify.running_stages():
+        raise DataError(f"{busy[0]}; wait until it has ended, then switch")
+    outs = _outs_to_remove(recorded.read())
+    PARAMS.write_bytes(profiles[name])
+    for path in outs:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     print(
         f"params.yaml is now profiles/{name}.yaml, and the results of another one are out of the working tree; "
         "`make repro` runs it, or restores it from the cache"
     )
 
 
+def _outs_to_remove(known: Recorded) -> list[Path]:
+    """Outs in the working tree, all of which the cache can bring back.
+
+    Raises:
+        DataError: the cache lacks one; names it.
+    """
+    of_lock = {out.path: out for out in known.outs}
+    mine = [path for path in verify.stages_by_out(known) if not str(path).startswith(_KEPT) and path.exists()]
+    lacking = [path for path in mine if not (_is_committed(path) or _is_cached(known, of_lock.get(path)))]
+    if lacking:
+        raise DataError(
+            f"{lacking[0]}: neither DVC's cache nor git could bring this back{_more(lacking)}; record it with "
+            "`dvc commit`, or move it out of the way, first"
+        )
+    return mine
+
+
+def _more(paths: list[Path]) -> str:
+    return f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+
+
+def _is_committed(path: Path) -> bool:
+    """Whether git has every file below a path as it is, such as the metrics of a fresh clone."""
+    said = [
+        subprocess.run(["git", *command, "--", path], capture_output=True, text=True, check=False)
+        for command in (("ls-files",), ("status", "--porcelain", "--ignored"))
+    ]
+    return all(done.returncode == 0 for done in said) and said[0].stdout != "" and said[1].stdout == ""
+
+
+def _is_cached(known: Recorded, out: Out | None) -> bool:
+    """Whether every file of an out is an object of the cache, and DVC knows which."""
+    if out is None or not known.object(out.md5):
+        return False
+    listing = known.listing(out.md5) if out.md5.endswith(".dir") else {"": out.md5}
+    if listing is None or len(listing) != _num_files(out.path):
+        return False
+    return all(_is_object(out.path / name, known.object(str(md5)), str(md5)) for name, md5 in listing.items())
+
+
+def _is_object(file: Path, path: Path | None, md5: str) -> bool:
+    """Whether a file is there and an object of the cache has its content; DVC's links need no hash."""
+    if path is None or not file.is_file():
+        return False
+    return file.samefile(path) or digests.md5_of_file(file) == md5
+
+
+def _num_files(path: Path) -> int:
+    """Files there, those that DVC ignores included."""
+    return 1 if path.is_file() else sum(1 for file in path.rglob("*") if not file.is_dir())
+
+
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) == 2 else "")
+    runtime.run(main, sys.argv[1:])

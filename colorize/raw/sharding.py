@@ -111,6 +111,9 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings,
             file.write(record.table)
             advance(record.images + len(record.rejected))
             records.append(record._replace(table=""))
+            if record.sha256:  # the worker, another process, has written it
+                length = shards.Geometry(settings.size).shard_bytes(record.images)
+                runtime.note_written(out / split / record.name, length)
     summary = _summarize(records, len(members))
     _check(name, split, summary, settings.max_reject_fraction)
     return summary

@@ -29,20 +29,21 @@ from colorize.runtime.environment import (
     state_dir,
     torchrun_ranks,
 )
-from colorize.runtime.errors import DataError, ParameterError, UserError, first_line, repair_command
+from colorize.runtime.errors import Damaged, DataError, ParameterError, UserError, first_line, repair_command
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
     atomic_write,
+    check_written,
+    note_written,
     prepare_folder,
     sha256_of,
-    stage_code_hash,
     sweep,
     write_array,
     write_json,
     write_text,
 )
-from colorize.runtime.locks import Lock, lock
+from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import executor, outputs, run
 from colorize.runtime.signals import finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import progress
@@ -50,6 +51,7 @@ from colorize.runtime.terminal import progress
 __all__ = [
     "CACHE_PLACES",
     "FAULT_POINTS",
+    "Damaged",
     "DataError",
     "Lock",
     "ParameterError",
@@ -58,16 +60,19 @@ __all__ = [
     "atomic_write",
     "cache_place",
     "check_compiler",
+    "check_written",
     "checkpoint_seconds",
     "executor",
     "fault_point",
     "finish_step",
     "first_line",
     "gpus",
+    "holder_of",
     "is_compiling",
     "is_orphaned",
     "lock",
     "may_wait",
+    "note_written",
     "outputs",
     "prepare_folder",
     "processes",
@@ -78,7 +83,6 @@ __all__ = [
     "run",
     "set_up_torch",
     "sha256_of",
-    "stage_code_hash",
     "state_dir",
     "stop_requested",
     "sweep",

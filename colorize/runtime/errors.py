@@ -23,6 +23,10 @@ class DataError(UserError):
     exit_code = 3
 
 
+class Damaged(DataError):
+    """A file of ours is not what was written: certain enough for a repair to take it away."""
+
+
 def first_line(error: Exception) -> str:
     """What an error says, without what libraries add below."""
     return str(error).partition("\n")[0]

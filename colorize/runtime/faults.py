@@ -27,6 +27,7 @@ FAULT_POINTS = (
     "train-remove",  # the model complete, the checkpoints still there
     "evaluate-metrics",  # predictions and table written, the metrics not
     "report-files",  # between two files of the report
+    "stage-checked",  # after a stage's last look at what it depends on, the record not yet written
 )
 
 _passes: Counter = Counter()  # of this process

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -19,6 +19,7 @@ from colorize.runtime.errors import DataError
 from colorize.runtime.faults import fault_point
 
 _STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # names the process that wrote it
+_written: dict[Path, int] = {}  # by this process and its workers, with the size in bytes: `check_written`
 
 
 @contextlib.contextmanager
@@ -40,6 +41,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         fault_point("write-rename")
         with _explained(path):
             temporary.replace(path)
+        note_written(path, file.size)
         fault_point("write-sync")
         _sync_folder(path.parent)
     finally:
@@ -56,6 +58,7 @@ class _Output(io.BufferedIOBase):
     def __init__(self, path: Path, temporary: Path):
         self._path, self._file = path, temporary.open("wb")
         self._needed = 0  # bytes
+        self.size = 0  # bytes, once it is on the disk
 
     def write(self, data) -> int:
         self._needed = max(self._needed, self._file.tell() + memoryview(data).nbytes)
@@ -72,6 +75,7 @@ class _Output(io.BufferedIOBase):
         with _explained(self._path, self._needed, self._file):
             self._file.flush()
             os.fsync(self._file.fileno())
+            self.size = os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         """Nothing is lost with an error in here: a file that counts was synchronised before."""
@@ -162,6 +166,29 @@ def write_array(path: Path | str, array) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def note_written(path: Path, size: int) -> None:
+    """Remember a file of this many bytes that this process, or a worker of it, has written."""
+    _written[path] = size
+
+
+def check_written(folders: Iterable[Path]) -> None:
+    """Know that what was written to these folders is still there.
+
+    Raises:
+        DataError: a file is gone, or has another size.
+    """
+    for path, size in _written.items():
+        if any(path.is_relative_to(folder) for folder in folders) and not _has_size(path, size):
+            raise DataError(f"{path}: removed or changed by another program while this ran; run again")
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
 def prepare_folder(folder: Path) -> None:
     """Make a folder ready to be written to, before any work: there, writable, without strays.
 
@@ -205,17 +232,3 @@ def sha256_of(path: Path | str) -> str:
     """SHA-256 of a file's content, in hex."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def stage_code_hash(stage: str, dvc_file: Path | str = "dvc.yaml") -> str:
-    """SHA-256 over the source files among a stage's `deps`: which code made a result, without a commit or a clock."""
-    import yaml
-
-    definition = yaml.safe_load(Path(dvc_file).read_text())["stages"][stage]
-    deps = definition.get("do", definition)["deps"]
-    digest = hashlib.sha256()
-    for dep in sorted(dep for dep in deps if dep.startswith(("colorize/", "stages/"))):
-        path = Path(dep)
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(f"{file.as_posix()}\0".encode() + file.read_bytes() + b"\0")
-    return digest.hexdigest()

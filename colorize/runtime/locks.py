@@ -62,6 +62,15 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
         os.close(descriptor)
 
 
+def holder_of(path: Path) -> str | None:
+    """Who holds a lock, such as "PID 12 on host since ..."; None where nobody does."""
+    try:
+        with path.open("r+b") as file:
+            return None if _try(file.fileno(), fcntl.LOCK_SH) else _describe(path)
+    except OSError:  # nobody has made it, or it may not be opened
+        return None
+
+
 def _open_and_lock(path: Path, what: str, wait: bool) -> int:
     """The descriptor of the locked file that has the name now; a holder removes its file when it is done."""
     with contextlib.ExitStack() as waiting:
@@ -99,14 +108,18 @@ def _has_name(descriptor: int, path: Path) -> bool:
 
 
 def _announce(path: Path, what: str, wait: bool) -> None:
-    try:
-        holder = json.loads(path.read_text())
-        who = f"PID {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError):  # it has only just begun
-        who = "another process"
+    who = _describe(path)
     if not wait:
         raise DataError(f"{what} runs already, as {who}; wait for it or stop it")
     print(f"waits for {what}, which runs as {who}", file=sys.stderr, flush=True)
+
+
+def _describe(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"PID {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError):  # it has only just begun
+        return "another process"
 
 
 @contextlib.contextmanager

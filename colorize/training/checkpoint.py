@@ -16,6 +16,7 @@ import pickle
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -49,10 +50,12 @@ class Checkpoints:
 
     Args:
         folder: as `folder_of` gives it.
+        check: called when a checkpoint is safe, to raise where the training should not go on.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None):
         self.folder = folder
+        self._check = check
         self._saved = time.monotonic()
         self._cost = 0.0  # seconds that the last one took
 
@@ -83,6 +86,7 @@ class Checkpoints:
         for path in self._newest_first()[_KEPT:]:
             path.unlink()
             runtime.fault_point("checkpoint-prune")
+        self._check()
 
     def latest(self) -> tuple[int, dict] | None:
         """Step and state of the newest checkpoint that is whole, on the CPU; None where there is none.
@@ -103,6 +107,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove these checkpoints, and those of the same cell that nobody has gone on with for two weeks."""
+        runtime.fault_point("train-remove")
         shutil.rmtree(self.folder, ignore_errors=True)
         remove_stale(self.folder.parent)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +62,15 @@ class Data(NamedTuple):
     start: Tensor  # (Q,) the best constant distribution
 
 
-def train(cell: Cell, settings, options: targets.Options, paths: Paths, code: str, device: str) -> None:
+def train(
+    cell: Cell,
+    settings,
+    options: targets.Options,
+    paths: Paths,
+    code: str,
+    device: str,
+    check: Callable[[], None] = lambda: None,
+) -> Checkpoints:
     """Train and save.
 
     Args:
@@ -69,8 +78,12 @@ def train(cell: Cell, settings, options: targets.Options, paths: Paths, code: st
         settings: the section `train` of the parameters.
         options: of the soft targets.
         paths: where everything lies.
-        code: hash of the code, kept in the sidecar.
+        code: hash of the code; another code does not go on from this one's checkpoints.
         device: to train on.
+        check: called after every checkpoint, to raise where the training should not go on.
+
+    Returns:
+        the checkpoints, to be removed when nothing more can go wrong.
 
     Raises:
         DataError: the inputs are missing or do not fit, or the loss is no longer finite.
@@ -87,36 +100,39 @@ def train(cell: Cell, settings, options: targets.Options, paths: Paths, code: st
             "width": settings.width,
             "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
             "manifest_sha256": runtime.sha256_of(paths.shards / "manifest.json"),
-            **_environment(code, group.device),
+            **_environment(group.device),
         }
-        checkpoints = Checkpoints(checkpoint.folder_of(cell.name, _key(sidecar, cell, paths, group)))
+        checkpoints = Checkpoints(checkpoint.folder_of(cell.name, _key(sidecar, cell, paths, group, code)), check)
         with _alone(cell, paths, group, checkpoints) as is_done:
             if is_done:
-                return
+                return checkpoints
             model = _build(cell, settings, data, group.output(paths.history), group.device)
             training = Training(cell, model, data, settings, options, group, group.output(paths.history))
             training.run(checkpoints)
             runtime.fault_point("train-final")
             files.save(group.output(paths.model), model, sidecar)
-            runtime.fault_point("train-remove")
-            if group.rank == 0:
-                checkpoints.remove()
+    return checkpoints
 
 
-def _environment(code: str, device: torch.device) -> dict:
+def _environment(device: torch.device) -> dict:
     """What ran: as much of it as may change the weights."""
     return {
-        "code_sha256": code,
         "torch": torch.__version__,
         "device": device.type,
         "threads": torch.get_num_threads(),
     }
 
 
-def _key(sidecar: dict, cell: Cell, paths: Paths, group: distributed.Group) -> dict:
+def _key(sidecar: dict, cell: Cell, paths: Paths, group: distributed.Group, code: str) -> dict:
     """Everything that determines the weights."""
     prior = {name: runtime.sha256_of(path) for name, path in _prior_files(paths, cell.model).items()}
-    return {**sidecar, "prior": prior, "processes": group.size, "compiled": runtime.is_compiling()}
+    return {
+        **sidecar,
+        "code_sha256": code,
+        "prior": prior,
+        "processes": group.size,
+        "compiled": runtime.is_compiling(),
+    }
 
 
 def _alone(cell: Cell, paths: Paths, group: distributed.Group, checkpoints: Checkpoints):
@@ -203,7 +219,7 @@ class Training:
                     self._count += 1
                     self._step += 1
                     self._look()
-                    if checkpoints.is_due():
+                    if checkpoints.is_due() or self._step == self._settings.steps:
                         self._save(checkpoints)
                     advance(1)
         if self._settings.select == "best":

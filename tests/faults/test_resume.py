@@ -27,9 +27,8 @@ def train(tiny, tiny_train, settings, tmp_path, monkeypatch):
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
         paths = loop.Paths(tiny.shards, tiny.prior, tmp_path / name / "model", tmp_path / name / "history")
         changes = {"steps": STEPS, "val_every": 6, "pictures_every": 8, "select": "best", "lr": 1e-3, **changes}
-        loop.train(
-            loop.Cell("tiny", model), tiny_train(**changes), Options.of(settings.soft_targets), paths, "code", "cpu"
-        )
+        cell, options = loop.Cell("tiny", model), Options.of(settings.soft_targets)
+        loop.train(cell, tiny_train(**changes), options, paths, "code", "cpu").remove()
         return tmp_path / name
 
     return run
@@ -47,7 +46,7 @@ def keep_all(tmp_path, monkeypatch) -> Path:
     def save_and_keep(checkpoints, step, state):
         save(checkpoints, step, state)
         kept = tmp_path / "kept" / checkpoints.folder.name / f"{step:02d}"
-        shutil.copytree(checkpoints.folder, kept)
+        shutil.copytree(checkpoints.folder, kept, dirs_exist_ok=True)  # the last step is saved in resumed runs too
 
     monkeypatch.setattr(Checkpoints, "save", save_and_keep)
     monkeypatch.setenv("COLORIZE_CHECKPOINT_SECONDS", "0")

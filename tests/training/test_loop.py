@@ -28,9 +28,8 @@ def train(tiny, tiny_train, settings, tmp_path, monkeypatch):
     def run(model: str, out: str = "a", shards=None, prior=None, **changes):
         folder = tmp_path / out
         paths = loop.Paths(shards or tiny.shards, prior or tiny.prior, folder / "model", folder / "history")
-        loop.train(
-            loop.Cell("tiny", model), tiny_train(**changes), Options.of(settings.soft_targets), paths, "code", "cpu"
-        )
+        cell, options = loop.Cell("tiny", model), Options.of(settings.soft_targets)
+        loop.train(cell, tiny_train(**changes), options, paths, "code", "cpu").remove()
         return folder
 
     return run
@@ -156,11 +155,11 @@ def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, t
     folder = train("cnn_weighted", steps=1)
     sidecar = json.loads((folder / "model" / "model.json").read_text())
     assert set(sidecar) == {
-        "code_sha256", "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
+        "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
         "torch", "weights_sha256", "width",
     }  # fmt: skip
     assert (sidecar["model"], sidecar["dataset"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
-    assert (sidecar["code_sha256"], sidecar["device"], sidecar["threads"]) == ("code", "cpu", torch.get_num_threads())
+    assert (sidecar["device"], sidecar["threads"]) == ("cpu", torch.get_num_threads())
     assert sidecar["parameters"]["train"]["steps"] == 1
     assert sidecar["parameters"]["soft_targets"] == Options.of(settings.soft_targets)._asdict()
     for path in folder.rglob("*.json"):

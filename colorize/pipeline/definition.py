@@ -1,0 +1,78 @@
+"""What `dvc.yaml` says of one stage."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from colorize.runtime import DataError, first_line
+
+RECORDS = Path("data/records")  # one file per stage; no stage depends on them
+PARAMS = Path("params.yaml")
+
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLACEHOLDER = re.compile(r"\$\{item(?:\.(\w+))?\}")
+
+
+class Definition(NamedTuple):
+    """One stage, the names of its data set and model put in."""
+
+    name: str  # as DVC calls it, such as train@objects-unet
+    params: tuple[str, ...]  # dotted keys
+    deps: tuple[Path, ...]
+    outs: tuple[Path, ...]  # metrics included, the record left out
+    record: Path
+
+    @property
+    def what(self) -> str:
+        """For people and for locks, such as "train objects-unet"."""
+        return self.name.replace("@", " ")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that the stage fills; an out that is a file has a suffix."""
+        return tuple(dict.fromkeys(out.parent if out.suffix else out for out in self.outs))
+
+
+def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Definition:
+    """The definition of a stage.
+
+    Args:
+        stage: its name in `dvc.yaml`.
+        item: what its loop varies, such as `{"dataset": "objects", "model": "unet"}`.
+        path: of `dvc.yaml`.
+
+    Raises:
+        DataError: the file is missing or does not define the stage.
+    """
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), _YAML)["stages"][stage]
+        found = found.get("do", found)
+        outs = [_name_of(out) for key in ("outs", "metrics") for out in found.get(key, [])]
+        params, deps = found["params"], found["deps"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = first_line(error)
+        raise DataError(f"{path}: no stage {stage!r} can be read ({reason}); run `git checkout {path}`") from None
+    paths = [Path(_filled(out, item)) for out in outs]
+    name = "-".join(item.values())
+    record = RECORDS / (f"{stage}-{name}.json" if item else f"{stage}.json")
+    return Definition(
+        name=f"{stage}@{name}" if item else stage,
+        params=tuple(params),
+        deps=tuple(Path(_filled(dep, item)) for dep in deps),
+        outs=tuple(out for out in paths if out != record),
+        record=record,
+    )
+
+
+def _name_of(out: str | dict) -> str:
+    """An out is its path, or `{path: options}`."""
+    return out if isinstance(out, str) else next(iter(out))
+
+
+def _filled(text: str, item: dict[str, str]) -> str:
+    """`${item.model}`, or `${item}` where there is only one."""
+    return _PLACEHOLDER.sub(lambda found: item[found[1]] if found[1] else next(iter(item.values())), text)

@@ -1,0 +1,96 @@
+"""MD5 hashes of files and folders, as DVC computes them.
+
+A *listing* says what a path holds: of a folder `{relative path: MD5 or size}`, of a file `{"": MD5 or size}`. Files
+above `LARGE` are listed by their size in bytes, since hashing them again would cost minutes: what they hold is known by
+other means (the manifest has the SHA-256 of every shard, the sidecar that of a model's weights).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+LARGE = 1 << 22  # bytes
+
+Listing = dict[str, str | int]
+
+
+def md5(content: bytes) -> str:
+    """MD5 in hex, which names content and protects nothing."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def md5_of_file(path: Path) -> str:
+    """MD5 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def md5_of_listing(listing: Listing) -> str | None:
+    """What DVC writes for this content into `dvc.lock`; None where the listing has files without an MD5."""
+    if any(isinstance(value, int) for value in listing.values()):
+        return None
+    if "" in listing:
+        return str(listing[""])
+    entries = [{"md5": listing[name], "relpath": name} for name in sorted(listing)]
+    return md5(json.dumps(entries, sort_keys=True).encode()) + ".dir"
+
+
+def listing_of(path: Path) -> Listing:
+    """What a path holds now; nothing where there is no such path.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return {name_in(path, file): _value(file) for file in files_in(path)}
+
+
+def stamps_of(path: Path) -> dict[str, tuple[int, int, int]]:
+    """Size, time of change and inode of the files that a listing has no MD5 for: enough to see another file there."""
+    large = ((file, file.stat()) for file in files_in(path))
+    return {
+        name_in(path, file): (status.st_size, status.st_mtime_ns, status.st_ino)
+        for file, status in large
+        if status.st_size > LARGE
+    }
+
+
+def name_in(path: Path, file: Path) -> str:
+    """Name of a file in the listing of a path."""
+    return "" if file == path else file.relative_to(path).as_posix()
+
+
+def files_in(path: Path) -> list[Path]:
+    """The files of an out or dependency, sorted, without those that `.dvcignore` leaves out."""
+    if path.is_file():
+        return [path]
+    return sorted(_walk(path, _ignored()))
+
+
+def _walk(folder: Path, ignored: tuple[str, ...]) -> Iterator[Path]:
+    for top, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _matches(name, ignored)]
+        yield from (Path(top, name) for name in names if not _matches(name, ignored))
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _ignored() -> tuple[str, ...]:
+    """Patterns of `.dvcignore` that concern names anywhere, with `*` or without."""
+    try:
+        lines = Path(".dvcignore").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    patterns = (line.strip().rstrip("/") for line in lines if not line.startswith("#"))
+    return tuple(pattern.removeprefix("\\") for pattern in patterns if pattern and "/" not in pattern)
+
+
+def _value(file: Path) -> str | int:
+    size = file.stat().st_size
+    return size if size > LARGE else md5_of_file(file)

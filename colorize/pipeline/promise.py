@@ -1,0 +1,137 @@
+"""A stage's run, and its promise: what DVC records of it is what it computed.
+
+DVC hashes the parameters and dependencies of a stage after the stage has ended, so that an edit in between would be
+recorded for what was computed before it. A stage therefore takes the digest of all that it depends on before it imports
+its own code, and compares it at every checkpoint and before it succeeds. A difference ends it with exit code 3; its
+checkpoints stay. What is left is the moment between the last look and DVC's own: `records.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from colorize import params, runtime, strict_yaml
+from colorize.pipeline import definition, digests, records
+from colorize.pipeline.definition import PARAMS, Definition
+from colorize.runtime import DataError, ParameterError
+
+_SETTLE_S = 1.0  # after which a difference is looked at again: some editors write a file in two steps
+
+
+class Promise:
+    """A stage under way: its parameters, and what it depends on as it was when the stage began.
+
+    Args:
+        stage: the definition.
+
+    Raises:
+        ParameterError: the parameters are wrong.
+    """
+
+    def __init__(self, stage: Definition):
+        values = strict_yaml.read(PARAMS, params.MISSING)
+        self.stage = stage
+        self.settings = strict_yaml.check(values, PARAMS, params.Settings)
+        self.params = {key: _value(values, key) for key in stage.params}
+        self.deps = {path: digests.listing_of(path) for path in stage.deps}
+        self._stamps = {path: digests.stamps_of(path) for path in stage.deps}
+
+    @property
+    def code(self) -> str:
+        """SHA-256 over the source files that the stage depends on: which code made a result."""
+        listings = {path.as_posix(): files for path, files in self.deps.items() if path.parts[0] in _CODE}
+        return hashlib.sha256(json.dumps(listings, sort_keys=True).encode()).hexdigest()
+
+    def check(self) -> None:
+        """Compare what the stage depends on with what it was when the stage began.
+
+        Raises:
+            DataError: something has changed; names it, and says what to do.
+        """
+        if self._changes():
+            time.sleep(_SETTLE_S)
+            if changes := self._changes():
+                raise DataError(
+                    f"{self.stage.what}: {'; '.join(changes)} changed while this ran; undo the edit and run again, "
+                    "or run again with it"
+                )
+
+    def _changes(self) -> list[str]:
+        return [*self._changed_params(), *(found for path in self.stage.deps for found in self._changed_files(path))]
+
+    def _changed_params(self) -> list[str]:
+        try:
+            values = strict_yaml.read(PARAMS, "no such file any more")
+        except ParameterError as error:
+            return [str(error)]
+        pairs = ((key, self.params[key], _value(values, key)) for key in self.stage.params)
+        changes = [change for key, before, now in pairs for change in difference(key, before, now)]
+        return [f"{PARAMS} ({', '.join(changes)})"] if changes else []
+
+    def _changed_files(self, path: Path) -> list[str]:
+        try:
+            now, stamps = digests.listing_of(path), digests.stamps_of(path)
+        except OSError as error:
+            return [f"{path} ({error.strerror})"]
+        before, stamps_before = self.deps[path], self._stamps[path]
+        names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+        names += sorted(name for name in stamps_before.keys() & stamps.keys() if stamps_before[name] != stamps[name])
+        return [str(path / names[0])] if names else []
+
+
+_CODE = ("colorize", "stages")
+_ABSENT = "absent"
+
+
+def _value(values: dict, key: str) -> object:
+    """The value of a dotted key; `absent` where the file no longer has it."""
+    at: object = values
+    for part in key.split("."):
+        at = at.get(part, _ABSENT) if isinstance(at, dict) else _ABSENT
+    return at
+
+
+def difference(key: str, before: object, now: object) -> list[str]:
+    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1 and 1.0 and true do."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(before.keys() | now.keys())
+        pairs = ((name, before.get(name, _ABSENT), now.get(name, _ABSENT)) for name in names)
+        return [change for name, *values in pairs for change in difference(f"{key}.{name}", *values)]
+    texts = [json.dumps(value, sort_keys=True, default=str) for value in (before, now)]
+    return [] if texts[0] == texts[1] else [f"{key} {texts[0]} -> {texts[1]}"]
+
+
+@contextlib.contextmanager
+def stage(name: str, **item: str) -> Iterator[Promise]:
+    """Run a stage: the block fills the stage's outs, alone, and imports the code that the stage depends on.
+
+    Of the processes that `torchrun` starts, the first sees to locks, comparison and record for all.
+
+    Args:
+        name: of the stage in `dvc.yaml`.
+        item: what the stage's loop varies: `dataset` or `source`, and `model`.
+
+    Raises:
+        ParameterError: the parameters are wrong, or do not name the data set or model.
+        DataError: another run holds the lock and COLORIZE_NO_WAIT is set, an out cannot be written or lost files, or
+            what the stage depends on changed while it ran.
+    """
+    settings = params.load(PARAMS)
+    for key, value in item.items():
+        settings.model(value) if key == "model" else settings.dataset(value)
+    defined = definition.read(name, item)
+    if runtime.torchrun_ranks()[0]:
+        yield Promise(defined)
+        return
+    with runtime.outputs(defined.what, *defined.folders, defined.record.parent):
+        promise = Promise(defined)  # after waiting for another run
+        yield promise
+        runtime.check_written(defined.folders)
+        promise.check()
+        runtime.fault_point("stage-checked")
+        records.write(defined, promise.params, promise.deps)

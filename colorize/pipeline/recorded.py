@@ -1,0 +1,149 @@
+"""What DVC has recorded: `dvc.lock`, the objects of its cache, and its cache of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from colorize import runtime, strict_yaml
+from colorize.pipeline import digests, records
+from colorize.pipeline.digests import Listing
+
+LOCK = Path("dvc.lock")
+
+
+class Out(NamedTuple):
+    """An output as DVC records it."""
+
+    path: Path
+    md5: str  # with .dir for a folder
+    stage: str
+
+
+class Run(NamedTuple):
+    """One run of a stage, as `dvc.lock` or the cache of runs holds it."""
+
+    stage: str  # of an entry of the cache of runs, its command
+    path: Path  # of the file that holds it
+    entry: dict
+
+    @property
+    def outs(self) -> list[Out]:
+        """Its outputs, the record of the stage included."""
+        return [Out(Path(out["path"]), out["md5"], self.stage) for out in self.entry.get("outs", [])]
+
+
+class Recorded(NamedTuple):
+    """Everything that DVC has recorded."""
+
+    lock: list[Run]
+    runs: list[Run]  # of the cache of runs, which DVC restores results from
+    cache: Path | None  # None where there is no DVC repository
+    unreadable: list[tuple[Path, str]]  # files, or parts of them, and why
+
+    @property
+    def outs(self) -> list[Out]:
+        """Every output in `dvc.lock`."""
+        return [out for run in self.lock for out in run.outs]
+
+    def object(self, md5: str) -> Path | None:
+        """The cached object of that name; None where there is none."""
+        path = self.cache / md5[:2] / md5[2:] if self.cache else None
+        return path if path and path.is_file() else None
+
+    def listing(self, md5: str) -> Listing | None:
+        """What a folder's hash stands for; None where neither the cache nor the outs of `dvc.lock` tell."""
+        path = self.object(md5)
+        try:
+            return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())} if path else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def record(self, run: Run) -> dict | None:
+        """The stage's own record of a run; None where it is neither in the working tree nor in the cache."""
+        found = records.record_of(run.entry)
+        for path in (Path(found[0]), self.object(found[1])) if found else ():
+            try:
+                if path and path.is_file() and digests.md5_of_file(path) == found[1]:
+                    return records.parse(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+        return None
+
+
+def read() -> Recorded:
+    """Read what DVC has recorded of the repository in the working folder; what cannot be read is listed."""
+    unreadable: list[tuple[Path, str]] = []
+    cache = _cache()
+    runs = sorted(cache.parents[1].glob("runs/??/*/*")) if cache else []
+    return Recorded(
+        lock=_read_lock(unreadable),
+        runs=[run for run in (_read_run(path, unreadable) for path in runs) if run],
+        cache=cache,
+        unreadable=unreadable,
+    )
+
+
+def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | None]) -> Listing | None:
+    """What a folder of several outs holds, such as `data/shards`; None where an out's listing is not known."""
+    below = [(out, listing_of(out.md5) if out.md5.endswith(".dir") else {"": out.md5}) for out in outs]
+    below = [(out, listing) for out, listing in below if out.path != folder and out.path.is_relative_to(folder)]
+    if not below or any(listing is None for _, listing in below):
+        return None
+    return {
+        (out.path.relative_to(folder) / name).as_posix(): md5 for out, listing in below for name, md5 in listing.items()
+    }
+
+
+def _cache() -> Path | None:
+    """DVC's cache of files, wherever its configuration puts it."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            path = Path(repo.cache.local.path)
+            return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    except NotDvcRepoError:
+        return None
+
+
+def _read_lock(unreadable: list[tuple[Path, str]]) -> list[Run]:
+    if not LOCK.exists():
+        return []
+    try:
+        stages = yaml.load(LOCK.read_bytes(), strict_yaml.FastLoader)["stages"]
+        found = [Run(str(name), LOCK, entry) for name, entry in stages.items()]
+    except Exception as error:  # PyYAML raises almost anything on damaged bytes
+        unreadable.append((LOCK, runtime.first_line(error)))
+        return []
+    return [run for run in found if _is_shaped(run, unreadable)]
+
+
+def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Run | None:
+    """The entry in a file of the cache of runs; None where it cannot be read."""
+    try:
+        entry = yaml.load(path.read_bytes(), strict_yaml.FastLoader)
+        run = Run(str(entry["cmd"]), path, entry)
+    except Exception as error:  # as in _read_lock
+        unreadable.append((path, runtime.first_line(error)))
+        return None
+    return run if _is_shaped(run, unreadable) else None
+
+
+def _is_shaped(run: Run, unreadable: list[tuple[Path, str]]) -> bool:
+    """Whether an entry has what is read of it."""
+    try:
+        items = [*run.entry.get("outs", []), *run.entry.get("deps", [])]
+        params = run.entry.get("params", {}).values()
+        is_shaped = all(isinstance(item["path"], str) and isinstance(item["md5"], str) for item in items)
+        is_shaped = is_shaped and all(isinstance(values, dict) for values in params)
+    except (AttributeError, KeyError, TypeError):
+        is_shaped = False
+    if not is_shaped:
+        unreadable.append((run.path, f"the entry of {run.stage} is damaged"))
+    return is_shaped

@@ -1,0 +1,261 @@
+"""What DVC records is what was computed: edits while a stage runs, files that vanish, records that contradict.
+
+Real commands on a small project. Each test also runs on older versions of the project, where it fails.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import soak
+
+MODEL = "unet"
+TRAIN = f"train@tiny-{MODEL}"
+STAGES = {  # DVC's name -> the command, and a point that it passes when its work is nearly done
+    "shard@tiny": (("stages.shard", "tiny"), "shard-manifest:1"),
+    "prior@tiny": (("stages.prior", "tiny"), "prior-write:9"),
+    TRAIN: (("stages.train", "tiny", MODEL), "checkpoint-written:3"),
+    f"evaluate@tiny-{MODEL}": (("stages.evaluate", "tiny", MODEL), "evaluate-metrics:1"),
+    "report": (("stages.report",), "report-files:6"),
+}
+ORDER = ["shard@tiny", "prior@tiny", TRAIN, f"evaluate@tiny-{MODEL}", "baseline@tiny", "report"]
+OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
+    "params, shard": ("shard@tiny", "params.yaml", "per_shard: 5", "per_shard: 4"),
+    "params, prior": ("prior@tiny", "params.yaml", "lambda: 0.5", "lambda: 0.25"),
+    "params, train": (TRAIN, "params.yaml", "lr: 0.001", "lr: 0.005"),
+    "params, evaluate": (f"evaluate@tiny-{MODEL}", "params.yaml", "num_worst: 2", "num_worst: 1"),
+    "params, report": ("report", "params.yaml", "columns: 2", "columns: 3"),
+    "type of a parameter": (TRAIN, "params.yaml", "weight_decay: 0.001", "weight_decay: 0.0010001"),
+    "code, shard": ("shard@tiny", "colorize/raw/sharding.py", '"""From raw', '"""From  raw'),
+    "code, train": (TRAIN, "colorize/models/unet.py", '"""The U-Net', '"""The  U-Net'),
+    "code, report": ("report", "colorize/report/table.py", '"""Table 1:', '"""Table  1:'),
+    "source": ("shard@tiny", "sources/tiny.yaml", "title: Tiny", "title: Tinier"),
+}
+
+
+def environment(**changes: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    knobs = {"COLORIZE_CHECKPOINT_SECONDS": "0", "COLORIZE_DEVICE": "cpu", "COLORIZE_THREADS": "1"}
+    return {**os.environ, **knobs, "PATH": path, "PYTHONPATH": "", **changes}
+
+
+def run(project: Path, *command: str, cwd: Path | None = None, **changes: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd or project,
+        env=environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def until(condition) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def halted(project: Path, stage: str, by_dvc: bool = False) -> Iterator[subprocess.Popen]:
+    """A stage that stands still when its work is nearly done; it goes on after the block, to its end."""
+    command, point = STAGES[stage]
+    with (project / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *(("dvc", "repro", "--single-item", stage) if by_dvc else command)],
+            cwd=project,
+            env=environment(COLORIZE_FAULT=f"{point}:STOP", COLORIZE_PROCS="1"),
+            stdout=log,
+            stderr=log,
+        )
+        until(lambda: process.poll() is not None or stopped_in(process.pid))
+        assert process.poll() is None, (project / "log").read_text()
+        pid = stopped_in(process.pid)
+        try:
+            yield process
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            process.wait(120)
+
+
+def stopped_in(pid: int) -> int | None:
+    """The process or child of it that was stopped."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next((int(name) for name in (pid, *children) if state_of(name) == "T"), None)
+
+
+def state_of(pid: int | str) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def recorded(project: Path) -> dict:
+    lock = project / "dvc.lock"
+    return yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> dict[str, Path]:
+    """Copies of a project before each stage, those before it recorded by DVC, and as `done` one with all of them."""
+    folder = tmp_path_factory.mktemp("made")
+    project = soak.make_project(folder / "project", (MODEL,), steps=20)
+    copies = {}
+    soak.load_everything()
+    for stage in ORDER:
+        copies[stage] = Path(shutil.copytree(project, folder / f"before-{stage}", symlinks=True))
+        command = ("evaluate", "tiny", "gray", "prior") if stage == "baseline@tiny" else STAGES[stage][0]
+        command = (command[0].removeprefix("stages."), *command[1:])
+        assert soak.wait(soak.start(project, command, folder / "log")) == 0, (folder / "log").read_text()
+    done = run(project, "dvc", "commit", "--force")
+    assert done.returncode == 0, done.stdout
+    copies["done"] = project
+    return copies
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    """`project(stage)` -> a copy of the project before that stage."""
+    return lambda stage: Path(shutil.copytree(made[stage], tmp_path / "project", symlinks=True))
+
+
+@pytest.mark.parametrize("kind", OWN_EDITS)
+def test_an_edit_while_a_stage_runs_is_not_recorded_for_what_was_computed_before_it(project, kind):
+    stage, file, old, new = OWN_EDITS[kind]
+    folder = project(stage)
+    with halted(folder, stage) as process:
+        edit(folder / file, old, new)
+    said = (folder / "log").read_text()
+    assert process.returncode == 3
+    assert f"{file}" in said and "changed while this ran" in said and "undo the edit and run again" in said
+    if file == "params.yaml":
+        assert f"{old.split()[-1]} -> {new.split()[-1]}" in said
+    assert "Traceback" not in said
+
+
+def test_dvc_records_nothing_of_it_and_undoing_the_edit_costs_no_step(project):
+    folder = project(TRAIN)
+    with halted(folder, TRAIN, by_dvc=True) as dvc:
+        edit(folder / "params.yaml", "lr: 0.001", "lr: 0.005")
+    assert dvc.returncode != 0 and TRAIN not in recorded(folder)
+    edit(folder / "params.yaml", "lr: 0.005", "lr: 0.001")
+    assert "resumes after step 3" in run(folder, "dvc", "repro", TRAIN).stdout
+    assert TRAIN in recorded(folder)
+
+
+def test_an_edit_that_another_stage_reads_disturbs_nothing(project):
+    folder = project(TRAIN)
+    with halted(folder, TRAIN, by_dvc=True) as dvc:
+        edit(folder / "colorize/report/table.py", '"""Table 1:', '"""Table  1:')
+        edit(folder / "params.yaml", "num_worst: 2", "num_worst: 1")
+        with (folder / "params.yaml").open("a") as file:
+            file.write("# a remark\n")
+    assert dvc.returncode == 0 and TRAIN in recorded(folder)
+
+
+def test_a_dependency_that_is_replaced_while_a_stage_reads_it_is_noticed(project):
+    """Here the manifest of the shards; the shards themselves lie in a larger file."""
+    folder = project(TRAIN)
+    with halted(folder, TRAIN) as process:
+        path = folder / "data/shards/tiny/manifest.json"
+        text = path.read_text().replace('"dataset": "tiny"', '"dataset": "other"')
+        path.unlink()
+        path.write_text(text)
+    assert process.returncode == 3
+    assert "data/shards/tiny/manifest.json changed while this ran" in (folder / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stage", "lost"),
+    [
+        ("shard@tiny", "data/shards/tiny/train/000001.tar"),
+        ("shard@tiny", "data/shards/tiny/val.csv"),
+        ("prior@tiny", "data/priors/tiny/counts.npy"),
+        (TRAIN, f"data/histories/tiny-{MODEL}/layers.json"),
+        ("report", "results/table1.tex"),
+    ],
+)
+def test_an_out_that_lost_files_while_its_stage_ran_is_not_recorded(project, stage, lost):
+    folder = project(stage)
+    with halted(folder, stage) as process:
+        (folder / lost).unlink()
+    assert process.returncode == 3
+    assert f"{lost}: removed or changed by another program while this ran; run again" in (folder / "log").read_text()
+
+
+def test_a_repair_beside_a_running_stage_removes_nothing(project):
+    folder = project("shard@tiny")
+    with halted(folder, "shard@tiny") as process:
+        done = run(folder, "colorize.verify", "--repair")
+        assert done.returncode == 3 and "shard-tiny runs as PID" in done.stdout
+        assert (folder / "data/shards/tiny/train/000000.tar").exists()
+    assert process.returncode == 0
+
+
+def poisoned(folder: Path) -> str:
+    """Have DVC record a training for another learning rate than it had, as an edit in the last moment does."""
+    edit(folder / "params.yaml", "lr: 0.001", "lr: 0.005")
+    done = run(folder, "dvc", "commit", "--force", TRAIN)
+    assert done.returncode == 0, done.stdout
+    return recorded(folder)[TRAIN]["params"]["params.yaml"]["train"]["lr"]
+
+
+def test_verify_names_a_result_that_was_recorded_for_other_parameters_and_repairs_it(project):
+    folder = project("done")
+    before = (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes()
+    assert poisoned(folder) == 0.005
+    done = run(folder, "colorize.verify")
+    assert done.returncode == 3
+    assert "train.lr 0.001 -> 0.005" in done.stdout and TRAIN in done.stdout
+    repaired = run(folder, "colorize.verify", "--repair")
+    assert repaired.returncode == 0, repaired.stdout
+    said = run(folder, "dvc", "repro", TRAIN).stdout
+    assert f"Running stage '{TRAIN}'" in said and "is cached" not in said
+    assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() != before
+    assert run(folder, "colorize.verify").returncode == 0
+    edit(folder / "params.yaml", "lr: 0.005", "lr: 0.001")
+    assert "is cached - skipping run" in run(folder, "dvc", "repro", TRAIN).stdout
+    assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() == before
+
+
+def test_verify_names_an_out_that_lost_files_before_it_was_recorded_and_the_remedy_helps(project):
+    folder = project("done")
+    for path in (folder / "data/shards/tiny").glob("t*/*.tar"):
+        path.unlink()
+    assert run(folder, "dvc", "commit", "--force", "shard@tiny").returncode == 0
+    assert run(folder, "colorize.verify").returncode == 3
+    repaired = run(folder, "colorize.verify", "--repair")
+    assert repaired.returncode == 0, repaired.stdout
+    assert run(folder, "dvc", "repro", "shard@tiny").returncode == 0
+    assert len(list((folder / "data/shards/tiny").glob("*/*.tar"))) == 6
+    assert run(folder, "colorize.verify").returncode == 0
+
+
+def test_a_remark_in_the_code_of_sharding_shards_again_and_retrains_nothing(project):
+    folder = project("done")
+    with (folder / "colorize/raw/sharding.py").open("a") as file:
+        file.write("# a remark\n")
+    said = run(folder, "dvc", "repro").stdout
+    assert [line for line in said.splitlines() if line.startswith("Running stage")] == ["Running stage 'shard@tiny':"]
+    with (folder / "colorize/training/loop.py").open("a") as file:
+        file.write("# a remark\n")
+    said = run(folder, "dvc", "repro").stdout
+    assert [line for line in said.splitlines() if line.startswith("Running stage")] == [f"Running stage '{TRAIN}':"]
