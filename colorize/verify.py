@@ -340,8 +340,12 @@ def _is_related(path: Path, place: Path) -> bool:
     return path.is_relative_to(place) or place.is_relative_to(path)
 
 
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _inode(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others; None where a link leads nowhere."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
 
 

@@ -1,0 +1,257 @@
+"""A repair or another profile deletes nothing that DVC cannot bring back, and a check says what it did not look at.
+
+Real commands on a small project. Each test also runs on older versions of the project, where it fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import soak
+
+MODEL = "cnn"
+CELL = f"tiny-{MODEL}"
+STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
+
+
+def run(project: Path, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd or project,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(project), "COLORIZE_DEVICE": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return run(project, "-m", "colorize.verify", *arguments, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A project in git, two of whose profiles are a small run and another one, recorded by DVC."""
+    folder = tmp_path_factory.mktemp("made")
+    project = soak.make_project(folder / "project", (MODEL,), steps=2)
+    shutil.copytree(soak.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "profiles").mkdir()
+    shutil.copy(project / "params.yaml", project / "profiles/sample.yaml")
+    (project / "profiles/paper.yaml").write_text((project / "params.yaml").read_text().replace("steps: 2", "steps: 3"))
+    soak.load_everything()
+    for stage in STAGES:
+        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+    names = ("shard@tiny", "prior@tiny", f"train@{CELL}", f"evaluate@{CELL}")
+    done = run(project, "-m", "dvc", "commit", "--force", *names)
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+@pytest.fixture
+def project(made, tmp_path) -> Path:
+    """A copy to damage; outs and cache share their files there too."""
+    subprocess.run(["cp", "-a", made, tmp_path / "project"], check=True)
+    return tmp_path / "project"
+
+
+def own_files(project: Path) -> dict[Path, bytes]:
+    """Folders and files of a person's own, beside the pipeline's and within them."""
+    files = {
+        f"data/models/{CELL}.backup/model.json": "{}",
+        "data/models/mine/model.safetensors": "weights",
+        "data/models/mine/notes.txt": "best so far",
+        "data/shards/holidays/manifest.json": '{"format": "another"}',
+        "data/priors/old/prior.npy": "",
+        "data/evaluations/by hand/x/predictions.npz": "PK",
+        "data/photos/a.jpg": "photo",
+    }
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    return {project / name: text.encode() for name, text in files.items()}
+
+
+def damage(path: Path) -> None:
+    """Another file of the same length in its place, as a restored backup may be."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_a_repair_leaves_folders_that_the_pipeline_did_not_make(project):
+    own = own_files(project)
+    damage(project / f"data/models/{CELL}/model.safetensors")
+    done = verify(project, "--repair")
+    assert done.returncode == 0, done.stdout
+    assert {path: path.read_bytes() for path in own if path.exists()} == own
+    assert not (project / f"data/models/{CELL}").exists()
+    assert run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").returncode == 0
+    assert verify(project).returncode == 0
+
+
+def test_a_repair_keeps_what_lay_in_a_damaged_out(project):
+    notes = project / f"data/models/{CELL}/notes.txt"
+    notes.write_text("trained on a Tuesday")
+    damage(project / f"data/models/{CELL}/model.safetensors")
+    assert verify(project, "--repair").returncode == 0
+    assert [path.read_text() for path in project.rglob("notes.txt")] == ["trained on a Tuesday"]
+
+
+@pytest.mark.parametrize("left", ["nothing of ours", "another format"])
+def test_a_repair_leaves_a_cells_folder_in_which_others_keep_something_else(project, left):
+    (project / "dvc.lock").unlink()
+    folder = project / "data/shards/tiny"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "photo.jpg").write_text("photo")
+    if left == "another format":
+        (folder / "manifest.json").write_text('{"format": "strided-ppm-9", "splits": {}}')
+    verify(project, "--repair")
+    assert (folder / "photo.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "own", ["a model that DVC has not recorded", "a changed out", "a file in an out", "a cache that is gone"]
+)
+def test_another_profile_is_refused_where_an_out_could_not_be_brought_back(project, own):
+    mine = {
+        "a model that DVC has not recorded": project / f"data/models/{CELL}/model.json",
+        "a changed out": project / f"data/histories/{CELL}/history.csv",
+        "a file in an out": project / f"data/models/{CELL}/notes.tmp",
+        "a cache that is gone": project / f"data/models/{CELL}/model.safetensors",
+    }[own]
+    if own == "a model that DVC has not recorded":
+        lock = yaml.safe_load((project / "dvc.lock").read_text())
+        del lock["stages"][f"train@{CELL}"]
+        (project / "dvc.lock").write_text(yaml.safe_dump(lock))
+    elif own == "a cache that is gone":
+        shutil.rmtree(project / ".dvc/cache/files")
+    else:
+        mine.unlink(missing_ok=True)
+        mine.write_text("mine")
+    before = (mine.read_bytes(), (project / "params.yaml").read_bytes())
+    done = run(project, "tools/use_profile.py", "paper")
+    assert mine.exists() and (mine.read_bytes(), (project / "params.yaml").read_bytes()) == before
+    assert done.returncode == 3 and done.stdout.startswith("error: ") and done.stdout.count("\n") == 1
+
+
+def test_another_profile_leaves_own_folders_and_takes_away_what_the_cache_holds(project):
+    own = own_files(project)
+    done = run(project, "tools/use_profile.py", "paper")
+    assert done.returncode == 0, done.stdout
+    assert {path: path.read_bytes() for path in own if path.exists()} == own
+    assert not (project / f"data/models/{CELL}").exists() and not (project / f"results/metrics/{CELL}").exists()
+    assert run(project, "tools/use_profile.py", "sample").returncode == 0
+    shutil.rmtree(project / "data/shards/holidays")  # evaluations depend on all of data/shards
+    said = run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").stdout
+    assert "Running stage" not in said and (project / f"data/models/{CELL}/model.json").exists()
+
+
+# --- a check checks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["absolute", "with ..", "from a subfolder", "from a subfolder, relative"])
+def test_a_path_is_what_the_user_means_by_it(project, how):
+    model = project / f"data/models/{CELL}"
+    damage(model / "model.safetensors")
+    done = {
+        "absolute": lambda: verify(project, str(model)),
+        "with ..": lambda: verify(project, f"data/shards/../models/{CELL}"),
+        "from a subfolder": lambda: verify(project, cwd=project / "results"),
+        "from a subfolder, relative": lambda: verify(project, f"models/{CELL}", cwd=project / "data"),
+    }[how]()
+    assert done.returncode == 3 and f"data/models/{CELL}" in done.stdout
+
+
+@pytest.mark.parametrize("place", ["data/modles", "/", "..", "colorize", "data/models/mine"])
+def test_where_nothing_of_the_pipeline_is_a_check_does_not_say_that_all_is_fine(project, place):
+    own_files(project)
+    done = verify(project, place)
+    assert done.returncode == 2 and "0 problems" not in done.stdout and done.stdout.startswith("error: ")
+
+
+def test_outside_of_a_repository_a_check_says_so(project, tmp_path):
+    done = verify(project, cwd=tmp_path)
+    assert done.returncode == 2 and "0 problems" not in done.stdout
+
+
+def test_an_out_that_is_not_here_is_named(project):
+    shutil.rmtree(project / f"data/models/{CELL}")
+    done = verify(project)
+    assert f"not checked, such as data/models/{CELL}" in done.stdout
+
+
+def flipped(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "kind", ["manifest", "npy", "npz", "lock", "sidecar", "run", "record", "link", "folder link", "no dvc"]
+)
+def test_one_bad_file_is_one_line_and_the_rest_is_checked(project, kind):
+    """Besides a model whose damage is to be found all the same."""
+    damage(project / f"data/histories/{CELL}/history.csv")
+    if kind == "manifest":
+        path = project / "data/shards/tiny/manifest.json"
+        text = path.read_text().replace('"images"', '"imagez"')
+        path.unlink()
+        path.write_text(text)
+    elif kind == "npy":
+        path = project / "data/priors/tiny/prior.npy"
+        content = path.read_bytes().replace(b"'descr'", b"'descs'")
+        path.unlink()
+        path.write_bytes(content)
+    elif kind == "npz":
+        path = project / f"data/evaluations/{CELL}/tiny/predictions.npz"
+        content = bytearray(path.read_bytes())
+        content[8] = 99  # compression method of the first member
+        path.unlink()
+        path.write_bytes(content)
+    elif kind == "lock":
+        text = (
+            (project / "dvc.lock")
+            .read_text()
+            .replace("  shard@tiny:\n    cmd:", "  shard@tiny:\n    outs: 1\n    cmd:")
+        )
+        (project / "dvc.lock").write_text(text.replace("path: data/priors/tiny\n", "paht: data/priors/tiny\n"))
+    elif kind == "sidecar":
+        path = project / f"data/models/{CELL}/model.json"
+        text = path.read_text().replace('"width": 0.03', '"width": "wide"')
+        path.unlink()
+        path.write_text(text)
+    elif kind == "run":
+        path = next((project / ".dvc/cache/runs").glob("*/*/*"))
+        path.chmod(0o644)
+        path.write_bytes(b"\xff\xfe\x00")
+    elif kind == "record":
+        path = next((project / "data").rglob("model.json"))  # any file: replaced by a folder
+        path.unlink()
+        path.mkdir()
+    elif kind == "link":
+        path = project / f"data/models/{CELL}/model.safetensors"
+        path.unlink()
+        path.symlink_to("/nowhere/at/all")
+    elif kind == "folder link":
+        shutil.move(project / f"data/models/{CELL}", project / "elsewhere")
+        (project / f"data/models/{CELL}").symlink_to(project / "elsewhere")
+        flipped(project / "elsewhere/model.safetensors", 8000)
+    elif kind == "no dvc":
+        shutil.rmtree(project / ".dvc")
+    for arguments in ((), ("--repair",)):
+        done = verify(project, *arguments)
+        assert "Traceback" not in done.stdout, done.stdout
+        assert f"data/histories/{CELL}: " in done.stdout
+        assert done.returncode == (0 if arguments else 3)
+    if kind == "folder link":
+        assert (project / "elsewhere/model.safetensors").exists()
