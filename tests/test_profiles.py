@@ -1,4 +1,7 @@
-"""`tools/use_profile.py`: switches the parameters, clears results of another profile, never loses a person's edits."""
+"""`tools/use_profile.py`: switches the parameters and never loses a person's edits or results.
+
+How results that DVC has recorded go and come back: tests/product/test_lost.py and tests/test_pipeline.py.
+"""
 
 import shutil
 import subprocess
@@ -7,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-METRICS = "results/metrics/objects-cnn/scenes.json"
-
 
 @pytest.fixture
 def project(repo, tmp_path) -> Path:
-    """A scratch project with the profiles, the default parameters, and some results."""
+    """A scratch project with the profiles, the default parameters, and files of one's own."""
     shutil.copytree(repo / "profiles", tmp_path / "profiles")
     shutil.copy(tmp_path / "profiles" / "sample.yaml", tmp_path / "params.yaml")
-    for name in ("data/raw/a.zip", "data/shards/objects/manifest.json", "data/models/a/model.json", METRICS):
+    for name in ("data/raw/a.zip", "data/models/a/model.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     return tmp_path
@@ -46,9 +47,21 @@ def test_there_and_back_gives_the_same_parameters(use, project):
     assert (project / "params.yaml").read_bytes() == before
 
 
-def test_results_of_the_other_profile_go_and_raw_archives_stay(use, project):
-    use("paper")
-    assert {path for path in tree(project) if not path.startswith("profiles")} == {"data/raw/a.zip", "params.yaml"}
+def test_what_dvc_has_not_recorded_stays(use, project):
+    assert use("paper").returncode == 0
+    assert {path for path in tree(project) if not path.startswith("profiles")} == {
+        "data/raw/a.zip", "data/models/a/model.json", "params.yaml"
+    }  # fmt: skip
+
+
+def test_a_cell_that_dvc_has_not_recorded_is_in_the_way(use, project):
+    (project / "data/models/objects-unet").mkdir(parents=True)
+    (project / "data/models/objects-unet/model.json").write_text("{}")
+    before = tree(project)
+    done = use("paper")
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: data/models/objects-unet: neither DVC's cache nor git could bring this back")
+    assert tree(project) == before
 
 
 def test_edits_of_ones_own_are_never_overwritten(use, project):

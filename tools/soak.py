@@ -3,7 +3,8 @@
     make soak [MINUTES=20] [KILLS=200]    until interrupted, or until either is reached
 
 Most stages run as children forked from this process, which has loaded torch once; every fourth round goes through
-`dvc repro`, and kills now the stage, now DVC, now both. Ends with 1 where a single byte differs.
+`dvc repro`, and kills now the stage, now DVC, now both; another fourth edits the project meanwhile (`edits.py`). Ends
+with 1 where a single byte differs, or DVC has recorded what was not computed and `make verify` does not say so.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from colorize import runtime  # noqa: E402
+from tools import edits  # noqa: E402
 
 DATASET = "tiny"
 MODELS = ("regression", "cnn", "cnn_weighted", "unet", "unet_weighted")
@@ -55,7 +57,7 @@ POINTS = {  # fault points that a stage passes; all pass those of EVERYWHERE
 }
 EVERYWHERE = ("write-rename", "write-sync", "stage-checked")
 DVC_MODELS = ("regression", "unet_weighted")  # fewer, for every stage loads torch anew
-DVC_ROUND = 4
+DVC_ROUND, EDIT_ROUND = 4, 1  # every fourth round, and the first of each four
 DVC_KILLS = 6  # a round
 _DVC_SECONDS = 12.0  # in which a run of DVC is killed
 HANGS_AFTER_S = 600  # no process that is waited for takes so long
@@ -82,7 +84,7 @@ def make_project(folder: Path, models: tuple[str, ...] = MODELS, **train: object
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.tmp"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder)
-    (folder / ".dvc").mkdir()
+    (folder / ".dvc").mkdir(parents=True)
     config = (ROOT / ".dvc/config").read_text().replace("[core]", "[core]\n    no_scm = true")
     (folder / ".dvc/config").write_text(config)
     params = yaml.safe_load((ROOT / "profiles/ci.yaml").read_text())
@@ -210,11 +212,13 @@ class Score:
     resumed: int = 0  # trainings that went on from a checkpoint
     compared: int = 0  # trees
     differing: list[str] = field(default_factory=list)
+    edits: edits.EditScore = field(default_factory=edits.EditScore)
 
     def __str__(self) -> str:
         by_stage = ", ".join(f"{stage} {count}" for stage, count in sorted(self.kills.items()))
         compared = f"{self.compared} trees compared, {len(self.differing)} differing"
-        return f"{self.kills.total()} kills ({by_stage}); {self.resumed} trainings resumed; {compared}"
+        kills = f"{self.kills.total()} kills ({by_stage}); {self.resumed} trainings resumed; {compared}"
+        return f"{kills}; {self.edits}"
 
     def compare(self, project: Path, expected: dict[str, bytes], where: str) -> None:
         """Note whether a project's files are those of the undisturbed run."""
@@ -320,15 +324,19 @@ def soak(folder: Path, minutes: float, kills: float, rng: random.Random) -> Scor
     """Rounds until the time is up or enough was killed; prints the score after each."""
     load_everything()
     arena, dvc_arena = (make_arena(folder / str(len(models)), models) for models in (MODELS, DVC_MODELS))
+    edited = make_project(folder / "edited" / "pristine", (edits.MODEL,), select="last")
+    truth = edits.make_truth(edited, tree)
     score, end = Score(), time.monotonic() + 60 * minutes
     for number in itertools.count(1):
         if time.monotonic() >= end or score.kills.total() >= kills:
             return score
         project = folder / "round"
-        if number % DVC_ROUND:
-            run_forked(arena, project, rng, score)
-        else:
+        if number % DVC_ROUND == 0:
             run_dvc(dvc_arena, project, rng, score)
+        elif number % DVC_ROUND == EDIT_ROUND:
+            edits.run(truth, project, rng, score.edits, tree)
+        else:
+            run_forked(arena, project, rng, score)
         shutil.rmtree(project)
         print(f"round {number}: {score}", flush=True)
 
@@ -342,7 +350,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         score = soak(Path(folder), arguments.minutes, arguments.kills, random.Random(arguments.seed))
-    sys.exit(1 if score.differing else 0)
+    sys.exit(1 if score.differing or score.edits.problems else 0)
 
 
 if __name__ == "__main__":
