@@ -192,6 +192,7 @@ def test_a_device_that_is_not_there(here, capsys):
 
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
+    Path("dvc.yaml").touch()
     weights = Path("data/models/objects-unet/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,11 @@ def load_array(path: Path) -> np.ndarray:
         DataError: the file is missing or damaged, was made for another number of bins, or holds impossible values.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        file = io.BytesIO(path.read_bytes())
+        array = np.load(file, allow_pickle=False)
         problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
+        if file.read():  # the header says too small a length of itself: the values are taken from it
+            problem = "damaged (bytes behind the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None
     except Exception as error:  # for a damaged header numpy raises almost anything, also errors of Python's parser
