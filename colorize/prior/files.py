@@ -23,7 +23,7 @@ def load_array(path: Path) -> np.ndarray:
         file = io.BytesIO(path.read_bytes())
         array = np.load(file, allow_pickle=False)
         problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
-        if file.read():  # the header says too small a length of itself: the values are taken from it
+        if file.read():  # a damaged length of the header moves all values
             problem = "damaged (bytes behind the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None

@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,8 +61,11 @@ def handle_bus_errors(report: Callable[[str], None]) -> None:
         report: gets the line.
     """
 
+    is_ending = threading.Lock()
+
     def end(number: int) -> None:
         try:
+            is_ending.acquire()  # for ever: other threads come to the same place, and wait here
             name = next((f"{path}:" for path in _shortened_files()), "a file")
             report(f"{name} became shorter while it was being read; run the command again: it names the repair")
         finally:
