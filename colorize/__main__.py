@@ -40,7 +40,8 @@ def main(*arguments: str) -> None:
         _make_folder(options.out)
         failures += _colorize_all(_load(folder, options), photos, options.out)
     if num_results:
-        print(f"left out: {num_results} results of earlier runs; name one to color it", file=sys.stderr)
+        plural = "s" if num_results > 1 else ""
+        print(f"left out: {num_results} earlier result{plural}; name one to color it", file=sys.stderr)
     if failures:
         if num_all > 1:
             print(f"{failures} of {num_all} photos failed, see above", file=sys.stderr)

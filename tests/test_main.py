@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from colorize import __main__ as command
 from colorize import color, runtime
@@ -133,6 +133,47 @@ def test_nothing_but_earlier_results_is_overwritten(here, capsys):
     assert "photo.png -> photo-3.png" in capsys.readouterr().out
     assert colorize("photo.png", "-o", ".", "--temperature", "0") == 0
     assert "photo.png -> photo-3.png" in capsys.readouterr().out
+
+
+def test_a_result_names_its_source_and_only_that_one_is_replaced(here):
+    draw("a/photo.png", 20, 30)
+    draw("b/photo.png", 40, 30)
+    assert colorize("a", "-o", "out") == colorize("b", "-o", "out") == colorize("b", "a", "-o", "out") == 0
+    for name, folder in (("photo", "a"), ("photo-2", "b")):
+        with Image.open(f"out/{name}.png") as picture:
+            assert picture.info["Source SHA-256"] == runtime.sha256_of(f"{folder}/photo.png")
+    assert len(list(Path("out").iterdir())) == 2
+
+
+def test_results_that_name_no_source_are_never_replaced(here):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", "colorize")  # as earlier versions wrote
+    draw("photo.png")
+    before = draw("out/photo.png", pnginfo=text)
+    assert colorize("photo.png", "-o", "out") == 0
+    assert np.array_equal(read("out/photo.png"), before)
+    assert Path("out/photo-2.png").exists()
+
+
+def test_a_folder_of_results_alone_holds_no_photo(here, capsys):
+    draw("photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert colorize("out", "-o", "again") == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: out: no photos in this folder",
+        "left out: 1 earlier result; name one to color it",
+    ]
+    assert colorize("out", "out/photo.png", "-o", "again") == 3
+    assert "left out" not in capsys.readouterr().err
+    assert Path("again/photo.png").exists()
+
+
+def test_a_named_pipe_among_the_results_is_not_opened(here):
+    draw("photo.png")
+    Path("out").mkdir()
+    os.mkfifo("out/photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert Path("out/photo-2.png").is_file()
 
 
 def test_a_folder_stands_for_the_photos_in_it(here):

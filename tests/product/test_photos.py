@@ -134,11 +134,15 @@ def test_the_command_line_writes_no_black_picture(project):
 
 
 def test_an_evaluation_without_finite_metrics_is_one_line(project):
-    fill(project / MODEL, "head.weight", 3e38, -3e38, 3e38)
+    fill(project / MODEL, "block1.0.weight", 3e38, -3e38, 3e38)
     assert_one_line(run(project, "stages.evaluate", "tiny", "unet"), "evaluate tiny-unet-tiny", "train@tiny-unet")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x08" + bytes(7) + b"nonsense", b"\xff" * 64, b"\x02" + bytes(7) + b"{}"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x08" + bytes(7) + b"nonsense", b"\xff" * 64, b"\x02" + bytes(7) + b"{}"],
+    ids=["empty", "no JSON", "endless header", "no tensors"],
+)
 def test_damaged_weights_with_a_fitting_checksum_are_refused(project, content):
     write_weights(project / MODEL, content)
     assert "model.safetensors: not the weights of a unet" in refusal(project / MODEL)
@@ -161,6 +165,19 @@ def test_a_damaged_copy_outside_of_the_repository_gets_a_remedy_that_helps(proje
     assert "dvc repro" not in refusal(copy)
 
 
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ['"0.1"', "[0.1]", "NaN", "1e999"])
+def test_a_metric_that_is_no_number_is_one_line(project, value):
+    for model in ("gray", "prior", "unet"):
+        path = project / f"results/metrics/tiny-{model}/tiny.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"l1": 0.1, "l2": %s}' % (value if model == "unet" else 0.1))
+    command = "verify --repair results/metrics/tiny-unet/tiny.json && dvc repro evaluate@tiny-unet"
+    assert_one_line(run(project, "stages.report", "show"), "tiny-unet/tiny.json: `l2`", command)
+
+
 # --- priors ----------------------------------------------------------------------------------------------------------
 
 
@@ -172,12 +189,8 @@ def as_npy(array: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [
-        as_npy(np.full(313, -1.0)),
-        as_npy(np.ones(313, np.float32)),
-        b"\x93NUMPY\x01\0\x04\0{'a(",  # for which numpy raises what Python's tokenizer raises
-        as_npy(np.ones(313)).replace(b"<f8", b"\xff\xfe8"),
-    ],
+    [as_npy(np.full(313, -1.0)), b"\x93NUMPY\x01\0\x04\0{'a("],
+    ids=["negative", "a header for which numpy raises what Python's tokenizer raises"],
 )
 def test_class_weights_that_cannot_be_are_one_line(project, content):
     (project / "data/priors/tiny/weights-unet.npy").write_bytes(content)
@@ -228,6 +241,6 @@ def test_results_beside_the_photos_are_not_colored_again(project):
     done = color(project, "photos", "link", "-o", "link")
     names = sorted(path.name for path in project.glob("photos/*"))
     assert names == ["a-2.png", "a.png", "b-2.png", "b.png", "renamed.png"]
-    assert done.stderr.splitlines() == ["left out: 2 results of earlier runs; name one to color it"]
+    assert done.stderr.splitlines() == ["left out: 2 earlier results; name one to color it"]
     assert color(project, "photos/renamed.png", "-o", "out").stderr == ""
     assert (project / "out/renamed.png").exists()
