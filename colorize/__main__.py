@@ -181,7 +181,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
 
     from colorize.raw.images import open_rgb
 
-    content = photo.read_bytes()
+    content = _read(photo)
     source = hashlib.sha256(content).hexdigest()
     rgb = np.asarray(open_rgb(content))
     height, width = rgb.shape[:2]
@@ -192,6 +192,17 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     _save(path, result.rgb, source)
     fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
     print(_in_a_line(f"{photo} -> {path}  ({fitted})"), flush=True)
+
+
+def _read(photo: Path) -> bytes:
+    """The bytes of a file that has an end, and not too many of them."""
+    from colorize.raw.images import MAX_BYTES, TOO_LARGE, Reject
+
+    if not photo.is_file():  # reading a named pipe or a device may last for ever
+        raise OSError(None, "not a regular file")
+    if photo.stat().st_size > MAX_BYTES:
+        raise Reject(TOO_LARGE)
+    return photo.read_bytes()
 
 
 def _result_path(out: Path, stem: str, source: str, taken: set[str]) -> Path:

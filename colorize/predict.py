@@ -179,6 +179,8 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
                 f"image of mode {image.mode}: expected RGB or L; colorize.raw.images.open_rgb(bytes) converts any file"
             )
         image = np.asarray(ImageOps.exif_transpose(image))
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
     is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not is_shaped or image.size == 0:
         raise ValueError(f"array {image.shape} of {image.dtype}: expected (H, W, 3) or (H, W) of uint8")

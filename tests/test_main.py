@@ -203,6 +203,21 @@ def test_a_bad_photo_does_not_stop_the_others(here, capsys):
     assert [path.name for path in Path("out").iterdir()] == ["good.png"]
 
 
+def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys):
+    draw("good.png")
+    os.mkfifo("pipe.jpg")
+    with Path("sparse.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    assert colorize("pipe.jpg", "/dev/zero", "sparse.jpg", "good.png", "-o", "out") == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: pipe.jpg: not a regular file",
+        "error: /dev/zero: not a regular file",
+        "error: sparse.jpg: too large; at most 50 megapixels and 256 MiB",
+        "3 of 4 photos failed, see above",
+    ]
+    assert Path("out/good.png").exists()
+
+
 def test_a_model_by_its_path(here):
     draw("photo.png")
     assert colorize("photo.png", "--model", "data/models/objects-unet", "-o", "out") == 0
