@@ -53,7 +53,7 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
-    sources = np.array(list(shards.read_column(folder / "test.csv", "source")), dtype=object)  # str: no padding
+    sources = np.array(list(shards.read_column(folder / "test.csv", "source")), dtype=object)
     if len(sources) != len(split):
         raise DataError(
             f"{folder / 'test.csv'}: {len(sources)} rows, the shards hold {len(split)} images; "
