@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import itertools
 import os
 import sys
@@ -16,7 +17,8 @@ from colorize.runtime import DataError, ParameterError
 # Of files in a folder; a file that is named itself may have any.
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 _LARGE = 4_000_000  # pixels; from here a photo takes more than two seconds on a small machine
-_SIGNATURE = "colorize"  # PNG text by which an earlier result is known: anything else is never overwritten
+_SIGNATURE = "colorize"  # PNG text `Software`, by which a result of an earlier run is known
+_SOURCE = "Source SHA-256"  # PNG text: of the photo's file; only a result of the very same photo is replaced
 _COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
 
 _REMEDIES = {  # by the reasons of raw/images.py
@@ -32,11 +34,14 @@ def main(*arguments: str) -> None:
     options = _parser().parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     folder = _find_model(options.model)
-    photos, failures = _find_photos(options.photos)
+    photos, failures, num_results = _find_photos(options.photos)
     num_all = len(photos) + failures
     if photos:
         _make_folder(options.out)
         failures += _colorize_all(_load(folder, options), photos, options.out)
+    if num_results:
+        plural = "s" if num_results > 1 else ""
+        print(f"left out: {num_results} earlier result{plural}; name one to color it", file=sys.stderr)
     if failures:
         if num_all > 1:
             print(f"{failures} of {num_all} photos failed, see above", file=sys.stderr)
@@ -50,13 +55,15 @@ def _parser() -> argparse.ArgumentParser:
         "at full size, so that every result is a PNG.",
         epilog="Exit codes: 0 all done, 2 wrong arguments, 3 a photo or the model is missing or cannot be used.",
     )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="photo", help="a photo, or a folder of photos")
+    parser.add_argument(
+        "photos", nargs="+", type=Path, metavar="photo", help="a photo, or a folder, whose earlier results are left out"
+    )
     parser.add_argument(
         "-o",
         "--out",
         type=Path,
         default=Path("colorized"),
-        help="folder for the results (default: %(default)s); results of an earlier run are replaced, nothing else is",
+        help="folder for the results (default: %(default)s); only earlier results of the same photo are replaced",
     )
     parser.add_argument(
         "--model", default="objects-unet", help="a name under data/models, or a model's folder (default: %(default)s)"
@@ -98,23 +105,31 @@ def _find_model(name: str) -> Path:
     raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
 
 
-def _find_photos(named: list[Path]) -> tuple[list[Path], int]:
-    """All photos, each once, and the number of names that led to none (each with its line on stderr)."""
+def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:
+    """What is to be colored.
+
+    Returns:
+        all photos, each once; the number of names that led to none (each with its line on stderr); and the number of
+        results of earlier runs that folders hold: the results may have been written beside the photos.
+    """
     photos: dict[Path, Path] = {}  # by what the path resolves to
+    results: set[Path] = set()
     failures = 0
     for path in named:
         try:
-            is_folder = path.is_dir()
-            found = sorted(file for file in path.iterdir() if _is_photo(file)) if is_folder else [path]
-            problem = "no photos in this folder" if is_folder else "no such file or folder"
+            found = [path]
+            if path.is_dir():
+                listed = sorted(file for file in path.iterdir() if _is_photo(file))
+                found = [file for file in listed if not _result_text(file)]
+                results |= {file.resolve() for file in set(listed) - set(found)}
             if not found or not found[0].exists():
-                raise FileNotFoundError(None, problem)
+                raise FileNotFoundError(None, "no such file or folder" if found else "no photos in this folder")
             for photo in found:
                 photos.setdefault(photo.resolve(), photo)
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
             _report(path, _reason(error))
             failures += 1
-    return list(photos.values()), failures
+    return list(photos.values()), failures, len(results - photos.keys())
 
 
 def _is_photo(path: Path) -> bool:
@@ -166,22 +181,35 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
 
     from colorize.raw.images import open_rgb
 
-    rgb = np.asarray(open_rgb(photo.read_bytes()))
+    content = _read(photo)
+    source = hashlib.sha256(content).hexdigest()
+    rgb = np.asarray(open_rgb(content))
     height, width = rgb.shape[:2]
     is_large = height * width >= _LARGE
     with runtime.progress(photo.name, height, "rows") if is_large else contextlib.nullcontext() as advance:
         result = colorizer.colorize(rgb, advance)
-    path = _result_path(out, photo.stem, taken)
-    _save(path, result.rgb)
+    path = _result_path(out, photo.stem, source, taken)
+    _save(path, result.rgb, source)
     fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
     print(_in_a_line(f"{photo} -> {path}  ({fitted})"), flush=True)
 
 
-def _result_path(out: Path, stem: str, taken: set[str]) -> Path:
-    """out/stem.png, or with -2, -3, ... where that is an input, a result of this run, or a file that is not ours."""
+def _read(photo: Path) -> bytes:
+    """The bytes of a file that has an end, and not too many of them."""
+    from colorize.raw.images import MAX_BYTES, TOO_LARGE, Reject
+
+    if not photo.is_file():  # reading a named pipe or a device may last for ever
+        raise OSError(None, "not a regular file")
+    if photo.stat().st_size > MAX_BYTES:
+        raise Reject(TOO_LARGE)
+    return photo.read_bytes()
+
+
+def _result_path(out: Path, stem: str, source: str, taken: set[str]) -> Path:
+    """out/stem.png, or with -2, -3, ... where that is an input, a result of this run or not one of this source."""
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    paths = (out / f"{name}.png" for name in names)
-    path = next(path for path in paths if _key(path) not in taken and (not os.path.lexists(path) or _is_result(path)))
+    paths = (out / f"{name}.png" for name in names if _key(out / f"{name}.png") not in taken)
+    path = next(path for path in paths if not os.path.lexists(path) or _result_text(path).get(_SOURCE) == source)
     taken.add(_key(path))
     return path
 
@@ -191,23 +219,26 @@ def _key(path: Path) -> str:
     return str(path.resolve()).casefold()
 
 
-def _is_result(path: Path) -> bool:
-    """Whether an earlier run wrote a file."""
+def _result_text(path: Path) -> dict[str, str]:
+    """PNG texts of a file that an earlier run wrote, whatever its name is now; empty for any other file."""
     from PIL import Image
 
+    if not path.is_file():  # opening a named pipe would wait for ever
+        return {}
     try:
         with Image.open(path, formats=["PNG"]) as picture:
-            return picture.info.get("Software") == _SIGNATURE
+            return picture.info if picture.info.get("Software") == _SIGNATURE else {}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises on other files
-        return False
+        return {}
 
 
-def _save(path: Path, rgb) -> None:
+def _save(path: Path, rgb, source: str) -> None:
     from PIL import Image, PngImagePlugin
 
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", _SIGNATURE)
-    text.add_text("Comment", "Colours predicted by a neural network")
+    text.add_text("Comment", "Colors predicted by a neural network")
+    text.add_text(_SOURCE, source)
     with runtime.atomic_write(path) as file:
         Image.fromarray(rgb).save(file, "PNG", pnginfo=text, compress_level=_COMPRESSION)
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from colorize import color, runtime
 from colorize.models import MODELS, files, output
-from colorize.runtime import ParameterError
+from colorize.runtime import DataError, ParameterError
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016): the mode, which the paper takes, leaves hard edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
@@ -111,7 +111,7 @@ class Colorizer:
             (H, W, 3) uint8 sRGB with the L of the image.
 
         Raises:
-            ValueError: the image is something else; says what it is.
+            ValueError: the image is something else, or the model's colors are not finite; says what it is.
         """
         return self.colorize(image).rgb
 
@@ -165,6 +165,8 @@ class Colorizer:
         lab = color.rgb_to_lab(torch.from_numpy(small).to(self._device).movedim(-1, 0)[None])  # (1, 3, h, w)
         L_norm = color.split_lab(lab)[0].contiguous(memory_format=torch.channels_last)
         predicted = self._model(L_norm)
+        if not predicted.sum().isfinite():  # one NaN or infinity is enough; a mode would hide it
+            raise DataError("the model's colors are not finite: its weights are too large; train it again")
         # At the size of the output, which of the cnn is half: bilinear enlarging must not meet nearest's blocks.
         return output.to_ab_norm(predicted, predicted.shape[-2:], self._temperature)[0] * color.AB_SCALE
 
@@ -177,6 +179,8 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
                 f"image of mode {image.mode}: expected RGB or L; colorize.raw.images.open_rgb(bytes) converts any file"
             )
         image = np.asarray(ImageOps.exif_transpose(image))
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
     is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not is_shaped or image.size == 0:
         raise ValueError(f"array {image.shape} of {image.dtype}: expected (H, W, 3) or (H, W) of uint8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from colorize import __main__ as command
 from colorize import color, runtime
@@ -135,6 +135,47 @@ def test_nothing_but_earlier_results_is_overwritten(here, capsys):
     assert "photo.png -> photo-3.png" in capsys.readouterr().out
 
 
+def test_a_result_names_its_source_and_only_that_one_is_replaced(here):
+    draw("a/photo.png", 20, 30)
+    draw("b/photo.png", 40, 30)
+    assert colorize("a", "-o", "out") == colorize("b", "-o", "out") == colorize("b", "a", "-o", "out") == 0
+    for name, folder in (("photo", "a"), ("photo-2", "b")):
+        with Image.open(f"out/{name}.png") as picture:
+            assert picture.info["Source SHA-256"] == runtime.sha256_of(f"{folder}/photo.png")
+    assert len(list(Path("out").iterdir())) == 2
+
+
+def test_results_that_name_no_source_are_never_replaced(here):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", "colorize")  # as earlier versions wrote
+    draw("photo.png")
+    before = draw("out/photo.png", pnginfo=text)
+    assert colorize("photo.png", "-o", "out") == 0
+    assert np.array_equal(read("out/photo.png"), before)
+    assert Path("out/photo-2.png").exists()
+
+
+def test_a_folder_of_results_alone_holds_no_photo(here, capsys):
+    draw("photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert colorize("out", "-o", "again") == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: out: no photos in this folder",
+        "left out: 1 earlier result; name one to color it",
+    ]
+    assert colorize("out", "out/photo.png", "-o", "again") == 3
+    assert "left out" not in capsys.readouterr().err
+    assert Path("again/photo.png").exists()
+
+
+def test_a_named_pipe_among_the_results_is_not_opened(here):
+    draw("photo.png")
+    Path("out").mkdir()
+    os.mkfifo("out/photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert Path("out/photo-2.png").is_file()
+
+
 def test_a_folder_stands_for_the_photos_in_it(here):
     draw("folder/b.jpg")
     draw("folder/a.PNG")
@@ -160,6 +201,21 @@ def test_a_bad_photo_does_not_stop_the_others(here, capsys):
         "4 of 5 photos failed, see above",
     ]
     assert [path.name for path in Path("out").iterdir()] == ["good.png"]
+
+
+def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys):
+    draw("good.png")
+    os.mkfifo("pipe.jpg")
+    with Path("sparse.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    assert colorize("pipe.jpg", "/dev/zero", "sparse.jpg", "good.png", "-o", "out") == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "error: pipe.jpg: not a regular file",
+        "error: /dev/zero: not a regular file",
+        "error: sparse.jpg: too large; at most 50 megapixels and 256 MiB",
+        "3 of 4 photos failed, see above",
+    ]
+    assert Path("out/good.png").exists()
 
 
 def test_a_model_by_its_path(here):
@@ -192,6 +248,7 @@ def test_a_device_that_is_not_there(here, capsys):
 
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
+    Path("dvc.yaml").touch()
     weights = Path("data/models/objects-unet/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3

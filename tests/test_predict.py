@@ -1,6 +1,7 @@
 """Prediction on whole photos: lightness and size are the photo's, colours the network's."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,10 @@ def test_temperature_goes_from_the_mode_to_the_mean(temperature, share):
         (np.zeros((0, 4), np.uint8), r"\(0, 4\)"),
         (Image.new("CMYK", (4, 4)), "CMYK"),
         (Image.new("I;16", (4, 4)), "I;16"),
+        ("photo.jpg", "str: expected a Pillow image or an array"),
+        (Path("photo.jpg"), "PosixPath: expected"),
+        (b"bytes", "bytes: expected"),
+        ([[1]], "list: expected"),
     ],
 )
 def test_other_images_are_refused_by_what_they_are(constant, image, words):
@@ -222,3 +227,13 @@ def test_a_regression_has_no_temperature():
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(DataError, match="nothing-here"):
         colorize.load(tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize("temperature", [0, None, 1])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_colors_that_are_not_finite_are_refused(value, temperature):
+    model = TwoBins()
+    forward = model.forward
+    model.forward = lambda L_norm: forward(L_norm).index_fill_(1, torch.tensor([150]), value)
+    with pytest.raises(DataError, match="colors are not finite"):
+        predict.Colorizer(model, "cnn", SIZE, temperature=temperature)(photo(40, 40))

@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from colorize.data.shards import Geometry
+from colorize.runtime import DataError, repair_command
 
 _CAN_ADVISE = hasattr(os, "posix_fadvise")  # macOS has none, and reads all the same
 
@@ -69,13 +70,22 @@ class Reader(contextlib.ExitStack):
             out: (B, S, S, 3) uint8, on the host.
 
         Raises:
-            OSError: a shard cannot be read, or has become shorter.
+            DataError: a shard cannot be read, or became shorter.
         """
         for place, pixels in zip(places, out.view(len(places), -1).numpy(), strict=True):
-            if os.preadv(place.descriptor, [pixels], place.offset) != len(pixels):
-                raise OSError(f"{self._paths[place.descriptor]}: has become shorter while it was read")
+            try:
+                is_whole = os.preadv(place.descriptor, [pixels], place.offset) == len(pixels)
+            except OSError as error:
+                raise self._failure(place, f"cannot be read ({error.strerror})") from None
+            if not is_whole:
+                raise self._failure(place, "became shorter while it was being read")
             if _CAN_ADVISE:
                 os.posix_fadvise(place.descriptor, place.first, place.length, os.POSIX_FADV_DONTNEED)
+
+    def _failure(self, place: Place, problem: str) -> DataError:
+        path = self._paths[place.descriptor]
+        folder = path.parents[1]
+        return DataError(f"{path}: {problem}; run `{repair_command(folder, f'shard@{folder.name}')}`")
 
     def _places(self, rows: np.ndarray) -> list[Place]:
         tars = np.searchsorted(self._ends, rows, side="right")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -60,20 +61,34 @@ def evaluate(cell: Cell, settings, options: Options, paths: Paths, device: str) 
 
     Returns:
         the metrics.
+
+    Raises:
+        DataError: an input is missing, damaged or of another size, or a metric is not finite.
     """
     split = loader.Split(paths.shards, "test")
     weights = load_tensor(paths.prior / "rebalancing.npy").to(device)
     predictor = _predictor(cell, paths, split.size, device)
     table = _measure(cell, predictor, split, weights, options, device)
+    means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
+    _check(cell, means)
     shown = kept.choose(split, paths.shards, table["l2"], settings, settings.named.get(cell.target, []))
     details = kept.save(paths.evaluation, shown, split, lambda L: predictor(L)[0], device)
     _write_table(paths.evaluation / "per_image.csv", split.keys(np.arange(len(split))), table)
-    means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
     details |= {"images": len(split), "target_entropy": means.pop("target_entropy", None)}
     runtime.write_json(paths.evaluation / "details.json", details)
     runtime.fault_point("evaluate-metrics")
     runtime.write_json(paths.metrics, means)
     return means
+
+
+def _check(cell: Cell, means: dict[str, float]) -> None:
+    for name, value in means.items():
+        if not math.isfinite(value):
+            train = f"dvc repro --force --single-item train@{cell.source}-{cell.model}"
+            raise DataError(
+                f"evaluate {cell.name}: {name} is {value}: the model's weights are too large; "
+                f"lower train.lr or train.clip_norm and run `{train}`"
+            )
 
 
 def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:

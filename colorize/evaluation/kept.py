@@ -14,11 +14,11 @@ from torch import Tensor
 
 from colorize import color, runtime
 from colorize.colorfulness import colorfulness
-from colorize.data import feed, loader
+from colorize.data import feed, loader, shards
 from colorize.data.transform import to_networks
 from colorize.evaluation import metrics
 from colorize.models import output as outputs
-from colorize.runtime import DataError
+from colorize.runtime import DataError, repair_command
 
 
 class Kept(NamedTuple):
@@ -43,10 +43,8 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
         named: keys to keep as well.
 
     Raises:
-        DataError: a named key is not in the split.
+        DataError: a named key is not in the split, or the table of names is damaged.
     """
-    import pandas as pd
-
     keys = split.keys(np.arange(len(split)))
     unknown = sorted(set(named) - set(keys.tolist()))
     if unknown:
@@ -55,9 +53,14 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
-    sources = pd.read_csv(folder / "test.csv", usecols=["source"], keep_default_na=False)["source"]
+    sources = np.array(list(shards.read_column(folder / "test.csv", "source")), dtype=object)
+    if len(sources) != len(split):
+        raise DataError(
+            f"{folder / 'test.csv'}: {len(sources)} rows, the shards hold {len(split)} images; "
+            f"run `{repair_command(folder, f'shard@{folder.name}')}`"
+        )
     membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
-    return Kept(rows, keys[rows], sources.iloc[rows].to_numpy(dtype=str), l2[rows].astype(np.float32), *membership)
+    return Kept(rows, keys[rows], sources[rows].astype(str), l2[rows].astype(np.float32), *membership)
 
 
 @torch.inference_mode()

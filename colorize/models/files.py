@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import reprlib
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from colorize import gamut, runtime
 from colorize.models import MODELS
 from colorize.models.build import build
 from colorize.runtime import DataError
 
-_NEEDED = ("model", "width", "size", "num_bins", "weights_sha256")
+_NEEDED = {  # key: what `model.json` must say
+    "model": lambda value: isinstance(value, str) and value in MODELS,
+    "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # as `train.width`
+    "size": lambda value: type(value) is int and 16 <= value <= 1024,  # as `shard.size`
+    "num_bins": lambda value: type(value) is int,
+    "weights_sha256": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value),
+}
 
 
 def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
@@ -43,10 +53,26 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, d
     sidecar, path = check(folder), folder / "model.safetensors"
     model = build(sidecar["model"], sidecar["width"])
     try:
-        model.load_state_dict(safetensors.torch.load(path.read_bytes()))
-    except RuntimeError:
-        raise DataError(f"{path}: not the weights of a {sidecar['model']} of width {sidecar['width']}") from None
+        state = safetensors.torch.load(path.read_bytes())
+        model.load_state_dict(state)
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError):  # all of them seen for damaged headers
+        what = f"not the weights of a {sidecar['model']} of width {sidecar['width']}"
+        raise DataError(f"{path}: {what}; {_retraining(folder)}") from None
+    for name, tensor in model.state_dict().items():
+        if problem := _problem(name, tensor, state[name]):
+            raise DataError(f"{path}: the tensor {name} {problem}; {_retraining(folder)}")
     return model.to(device, memory_format=torch.channels_last).eval(), sidecar
+
+
+def _problem(name: str, tensor: Tensor, saved: Tensor) -> str:
+    """Why a loaded tensor cannot be used; empty if it can. Such weights give black pictures without an error."""
+    if saved.dtype != tensor.dtype:
+        return f"is of {saved.dtype}, expected {tensor.dtype}"
+    if not tensor.isfinite().all():
+        return "has values that are not finite"
+    if name.endswith("running_var") and (tensor < 0).any():
+        return "has negative variances"
+    return ""
 
 
 def check(folder: Path) -> dict:
@@ -57,9 +83,12 @@ def check(folder: Path) -> dict:
     """
     sidecar = read_sidecar(folder)
     path = folder / "model.safetensors"
-    if not path.exists() or runtime.sha256_of(path) != sidecar["weights_sha256"]:
-        command = runtime.repair_command(folder, f"train@{folder.name}")
-        raise DataError(f"{path}: missing or damaged; run `{command}`")
+    try:
+        is_intact = runtime.sha256_of(path) == sidecar["weights_sha256"]
+    except OSError as error:
+        raise DataError(f"{path}: missing or damaged ({error.strerror}); {_remedy(folder)}") from None
+    if not is_intact:
+        raise DataError(f"{path}: missing or damaged; {_remedy(folder)}")
     return sidecar
 
 
@@ -71,16 +100,42 @@ def read_sidecar(folder: Path) -> dict:
     """
     path = folder / "model.json"
     try:
-        sidecar = json.loads(path.read_text())
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; train the model with `dvc repro train@{folder.name}`") from None
-    except ValueError as error:
-        command = runtime.repair_command(folder, f"train@{folder.name}")
-        raise DataError(f"{path}: damaged ({error}); run `{command}`") from None
-    missing = [key for key in _NEEDED if key not in sidecar]
-    if missing or sidecar["model"] not in MODELS:
-        problem = f"no `{missing[0]}`" if missing else f"no model of ours: {sidecar['model']!r}"
-        raise DataError(f"{path}: {problem}; run `{runtime.repair_command(folder, f'train@{folder.name}')}`")
+        command = f"dvc repro train@{folder.name}"
+        remedy = f"train the model with `{command}`" if _repository(folder) else "expected the folder of a model"
+        raise DataError(f"{path}: no such file; {remedy}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
+    if not isinstance(sidecar, dict):
+        raise DataError(f"{path}: no JSON object; {_remedy(folder)}")
+    for key, is_valid in _NEEDED.items():
+        if not is_valid(sidecar.get(key)):
+            problem = f"`{key}` cannot be {reprlib.repr(sidecar[key])}" if key in sidecar else f"no `{key}`"
+            raise DataError(f"{path}: {problem}; {_remedy(folder)}")
     if sidecar["num_bins"] != gamut.NUM_BINS:
         raise DataError(f"{path}: made for {sidecar['num_bins']} bins, the gamut has {gamut.NUM_BINS}; train it again")
     return sidecar
+
+
+def _repository(folder: Path) -> Path | None:
+    """The repository whose pipeline makes a model; None for a copy of a model elsewhere."""
+    models = Path(os.path.abspath(folder)).parent  # noqa: PTH100 (no link is followed, `data` may be one)
+    root = models.parent.parent
+    return root if (root / "dvc.yaml").is_file() and models == root / "data" / "models" else None
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about files that are not those that were saved."""
+    return _in_repository(folder, runtime.repair_command(Path("data", "models", folder.name), f"train@{folder.name}"))
+
+
+def _retraining(folder: Path) -> str:
+    """What to do about files that are those that were saved: a repair would find nothing damaged."""
+    return _in_repository(folder, f"dvc repro --force --single-item train@{folder.name}")
+
+
+def _in_repository(folder: Path, command: str) -> str:
+    if not (root := _repository(folder)):
+        return "copy the folder again from where it came"
+    return f"run `{command}`" + ("" if root == Path.cwd() else f" in {root}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,41 @@ import torch
 from torch import Tensor
 
 from colorize import gamut
-from colorize.runtime import DataError
+from colorize.runtime import DataError, first_line, repair_command
 
 
 def load_array(path: Path) -> np.ndarray:
-    """A (Q,) array of this folder.
+    """A (Q,) array of this folder: float64, or int64 for the counts; not negative, finite also as float32.
 
     Raises:
-        DataError: the file is missing or damaged, or was made for another number of bins.
+        DataError: the file is missing or damaged, was made for another number of bins, or holds impossible values.
     """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (FileNotFoundError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: {error}; make it with `dvc repro prior@{path.parent.name}`") from None
-    if array.shape != (gamut.NUM_BINS,):
-        raise DataError(f"{path}: shape {array.shape}, expected ({gamut.NUM_BINS},), one value a bin of the gamut")
+        file = io.BytesIO(path.read_bytes())
+        array = np.load(file, allow_pickle=False)
+        problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
+        if file.read():  # a damaged length of the header moves all values
+            problem = "damaged (bytes behind the array)"
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None
+    except Exception as error:  # for a damaged header numpy raises almost anything, also errors of Python's parser
+        problem = f"damaged ({first_line(error)})"
+    if problem:
+        command = repair_command(path.parent, f"prior@{path.parent.name}")
+        raise DataError(f"{path}: {problem}; run `{command}`")
     return array
+
+
+def _problem(array: np.ndarray, dtype: type) -> str:
+    if array.shape != (gamut.NUM_BINS,):
+        return f"shape {array.shape}, expected ({gamut.NUM_BINS},), one value per bin of the gamut"
+    if array.dtype != dtype:
+        return f"values of type {array.dtype}, expected {np.dtype(dtype)}"
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(array.astype(np.float32)).all()
+    if not is_finite or (array < 0).any() or not array.any():
+        return "values that are negative, not finite, or all zero"
+    return ""
 
 
 def load_tensor(path: Path) -> Tensor:

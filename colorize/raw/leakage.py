@@ -3,11 +3,11 @@
 They are found by the hashes of the pixels in the tables of images, 16 bytes an image.
 """
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from colorize.data.shards import read_column
 
 HELD_OUT = ("val", "test")
 _FIRST_PAIRS = 10  # that are named, a split
@@ -37,18 +37,9 @@ def _shared(folder: Path, split: str, train: np.ndarray, order: np.ndarray) -> d
     return {"images": len(rows), "first": [list(pair) for pair in pairs]}
 
 
-def _column(path: Path, name: str) -> Iterator[str]:
-    """One column of a table of images; csv.DictReader would take three times as long."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        place = next(rows).index(name)
-        for row in rows:
-            yield row[place]
-
-
 def _digests(path: Path) -> np.ndarray:
     """(N,) XXH128 of the pixels."""
-    return np.fromiter(map(bytes.fromhex, _column(path, "xxh128")), dtype="S16")
+    return np.fromiter(map(bytes.fromhex, read_column(path, "xxh128")), dtype="S16")
 
 
 def _names(folder: Path, split: str, rows: np.ndarray) -> list[str]:
@@ -56,6 +47,6 @@ def _names(folder: Path, split: str, rows: np.ndarray) -> list[str]:
     if not len(rows):
         return []
     wanted = set(rows.tolist())
-    names = enumerate(_column(folder / f"{split}.csv", "source"))
+    names = enumerate(read_column(folder / f"{split}.csv", "source"))
     found = {number: name for number, name in names if number in wanted}
     return [found[row] for row in rows.tolist()]

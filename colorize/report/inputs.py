@@ -5,8 +5,9 @@ is not shown.
 """
 
 import csv
+import itertools
 import json
-import zipfile
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from colorize.models import BASELINES
-from colorize.runtime import DataError, repair_command
+from colorize.runtime import DataError, first_line, repair_command
 
 MODEL_TITLES = {
     "gray": "Gray",
@@ -27,7 +28,9 @@ MODEL_TITLES = {
 }
 DATASET_TITLES = {"tiny_imagenet": "Tiny ImageNet", "places365": "MIT Places"}
 HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
-PREDICTION_ARRAYS = ("key", "truth", "gray", "predicted", "l2", "is_saved", "is_worst", "source")
+PREDICTION_ARRAYS = {  # numpy's kind of the values
+    "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
+}  # fmt: skip
 
 
 def model_title(model: str) -> str:
@@ -99,22 +102,34 @@ class Inputs:
         values = _read_json(path, stage)
         if not isinstance(values, dict) or not {"l2", "l1"} <= values.keys():
             raise DataError(f"{path}: expected at least `l2` and `l1`; run `{repair_command(path, stage)}`")
+        for name, value in values.items():
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise DataError(f"{path}: `{name}` is no finite number; run `{repair_command(path, stage)}`")
         return values
 
     def layers(self, dataset: str, model: str) -> dict:
         """The layer list of a model as trained on a data set."""
-        return _read_json(self._history_folder(dataset, model) / "layers.json", f"train@{dataset}-{model}")
+        path, stage = self._history_folder(dataset, model) / "layers.json", f"train@{dataset}-{model}"
+        layers = _read_json(path, stage)
+        if not _is_layers(layers):
+            raise DataError(f"{path}: no list of a network's layers; run `{repair_command(path, stage)}`")
+        return layers
 
     def history(self, dataset: str, model: str) -> list[dict[str, str]]:
         """Rows of a training history, texts as written (empty where a value does not apply)."""
         path, stage = self._history_folder(dataset, model) / "history.csv", f"train@{dataset}-{model}"
         _require(path, stage)
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in HISTORY_COLUMNS if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(f"{path}: column `{missing[0]}` is missing; run `{repair_command(path, stage)}`")
-            return list(reader)
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                names, rows = reader.fieldnames or [], list(reader)
+            missing = [f"column `{name}` is missing" for name in HISTORY_COLUMNS if name not in names]
+            problem = missing[0] if missing else _history_problem(rows)
+        except (OSError, ValueError, csv.Error) as error:
+            problem = str(error)
+        if problem:
+            raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
+        return rows
 
     def predictions(self, source: str, model: str, target: str) -> Predictions:
         """The saved, named and worst predictions of one cell."""
@@ -140,8 +155,36 @@ def _read_json(path: Path, stage: str):
     _require(path, stage)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON ({error}); run `{repair_command(path, stage)}`") from error
+
+
+def _is_layers(layers: object) -> bool:
+    """Whether this is what `training/describe.py` writes, as far as Figure 1 reads it."""
+    try:
+        sizes = [*layers["input"], layers["parameters"], layers["width"]]
+        for block in layers["blocks"]:
+            sizes += [block["size"], block["out_channels"], *itertools.chain(*block["convolutions"])]
+            sizes += [len(pair) == 2 for pair in block["convolutions"]]
+        names = {block["name"] for block in layers["blocks"]}
+        is_whole = all(isinstance(name, str) for name in names) and len(layers["input"]) == 3
+        is_whole &= all("batch_norm" in block for block in layers["blocks"])
+        return bool(names) and is_whole and min(sizes) > 0 and names >= {*layers["skips"], *layers["skips"].values()}
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _history_problem(rows: list[dict]) -> str:
+    """The first value of a history that is no number; empty if there is none."""
+    for row in rows:
+        for name in HISTORY_COLUMNS:
+            try:
+                is_number = row[name] == "" or math.isfinite(float(row[name]))
+            except (TypeError, ValueError):  # a short row has None
+                is_number = False
+            if not is_number:
+                return f"`{name}` is {row[name]!r} in a row"
+    return ""
 
 
 def _read_predictions(path: Path, stage: str) -> Predictions:
@@ -149,7 +192,20 @@ def _read_predictions(path: Path, stage: str) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in PREDICTION_ARRAYS}
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read ({error}); run `{repair_command(path, stage)}`") from error
+        problem = _predictions_problem(arrays)
+    except Exception as error:  # of damaged files zipfile, zlib and numpy raise almost anything
+        problem = first_line(error)
+    if problem:
+        raise DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)
+
+
+def _predictions_problem(arrays: dict[str, np.ndarray]) -> str:
+    truth = arrays["truth"].shape
+    shapes = {"truth": (*truth[:3], 3), "predicted": (*truth[:3], 3), "gray": truth[:3]}
+    for name, kind in PREDICTION_ARRAYS.items():
+        array, shape = arrays[name], shapes.get(name, truth[:1])
+        if array.dtype.kind != kind or array.shape != shape:
+            return f"`{name}` is {array.dtype} of shape {array.shape}"
+    return "" if np.isfinite(arrays["l2"]).all() else "`l2` is not finite"

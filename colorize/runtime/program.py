@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import multiprocessing
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from colorize.runtime import environment, signals
@@ -20,19 +22,29 @@ from colorize.runtime.locks import lock
 @contextlib.contextmanager
 def executor(workers: int) -> Iterator[Executor]:
     """Pool of worker processes; pending work is dropped when the block is left by an error."""
-    pool = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    last_words, to_parent = multiprocessing.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(to_parent,))
     try:
         yield pool
     except (BrokenProcessPool, MemoryError):
+        if last_words.poll():  # sent before that worker ended
+            raise DataError(last_words.recv()) from None
         raise DataError("a worker was killed (probably memory): lower COLORIZE_PROCS") from None
     finally:
         pool.shutdown(cancel_futures=True)
+        last_words.close()
+        to_parent.close()
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C, which a terminal sends to all, to the parent; and end with it, for it may be killed."""
+def _begin_worker(to_parent: Connection) -> None:
+    """Leave Ctrl-C, which a terminal sends to all, to the parent; and end with it, for it may be killed.
+
+    Args:
+        to_parent: gets the reason if the worker ends by itself; the parent prints the first one of all workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signals.handle_bus_errors(to_parent.send)
     signals.die_with_parent(signal.SIGKILL)
 
 

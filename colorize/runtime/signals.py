@@ -1,17 +1,23 @@
-"""Being asked to stop: SIGTERM, SIGINT, or a parent that is gone."""
+"""Being asked to stop: SIGTERM, SIGINT, or a parent that is gone; and a mapped file that became shorter: SIGBUS."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
+import stat
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from colorize.runtime import environment
+from colorize.runtime.errors import DataError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 class _State:
@@ -20,6 +26,7 @@ class _State:
     parent = os.getppid()
     is_deferring = False
     caught: int | None = None  # signal that waits for the end of the step
+    bus_handler: _Handler | None = None  # libc keeps only its address
 
 
 def install_handlers() -> None:
@@ -29,6 +36,7 @@ def install_handlers() -> None:
     elsewhere `is_orphaned` tells.
     """
     _State.parent = os.getppid()
+    handle_bus_errors(_print_error)
     signal.signal(signal.SIGTERM, _handle)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as the shell sets it for `command &`
         signal.signal(signal.SIGINT, _handle)
@@ -40,6 +48,55 @@ def die_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when its parent ends; does nothing but on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def handle_bus_errors(report: Callable[[str], None]) -> None:
+    """End this process with one line and exit code 3 when a file becomes shorter while it is mapped.
+
+    Python's own handlers run after the interrupted instruction, but this instruction never ends: it is repeated. The
+    handler is therefore one of libc, which never returns. ctypes takes the interpreter's lock for it in any thread;
+    torch releases that lock before it copies.
+
+    Args:
+        report: gets the line.
+    """
+
+    is_ending = threading.Lock()
+
+    def end(number: int) -> None:
+        try:
+            is_ending.acquire()  # for ever: other threads come to the same place, and wait here
+            name = next((f"{path}:" for path in _shortened_files()), "a file")
+            report(f"{name} became shorter while it was being read; run the command again: it names the repair")
+        finally:
+            os._exit(DataError.exit_code)
+
+    _State.bus_handler = _Handler(end)
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, _Handler], ctypes.c_void_p
+    libc.signal(signal.SIGBUS, _State.bus_handler)
+
+
+def _print_error(line: str) -> None:
+    restored = "\x1b[?25h\n" if os.isatty(2) else ""  # a progress bar has hidden the cursor
+    os.write(2, os.fsencode(f"{restored}error: {line}\n"))
+
+
+def _shortened_files() -> Iterator[str]:
+    """Shared files whose mapping has pages behind the end of the file; none but on Linux.
+
+    Private mappings are those of libraries, of which some are like that from the start.
+    """
+    with contextlib.suppress(OSError), Path("/proc/self/maps").open(errors="surrogateescape") as maps:
+        for line in maps:
+            addresses, mode, offset, _, _, *path = line.rstrip("\n").split(maxsplit=5)
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            last_page = int(offset, 16) + end - start - mmap.PAGESIZE
+            with contextlib.suppress(OSError, IndexError):  # a mapping without a file, or one that was deleted
+                status = Path(path[0]).stat()
+                is_short = stat.S_ISREG(status.st_mode) and status.st_size <= last_page
+                if is_short and mode.endswith("s"):
+                    yield path[0]
 
 
 def _handle(number: int, frame) -> None:

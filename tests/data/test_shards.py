@@ -1,5 +1,6 @@
 """The shard format: anybody's tools read it, and it is one strided array."""
 
+import csv
 import hashlib
 import io
 import json
@@ -156,6 +157,78 @@ def test_a_damaged_manifest_is_refused(damaged):
     path = damaged / "manifest.json"
     path.write_text(path.read_text()[:-10])
     assert "manifest.json: damaged" in refusal(damaged)
+
+
+def change(folder, path: tuple, value) -> None:
+    """Put a value into the manifest, at a path of keys."""
+    manifest = place = json.loads((folder / "manifest.json").read_text())
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("format",), ["strided-ppm-1"]), (("size",), "16"), (("size",), True), (("size",), 0), (("size",), 10**9),
+        (("size",), float("nan")), (("splits",), []), (("splits", "../../etc"), {"images": 0, "shards": []}),
+        (("splits", "train"), None), (("splits", "train", "images"), 6), (("splits", "train", "images"), "5"),
+        (("splits", "train", "shards"), {}), (("splits", "train", "shards", 0), "000000.tar"),
+        (("splits", "train", "shards", 0, "name"), "../000000.tar"),
+        (("splits", "train", "shards", 0, "name"), "/etc/passwd"),
+        (("splits", "train", "shards", 0, "name"), "000000.tar\n"),
+        (("splits", "train", "shards", 0, "images"), -1), (("splits", "train", "shards", 0, "images"), 3.0),
+        (("splits", "train", "shards", 0, "sha256"), "0" * 63),
+        (("splits", "train", "shards", 0, "sha256"), int("1" * 64)),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_shape_is_refused_with_its_remedy(damaged, path, value):
+    change(damaged, path, value)
+    assert "manifest.json: damaged (" in refusal(damaged)
+    assert f"run `python -m colorize.verify --repair {damaged} && dvc repro shard@mine`" in refusal(damaged)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff", b"[" * 100_000, b"1" * 5000])
+def test_a_manifest_that_is_no_object_is_refused(damaged, content):
+    (damaged / "manifest.json").write_bytes(content)
+    assert "manifest.json: damaged (" in refusal(damaged)
+
+
+def test_every_flipped_bit_of_a_manifest_is_one_line_or_can_be_read(damaged):
+    path = damaged / "manifest.json"
+    whole = path.read_bytes()
+    num_refused = 0
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            manifest = shards.read_manifest(damaged)
+            assert all(
+                len(shard["sha256"]) == 64 for shard in manifest["splits"].get("train", {"shards": []})["shards"]
+            )
+        except DataError as error:
+            num_refused += 1
+            assert "\n" not in str(error)
+    assert num_refused > 6 * len(whole)
+
+
+def test_a_column_of_a_table_stays_text(tmp_path):
+    names = ["0000", "1e5", "NA", "True", "0x10", "nan", " padded ", 'a "quoted"\r\nname', ""]
+    with (tmp_path / "test.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("key", "source"), *enumerate(names)])
+    assert list(shards.read_column(tmp_path / "test.csv", "source")) == names
+
+
+@pytest.mark.parametrize("content", [None, b"", b"key,class\n", b"key,source\n1\n", b"key,source\n1,\xff\n"])
+def test_a_damaged_table_is_refused_with_its_remedy(tmp_path, content):
+    if content is not None:
+        (tmp_path / "test.csv").write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"test\.csv: missing or damaged .*; run `.*verify --repair .* && dvc repro shard@"
+    ):
+        list(shards.read_column(tmp_path / "test.csv", "source"))
 
 
 # --- every damage is noticed -----------------------------------------------------------------------------------------

@@ -200,6 +200,27 @@ def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_image
         run("cnn", shards=shards)
 
 
-def test_a_missing_model_names_the_stage_that_makes_it(run):
-    with pytest.raises(DataError, match="train the model with `dvc repro train@unet`"):
+def test_a_missing_model_is_named(run):
+    with pytest.raises(DataError, match=r"unet/model\.json: no such file; expected the folder of a model"):
         run("unet")
+
+
+def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
+    def predict(L_norm):
+        return torch.full_like(L_norm, 1e38).expand(-1, 2, -1, -1), None
+
+    monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: predict)
+    with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression`"):
+        run("regression")
+
+
+def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
+    names = ["0000", "1e5", "NA", 'a "b"\n,c', " padded ", "null"]
+    shards = write_images(tmp_path / "names", tiny.images)
+    with (shards / "test.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("key", "source"), *enumerate(names)])
+    found = run("gray", shards=shards, num_saved=6).predictions
+    assert found["source"].tolist() == names
+    (shards / "test.csv").write_text("key,source\n0,only one\n")
+    with pytest.raises(DataError, match=r"test\.csv: 1 rows, the shards hold 6 images; run `"):
+        run("gray", shards=shards)

@@ -1,10 +1,13 @@
 """A model on disk: comes back bit for bit, and whatever is wrong with it is one line that names the remedy."""
 
 import json
+import shutil
 
 import pytest
+import safetensors.torch
 import torch
 
+from colorize import runtime
 from colorize.models import files
 from colorize.models.build import build
 from colorize.runtime import DataError
@@ -23,9 +26,10 @@ def model() -> torch.nn.Module:
 
 @pytest.fixture
 def folder(tmp_path, model):
-    """A saved model."""
-    files.save(tmp_path / "objects-cnn", model, SIDECAR)
-    return tmp_path / "objects-cnn"
+    """A saved model in a repository."""
+    (tmp_path / "dvc.yaml").touch()
+    files.save(tmp_path / "data/models/objects-cnn", model, SIDECAR)
+    return tmp_path / "data/models/objects-cnn"
 
 
 def refusal(folder) -> str:
@@ -38,6 +42,21 @@ def refusal(folder) -> str:
 def change_sidecar(folder, **changes) -> None:
     path = folder / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def flip(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def change_weights(folder, change) -> None:
+    """Save changed tensors under a checksum that fits."""
+    path = folder / "model.safetensors"
+    state = safetensors.torch.load_file(path)
+    change(state)
+    safetensors.torch.save_file(state, path)
+    change_sidecar(folder, weights_sha256=runtime.sha256_of(path))
 
 
 def test_a_model_comes_back_as_it_was(folder, model):
@@ -55,8 +74,22 @@ def test_saving_twice_gives_the_same_bytes(folder, model, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_a_missing_model_names_the_stage_that_makes_it(tmp_path):
-    assert "train the model with `dvc repro train@objects-unet`" in refusal(tmp_path / "objects-unet")
+def test_a_missing_model_names_the_stage_that_makes_it(folder):
+    assert "train the model with `dvc repro train@objects-unet`" in refusal(folder.with_name("objects-unet"))
+
+
+def test_a_copy_elsewhere_gets_no_command_of_the_repository(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copies" / "objects-cnn")
+    flip(copy / "model.safetensors")
+    assert refusal(copy).endswith("missing or damaged; copy the folder again from where it came")
+
+
+def test_the_command_works_in_the_current_folder_or_names_another(folder, tmp_path, monkeypatch):
+    flip(folder / "model.safetensors")
+    command = "`python -m colorize.verify --repair data/models/objects-cnn && dvc repro train@objects-cnn`"
+    assert refusal(folder).endswith(f"; run {command} in {tmp_path}")
+    monkeypatch.chdir(tmp_path)
+    assert refusal(folder).endswith(f"; run {command}")
 
 
 def test_missing_weights_are_named(folder):
@@ -65,12 +98,8 @@ def test_missing_weights_are_named(folder):
 
 
 def test_one_flipped_bit_in_the_weights_is_noticed(folder):
-    path = folder / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    flip(folder / "model.safetensors")
     assert "missing or damaged; run `python -m colorize.verify --repair " in refusal(folder)
-    assert "dvc repro train@objects-cnn" in refusal(folder)
 
 
 def test_a_damaged_sidecar_is_refused(folder):
@@ -86,3 +115,45 @@ def test_weights_of_another_width_are_named(folder):
 def test_weights_for_other_bins_are_named_with_both_numbers(folder):
     change_sidecar(folder, num_bins=312)
     assert "made for 312 bins, the gamut has 313" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state["head.weight"].fill_(torch.nan), "tensor head.weight has values that are not finite"),
+        (lambda state: state["head.bias"].index_fill_(0, torch.tensor([7]), torch.inf), "tensor head.bias has values"),
+        (lambda state: state["block1.4.running_var"].neg_(), "tensor block1.4.running_var has negative variances"),
+        (lambda state: state.update({"head.bias": state["head.bias"].double()}), "is of torch.float64, expected"),
+        (lambda state: state.pop("head.bias"), "not the weights of a cnn"),
+    ],
+)
+def test_weights_that_give_no_picture_are_refused_by_name(folder, change, words):
+    change_weights(folder, change)
+    assert words in refusal(folder)
+    assert "; run `dvc repro --force --single-item train@objects-cnn` in " in refusal(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0nonsense", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])
+def test_damaged_weights_with_a_checksum_that_fits_are_refused(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    change_sidecar(folder, weights_sha256=runtime.sha256_of(folder / "model.safetensors"))
+    assert "not the weights of a cnn of width 0.03" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", ["cnn"]), ("model", {}), ("model", "resnet"), ("width", "abc"), ("width", None), ("width", True),
+        ("width", float("nan")), ("width", -1), ("width", 1e9), ("size", None), ("size", 16.0), ("size", 0),
+        ("size", [16]), ("num_bins", "313"), ("weights_sha256", 5), ("weights_sha256", "0"),
+    ],
+)  # fmt: skip
+def test_values_of_other_types_in_the_sidecar_are_refused(folder, key, value):
+    change_sidecar(folder, **{key: value})
+    assert f"model.json: `{key}` cannot be " in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"text"', "[" * 100_000, "\xff"])
+def test_a_sidecar_that_is_no_object_is_refused(folder, text):
+    (folder / "model.json").write_text(text, encoding="latin-1")
+    assert "model.json: " in refusal(folder)

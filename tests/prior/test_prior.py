@@ -89,3 +89,55 @@ def test_a_file_for_other_bins_is_refused_with_both_numbers(tmp_path):
 def test_a_pickle_is_never_executed(tmp_path):
     np.save(tmp_path / "prior.npy", np.array([{}] * 313, dtype=object))
     assert "allow_pickle=False" in refusal(tmp_path / "prior.npy")
+
+
+ONES = np.ones(313)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (ONES * np.nan, "not finite"),
+        (np.where(np.arange(313) == 7, -1.0, 1.0), "negative"),
+        (ONES * 0, "all zero"),
+        (ONES * 1e300, "not finite"),  # as float32
+        (ONES.astype(np.float32), "values of type float32, expected float64"),
+        (ONES.astype(np.int64), "values of type int64"),
+        (ONES.astype("U3"), "values of type <U3"),
+        (ONES[None], "shape (1, 313)"),
+    ],
+)
+def test_impossible_values_are_refused_with_the_command(tmp_path, array, words):
+    np.save(tmp_path / "weights-cnn.npy", array)
+    assert words in refusal(tmp_path / "weights-cnn.npy")
+    assert f"; run `python -m colorize.verify --repair {tmp_path} && dvc repro prior@{tmp_path.name}`" in refusal(
+        tmp_path / "weights-cnn.npy"
+    )
+
+
+def test_every_flipped_bit_of_a_header_is_one_line_or_harmless(tiny, tmp_path):
+    """Numpy parses the header as Python and raises what Python raises."""
+    whole, path = (tiny.prior / "prior.npy").read_bytes(), tmp_path / "prior.npy"
+    for bit in range(8 * 128):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            found = load_array(path)
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert np.array_equal(found, load_array(tiny.prior / "prior.npy"))
+
+
+@pytest.mark.parametrize("header", ["{'a': [", "{" * 90, "0" * 5000, "{'descr': '<f8', 'shape': (10**18,)}"])
+def test_headers_that_python_cannot_parse_are_refused(tmp_path, header):
+    content = header.encode("latin-1")
+    (tmp_path / "prior.npy").write_bytes(b"\x93NUMPY\x01\0" + len(content).to_bytes(2, "little") + content)
+    assert "damaged (" in refusal(tmp_path / "prior.npy")
+
+
+def test_a_zip_is_no_array(tmp_path):
+    np.savez(tmp_path / "a.npz", ONES)
+    (tmp_path / "a.npz").rename(tmp_path / "prior.npy")
+    assert "damaged (" in refusal(tmp_path / "prior.npy")

@@ -1,15 +1,21 @@
 """The whole report: which files, the same bytes, nothing left over, nothing heavy imported."""
 
+import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import yaml
 from rich.console import Console
 
 from colorize import report
+from colorize.report.inputs import Inputs
+from colorize.runtime import DataError
 
 REPO = Path(__file__).parents[2]
 
@@ -102,3 +108,54 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
         "set()",
     ]
     assert (run.root / "results" / "figures" / "figure5.jpg").is_file()
+
+
+def refusal(run) -> str:
+    with pytest.raises(DataError) as error:
+        report.build(run.settings, run.root)
+    assert "\n" not in str(error.value)
+    assert "verify --repair" in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("input", [1]), ("input", None), ("parameters", "many"), ("width", None), ("blocks", []), ("blocks", [{}]),
+     ("skips", []), ("skips", {"block3": "nowhere"})],
+)  # fmt: skip
+def test_layers_of_another_shape_are_one_line(make_run, key, value):
+    run = make_run(["a"], ["cnn"])
+    path = run.root / "data/histories/a-cnn/layers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    assert f"{path}: no list of a network's layers" in refusal(run)
+
+
+@pytest.mark.parametrize("row", ["x,1,1,1,1,1", "1,1", "1,nan,1,1,1,1", "1,1,\xff,1,1,1", "1,1,1,1,1," + "1" * 200_000])
+def test_a_history_with_other_things_than_numbers_is_one_line(make_run, row):
+    run = make_run(["a"], ["cnn"])
+    path = run.root / "data/histories/a-cnn/history.csv"
+    path.write_text(path.read_text() + row + "\n", encoding="latin-1")
+    assert f"{path}: " in refusal(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [("truth", np.zeros((12, 8, 8))), ("gray", np.zeros((12, 8, 7), np.uint8)), ("key", np.zeros(11, np.int64)),
+     ("key", np.array(["0"] * 12)), ("source", np.arange(12)), ("l2", np.full(12, np.nan, np.float32))],
+)  # fmt: skip
+def test_predictions_of_another_shape_are_one_line(make_run, name, array):
+    run = make_run(["a"], ["cnn"])
+    run.write_predictions("a", "cnn", "a", **{name: array})
+    assert f"predictions.npz cannot be read (`{name}` is" in refusal(run)
+
+
+def test_a_damaged_archive_of_predictions_is_one_line(make_run):
+    run = make_run(["a"], ["cnn"])
+    path = run.root / "data/evaluations/a-cnn/a/predictions.npz"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataError):  # a bit that nothing reads may be any
+            Inputs(["a"], ["cnn"], run.root).predictions("a", "cnn", "a")

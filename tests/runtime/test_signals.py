@@ -1,7 +1,10 @@
 """Signals and orphans: what is done is finished, and the exit code says that it was not all."""
 
+import mmap
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -141,3 +144,76 @@ def test_ctrl_c_is_one_line_and_not_one_a_worker(tmp_path):
     os.killpg(pid, signal.SIGINT)
     assert soak.wait(pid) == 130
     assert (tmp_path / "log").read_text() == "interrupted\n"
+
+
+# --- a mapped file that becomes shorter ------------------------------------------------------------------------------
+
+MAPPED = """
+import mmap, os, sys, threading, time
+import torch
+from colorize import runtime
+
+def main(kind, path):
+    with open(path, "wb") as file:
+        file.truncate(1 << 26)
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    tensor = torch.frombuffer(mapped, dtype=torch.uint8)
+    torch.set_num_threads(2)
+    if kind == "interpreter":
+        os.truncate(path, 0)
+        bytes(mapped[:9])
+    elif kind == "openmp":  # its second thread alone reads what is gone
+        os.truncate(path, 1 << 25)
+        tensor.view(-1, 64).sum(1)
+    elif kind == "thread":  # while the main thread multiplies
+        def read():
+            time.sleep(0.5)
+            os.truncate(path, 4096)
+            tensor.sum()
+        threading.Thread(target=read).start()
+        matrix = torch.rand(2000, 2000)
+        while True:
+            matrix @ matrix
+    elif kind == "unlinked":
+        os.truncate(path, 0)
+        os.unlink(path)
+        mapped[0]
+
+runtime.run(main, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("kind", ["interpreter", "openmp", "thread", "unlinked"])
+def test_a_mapped_file_that_becomes_shorter_ends_the_program_with_one_line(tmp_path, kind, repo):
+    line = [sys.executable, "-W", "ignore", "-c", MAPPED, kind, str(tmp_path / "a")]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(line, capture_output=True, text=True, cwd=repo, timeout=60, env=environment)
+    name = "a file" if kind == "unlinked" else f"{tmp_path / 'a'}:"
+    ending = " became shorter while it was being read; run the command again: it names the repair\n"
+    assert (done.returncode, done.stderr) == (3, f"error: {name}{ending}")
+
+
+def test_importing_the_library_changes_no_handler(repo):
+    body = "import ctypes, colorize.predict, signal; print(ctypes.CDLL(None).signal(int(signal.SIGBUS), None))"
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, cwd=repo, timeout=60)
+    assert done.stdout == "0\n", done.stderr  # SIG_DFL
+
+
+def _read_in_worker(path: str) -> int:
+    with open(path, "rb+") as file:  # noqa: PTH123
+        mapped = mmap.mmap(file.fileno(), 1 << 16, access=mmap.ACCESS_READ)
+        file.truncate(0)
+        return mapped[0]
+
+
+def test_of_workers_that_end_for_this_reason_the_parent_prints_one_line(tmp_path):
+    def stage(path):
+        path.write_bytes(bytes(1 << 16))
+        with runtime.executor(4) as pool:
+            [future.result() for future in [pool.submit(_read_in_worker, str(path)) for _ in range(8)]]
+
+    pid = soak.fork(lambda: runtime.run(stage, [tmp_path / "a"]), tmp_path, tmp_path / "log")
+    assert soak.wait(pid) == 3
+    assert (tmp_path / "log").read_text().startswith(f"error: {tmp_path / 'a'}: became shorter")
+    assert (tmp_path / "log").read_text().count("\n") == 1
