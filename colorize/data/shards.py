@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from colorize.runtime import DataError, atomic_write, fault_point, repair_command
+from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
 
 SPLITS = ("train", "val", "test")
 FORMAT = "strided-ppm-1"
@@ -167,7 +167,7 @@ def read_manifest(folder: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         problem = str(error)
     if problem:
-        raise DataError(f"{path}: damaged ({problem}); run `{repair_command(folder, f'shard@{folder.name}')}`")
+        raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, f'shard@{folder.name}')}`")
     if manifest["format"] != FORMAT:
         command = f"dvc repro --force --single-item shard@{folder.name}"
         raise DataError(f"{path}: format {manifest['format']!r}, expected {FORMAT!r}; run `{command}`")
@@ -241,4 +241,4 @@ def read_column(path: Path, name: str) -> Iterator[str]:
                 yield row[column]
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
         command = repair_command(path.parent, f"shard@{path.parent.name}")
-        raise DataError(f"{path}: missing or damaged ({error}); run `{command}`") from None
+        raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from colorize import gamut, runtime
 from colorize.models import MODELS
 from colorize.models.build import build
-from colorize.runtime import DataError
+from colorize.runtime import Damaged, DataError
 
 _NEEDED = {  # key: what `model.json` must say
     "model": lambda value: isinstance(value, str) and value in MODELS,
@@ -57,10 +57,10 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, d
         model.load_state_dict(state)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError):  # all of them seen for damaged headers
         what = f"not the weights of a {sidecar['model']} of width {sidecar['width']}"
-        raise DataError(f"{path}: {what}; {_retraining(folder)}") from None
+        raise Damaged(f"{path}: {what}; {_retraining(folder)}") from None
     for name, tensor in model.state_dict().items():
         if problem := _problem(name, tensor, state[name]):
-            raise DataError(f"{path}: the tensor {name} {problem}; {_retraining(folder)}")
+            raise Damaged(f"{path}: the tensor {name} {problem}; {_retraining(folder)}")
     return model.to(device, memory_format=torch.channels_last).eval(), sidecar
 
 
@@ -86,9 +86,9 @@ def check(folder: Path) -> dict:
     try:
         is_intact = runtime.sha256_of(path) == sidecar["weights_sha256"]
     except OSError as error:
-        raise DataError(f"{path}: missing or damaged ({error.strerror}); {_remedy(folder)}") from None
+        raise Damaged(f"{path}: missing or damaged ({error.strerror}); {_remedy(folder)}") from None
     if not is_intact:
-        raise DataError(f"{path}: missing or damaged; {_remedy(folder)}")
+        raise Damaged(f"{path}: missing or damaged; {_remedy(folder)}")
     return sidecar
 
 
@@ -106,13 +106,13 @@ def read_sidecar(folder: Path) -> dict:
         remedy = f"train the model with `{command}`" if _repository(folder) else "expected the folder of a model"
         raise DataError(f"{path}: no such file; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
+        raise Damaged(f"{path}: damaged ({error}); {_remedy(folder)}") from None
     if not isinstance(sidecar, dict):
-        raise DataError(f"{path}: no JSON object; {_remedy(folder)}")
+        raise Damaged(f"{path}: no JSON object; {_remedy(folder)}")
     for key, is_valid in _NEEDED.items():
         if not is_valid(sidecar.get(key)):
             problem = f"`{key}` cannot be {reprlib.repr(sidecar[key])}" if key in sidecar else f"no `{key}`"
-            raise DataError(f"{path}: {problem}; {_remedy(folder)}")
+            raise Damaged(f"{path}: {problem}; {_remedy(folder)}")
     if sidecar["num_bins"] != gamut.NUM_BINS:
         raise DataError(f"{path}: made for {sidecar['num_bins']} bins, the gamut has {gamut.NUM_BINS}; train it again")
     return sidecar

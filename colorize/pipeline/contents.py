@@ -54,7 +54,7 @@ def _check_prior(folder: Path) -> None:
 def _check_model(folder: Path) -> None:
     from colorize.models import files
 
-    files.check(folder)
+    files.load(folder)
 
 
 def _check_predictions(folder: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from colorize import gamut
-from colorize.runtime import DataError, first_line, repair_command
+from colorize.runtime import Damaged, DataError, first_line, repair_command
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -31,7 +31,7 @@ def load_array(path: Path) -> np.ndarray:
         problem = f"damaged ({first_line(error)})"
     if problem:
         command = repair_command(path.parent, f"prior@{path.parent.name}")
-        raise DataError(f"{path}: {problem}; run `{command}`")
+        raise Damaged(f"{path}: {problem}; run `{command}`")
     return array
 
 
