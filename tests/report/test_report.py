@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
         "figure6_model": "unet",
     }
     (run.root / "params.yaml").write_text(yaml.safe_dump(values))
+    shutil.copy(REPO / "dvc.yaml", run.root)
     heavy = "torch torchvision skimage sklearn scipy pandas dvc"
     code = f"import sys; from stages import report; report.main(); print({{*'{heavy}'.split()}} & {{*sys.modules}})"
     environment = os.environ | {"PYTHONPATH": str(REPO)}
