@@ -243,6 +243,9 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs, where we have our own limit, and of odd metadata
+            if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
+                photo, note = _to_srgb(_load(repaired))
+                return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
             return _to_srgb(_load(data))
     except (Reject, MemoryError):
         raise

@@ -137,6 +137,16 @@ def _is_confirmed(data: bytes | memoryview, header: Header) -> bool:
     return (header.width, header.height, header.components) == (width, height, _COMPONENTS.get(space))
 
 
+def without_broken_profile(data: bytes | memoryview) -> bytes | None:
+    """A JPEG without its ICC profile, where libjpeg takes missing parts of that for damage to the image; else None."""
+    try:
+        simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        if "ICC" in str(error):
+            return bytes(data).replace(_ICC, _ICC.lower())  # a name that nobody knows
+    return None
+
+
 def is_flooded(data: bytes | memoryview) -> bool:
     """Whether Pillow would walk through megabytes of fill bytes, one by one; where `read_header` says None."""
     return _FLOOD.search(data) is not None
