@@ -67,7 +67,7 @@ def read_header(data: bytes | memoryview) -> Header | None:
     if header is None or not _is_confirmed(data, header):
         return None
     if end <= _MEMORABLE:
-        _last = bytes(data[:end]), decided, header
+        _last = bytes(data[: end + 2]), decided, header  # with the marker of the scan: more segments could stand there
     return header
 
 
