@@ -30,6 +30,7 @@ class Case:
         """Ask all of them."""
         self.data = data
         self.photo, self.error = _pillows(data)  # Pillow's, not yet upright
+        self.is_loaded = self.photo is not None and self.photo.width * self.photo.height < LARGE
         self.opened, self.open_reason = _asked(images.open_rgb, data)
         side = 32 if self.opened is None else max(min(self.opened.size), images.MIN_SIDE)
         place = np.full((side, side, 3), (255, 0, 255), np.uint8)  # pixels of an earlier photo
@@ -83,9 +84,9 @@ def differences(case: Case) -> list[Difference]:
         found.append(Difference("paths", f"decode says {case.decode_reason}, open_rgb {case.open_reason}"))
     if case.photo is None and case.opened is not None:
         found.append(Difference("taken", f"taken, Pillow refuses: {case.error}"))
-    if case.photo is not None and case.opened is None:
+    if case.is_loaded and case.opened is None:
         found.append(Difference("refused", f"refused as {case.open_reason}, Pillow takes it"))
-    if case.photo is not None and case.opened is not None:
+    if case.is_loaded and case.opened is not None:
         found += _pictures(case)
     if case.opened is not None and case.decoded is not None and case.side**2 < LARGE:
         square = images.fit_square(case.opened, case.side)
@@ -117,8 +118,6 @@ def _pictures(case: Case) -> list[Difference]:
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         turn = images._UPRIGHT.get(photo.getexif().get(0x0112))
-    if photo.width * photo.height >= LARGE:
-        return []
     photo = photo if turn is None else photo.transpose(turn)
     if photo.size != case.opened.size:
         return [Difference("size", f"{case.opened.size}, Pillow's {photo.size}")]

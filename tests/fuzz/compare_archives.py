@@ -173,6 +173,17 @@ def _has_gnu_times(seen: Seen) -> bool:
     return all(header[345] and header[257:263] != b"ustar\0" for header in headers)
 
 
+def _has_endless_name(seen: Seen) -> bool:
+    """Tarfile reads a long name up to the next zero, even behind its own end."""
+    names = [(seen.ours[at][0], seen.theirs[at][0]) for at in seen.ours.keys() & seen.theirs.keys()]
+    return all(theirs.startswith(ours) for ours, theirs in names)
+
+
+def _endless_name() -> bytes:
+    at = TARS["gnu"].index(b"x" * 95 + b".jpg\0") + 99
+    return TARS["gnu"][:at] + b"more" + TARS["gnu"][at + 4 :]
+
+
 def _ends_early(seen: Seen) -> bool:
     """Tarfile takes a header that it cannot read for the end, and says nothing."""
     last = max(seen.theirs, default=-1)
@@ -200,6 +211,7 @@ def _local_name() -> bytes:
 REASONS: dict[str, Reason] = {
     "left out": Reason("missing", "of one name the last member counts", _is_left_out, _repeated_name),
     "times in a GNU header": Reason("name", "tarfile takes them for part of the name", _has_gnu_times, _gnu_times),
+    "long name without an end": Reason("name", "tarfile reads on", _has_endless_name, _endless_name),
     "tarfile ends early": Reason("more", "at a field that we do not need", _ends_early, _bad_time),
     "local names": Reason("unreadable", "zipfile compares the name before the content", lambda _: True, _local_name),
 }

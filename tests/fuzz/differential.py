@@ -60,7 +60,7 @@ def examine(name: str, data: bytes, folder: Path, score: Score) -> None:
         case = compare.Case(data)
         found = reasons.unexplained(case)
         score.images += 1
-        score.decoded += case.photo is not None
+        score.decoded += case.is_loaded
     score.disagreements += [f"{name}: {difference.kind}: {difference.text}" for difference in found]
     if (seconds := time.monotonic() - started) > score.slowest:
         score.slowest, score.slowest_file = seconds, name
