@@ -17,7 +17,6 @@ Both data sets of the paper are square, so the central crop concerns other image
 """
 
 import io
-import re
 import warnings
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ import simplejpeg
 from PIL import Image as Pillow
 
 from colorize.colorfulness import colorfulness
-from colorize.raw import jpeg, png, profiles, webp
+from colorize.raw import jpeg, orientation, png, profiles, webp
 
 MAX_BYTES = 1 << 28  # of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes a pixel
@@ -58,7 +57,6 @@ _UPRIGHT = {  # EXIF orientation -> what turns the photo upright
     8: Pillow.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
-_ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 class Reject(Exception):
@@ -168,24 +166,9 @@ def _scales_to(header: jpeg.Header, size: int) -> bool:
 
 def _is_upright_srgb(header: jpeg.Header) -> bool:
     exif, xmp, profile = header.metadata
-    if (exif or xmp) and _orientation_in(exif, xmp) != 1:
+    if (exif or xmp) and orientation.read(exif, xmp) != 1:
         return False
     return profile is None or (header.components == 3 and profiles.is_srgb(profile))
-
-
-def _orientation_in(exif: bytes | None, xmp: bytes | None) -> int:
-    """Orientation in EXIF; where that has none, in XMP."""
-    parsed = Pillow.Exif()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
-            parsed.load(exif or b"")
-        if _ORIENTATION_TAG in parsed:
-            return parsed[_ORIENTATION_TAG]
-    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
-        pass
-    found = _ORIENTATION_IN_XMP.search(xmp or b"")
-    return int(found[1]) if found else 1
 
 
 def _check_header(width: int, height: int, bits: int = 8) -> None:
@@ -343,8 +326,7 @@ def _bits(photo: Pillow.Image, data: bytes | memoryview) -> int:
 def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
     """Upright, without alpha, in sRGB; with the list of conversions."""
     notes = []
-    orientation, profile = _metadata_of(photo)
-    turn = _UPRIGHT.get(orientation)
+    turn, profile = _metadata_of(photo)
     if turn is not None:
         photo = photo.transpose(turn)
         notes.append("orientation applied")
@@ -363,17 +345,17 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
     return photo if alpha is None else _on_white(photo, alpha), ", ".join(notes) or None
 
 
-def _metadata_of(photo: Pillow.Image) -> tuple[int, bytes | None]:
-    """Orientation and ICC profile of a loaded photo."""
+def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
+    """What turns a loaded photo upright, and its ICC profile."""
     if photo.format in ("JPEG", "MPO"):  # as in `_is_upright_srgb`, so that both ways agree
         applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
         exif, xmp, profile = jpeg.gather(applications)
-        return _orientation_in(exif, xmp), profile
+        return _UPRIGHT.get(orientation.read(exif, xmp)), profile
     profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
     try:
-        return photo.getexif().get(_ORIENTATION_TAG, 1), profile
-    except Exception:  # as in _orientation_in
-        return 1, profile
+        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG)), profile
+    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
+        return None, profile
 
 
 def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:

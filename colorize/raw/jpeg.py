@@ -15,9 +15,10 @@ _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _PROGRESSIVE = frozenset((0xC2, 0xCA))  # the second one arithmetic, as 0xC9 and 0xCC below
 _FRAMES = _PROGRESSIVE | {0xC0, 0xC1, 0xC9}
-_APPLICATION = frozenset(range(0xE0, 0xF0))
-_KNOWN = _FRAMES | _APPLICATION
-_TABLES = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE))  # of codes, quantization, the restart interval; and a comment
+_APP1, _APP2 = 0xE1, 0xE2
+_TOLD = _FRAMES | {_APP1, _APP2}
+# tables of codes and quantization, the restart interval, comments, and application segments that say nothing here
+_SKIPPED = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
 _SCAN = 0xDA
 _MAX_FILL = 64  # bytes 0xFF that may stand before markers, in all; encoders write none or one
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
@@ -32,6 +33,9 @@ class Metadata(NamedTuple):
     exif: bytes | None  # from "Exif" on
     xmp: bytes | None
     profile: bytes | None  # ICC profile; None where one of its segments is missing
+
+
+_NO_METADATA = Metadata(None, None, None)
 
 
 class Header(NamedTuple):
@@ -87,24 +91,26 @@ def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
     bits, height, width, components = _FRAME.unpack_from(data, start)
     if end - start != _FRAME.size + 3 * components:
         return nothing
-    metadata = gather((kind & 15, bytes(data[start:end])) for kind, start, end in segments if kind in _APPLICATION)
+    metadata = _NO_METADATA
+    if len(segments) > 1:
+        metadata = gather([(kind & 15, bytes(data[start:end])) for kind, start, end in segments if kind not in _FRAMES])
     return Header(width, height, bits, components, marker in _PROGRESSIVE, metadata), segments[-1][2], scan
 
 
 def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int, int]], int] | None:
-    """Frames and application segments (marker, start and end of the content), and where the first scan starts."""
+    """Frames, APP1 and APP2 (marker, start and end of the content), and where the first scan starts."""
     segments, fill, last = [], 0, len(data) - _SEGMENT.size
     while position <= last:
         prefix, marker, length = _SEGMENT.unpack_from(data, position)
         if prefix != 0xFF:
             return None
-        if marker in _TABLES and length >= 2:
+        if marker in _SKIPPED and length >= 2:
             position += 2 + length
         elif marker == _SCAN:
             return segments, position
         elif marker == 0xFF and fill < _MAX_FILL:
             position, fill = position + 1, fill + 1
-        elif marker in _KNOWN and length >= 2:
+        elif marker in _TOLD and length >= 2:
             segments.append((marker, position + _SEGMENT.size, position + 2 + length))
             position += 2 + length
         else:
