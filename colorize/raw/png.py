@@ -32,10 +32,11 @@ def read_header(data: bytes | memoryview) -> Header:
     Raises:
         ValueError: it is not the first chunk, not of 13 bytes or not the only one, of which Pillow would take the last.
     """
+    first = len(_SIGNATURE) + _CHUNK.size
     headers = [(start, length) for kind, start, length in _chunks(data) if kind == b"IHDR"]
-    if headers != [(len(_SIGNATURE) + _CHUNK.size, 13)]:
+    if headers != [(first, 13)] or len(data) < first + 13:
         raise ValueError("not one header at the start")
-    return Header(*_HEADER.unpack_from(data, headers[0][0]))
+    return Header(*_HEADER.unpack_from(data, first))
 
 
 def check_pixels(data: bytes | memoryview) -> None:

@@ -35,13 +35,9 @@ TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
-_CODE = (
-    __file__,
-    images.__file__,
-    jpeg.__file__,
-    profiles.__file__,
-)  # the pixels come from these and from those packages
-_PACKAGES = ("numpy", "pillow", "simplejpeg")  # and from those
+# the pixels come from these and from those packages
+_CODE = (__file__, images.__file__, jpeg.__file__, profiles.__file__)
+_PACKAGES = ("numpy", "pillow", "simplejpeg")
 
 
 class Photo(Section):
