@@ -50,7 +50,7 @@ class Header(NamedTuple):
 
 
 _MEMORABLE = 4096  # bytes of a header
-# a header's bytes up to the first scan, the length of them that decides everything but the tables, and what they say
+# a header's bytes with that of the first scan, how many of them decide everything but the tables, and what they say
 _last: tuple[bytes, int, Header | None] = (b"", 0, None)
 
 
@@ -65,18 +65,19 @@ def read_header(data: bytes | memoryview) -> Header | None:
         head = bytes(data[: len(known)])
         if head == known:
             return header
-        if head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]:
+        is_like_it = head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]
+        if is_like_it and _is_confirmed(data, header):
             return header  # only the tables differ
     header, decided, end = parse(data)
     if header is None or not _is_confirmed(data, header):
         return None
     if end <= _MEMORABLE:
-        _last = bytes(data[: end + 2]), decided, header  # with the marker of the scan: more segments could stand there
+        _last = bytes(data[:end]), decided, header
     return header
 
 
 def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
-    """The header before libjpeg confirms it; where only tables follow; where the first scan starts."""
+    """The header before libjpeg confirms it; where only tables follow; where the first scan's header ends."""
     nothing = None, 0, 0
     walked = _walk(data, 2) if bytes(data[:2]) == b"\xff\xd8" else None
     if walked is None:
@@ -98,7 +99,7 @@ def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
 
 
 def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int, int]], int] | None:
-    """Frames, APP1 and APP2 (marker, start and end of the content), and where the first scan starts."""
+    """Frames, APP1 and APP2 (marker, start and end of the content), and where the header of the first scan ends."""
     segments, fill, last = [], 0, len(data) - _SEGMENT.size
     while position <= last:
         prefix, marker, length = _SEGMENT.unpack_from(data, position)
@@ -107,7 +108,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
         if marker in _SKIPPED and length >= 2:
             position += 2 + length
         elif marker == _SCAN:
-            return segments, position
+            return segments, position + 2 + length  # libjpeg reads the header of the scan too
         elif marker == 0xFF and fill < _MAX_FILL:
             position, fill = position + 1, fill + 1
         elif marker in _TOLD and length >= 2:

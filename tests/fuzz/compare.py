@@ -114,13 +114,16 @@ def _headers(case: Case) -> list[Difference]:
 
 def _pictures(case: Case) -> list[Difference]:
     """Our whole photo beside Pillow's, upright and on white."""
-    photo, turn = case.photo, None
+    found, photo, theirs = [], case.photo, None
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        turn = images._UPRIGHT.get(photo.getexif().get(0x0112))
+        theirs = images._UPRIGHT.get(photo.getexif().get(0x0112))
+    turn = images._metadata_of(photo)[0]
+    if turn != theirs:
+        found.append(Difference("orientation", f"{turn}, Pillow's {theirs}"))
     photo = photo if turn is None else photo.transpose(turn)
     if photo.size != case.opened.size:
-        return [Difference("size", f"{case.opened.size}, Pillow's {photo.size}")]
+        return [*found, Difference("size", f"{case.opened.size}, Pillow's {photo.size}")]
     if photo.has_transparency_data:
         rgba = np.asarray(photo.convert("RGBA"), float)
         alpha = rgba[..., 3:] / 255
@@ -128,7 +131,7 @@ def _pictures(case: Case) -> list[Difference]:
     else:
         expected = np.asarray(photo.convert("RGB"), float)
     distance = _distance(np.asarray(case.opened), expected)
-    return [Difference("pixels", f"{distance:.1f} levels apart")] if distance > TOLERANCE else []
+    return [*found, Difference("pixels", f"{distance:.1f} levels apart")] if distance > TOLERANCE else found
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:

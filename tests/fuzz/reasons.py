@@ -141,14 +141,15 @@ def _has_empty_alpha(case: Case) -> bool:
     return photo.has_transparency_data and photo.convert("RGBA").getchannel("A").getextrema() == (0, 0)
 
 
-def _has_xmp_and_broken_exif(case: Case) -> bool:
-    exif = case.photo.info.get("exif")
-    if not (exif and case.photo.info.get("xmp")):
-        return False
+def _has_broken_exif(case: Case) -> bool:
+    """Pillow stops at the first damaged entry, and leaves the orientation behind it, or in XMP, unread."""
+    exif, parsed = case.photo.info.get("exif"), Image.Exif()
     try:
-        Image.Exif().load(exif)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parsed.load(exif)
     except Exception:  # Pillow raises almost anything on damaged EXIF
-        return True
+        return exif is not None
     return False
 
 
@@ -203,7 +204,7 @@ REASONS: dict[str, Reason] = {
     ),
     "profile": Reason("pixels", "Pillow converts none", _has_profile, lambda: samples.files()["PNG"]["gAMA"]),
     "empty alpha": Reason("pixels", "zero everywhere is no alpha", _has_empty_alpha, _transparent),
-    "XMP beside broken EXIF": Reason("pixels", "Pillow gives up at EXIF", _has_xmp_and_broken_exif, _broken_exif),
+    "broken EXIF": Reason("orientation", "Pillow reads it no further, and no XMP", _has_broken_exif, _broken_exif),
     "profile in odd parts": Reason(
         "profile", "behind the frame, or not numbered as the ICC says", _is_behind_frame, _profile_behind_frame
     ),

@@ -59,11 +59,18 @@ def test_what_stands_behind_the_frame_of_a_remembered_header_is_read():
     assert jpeg.read_header(BASELINE).metadata.exif is None
 
 
-def test_headers_that_differ_in_their_tables_alone_are_confirmed_once(monkeypatch):
+def test_headers_that_differ_in_their_tables_alone_are_parsed_once(monkeypatch):
     files = [samples.encoded(samples.photo(name).resize((64, 64)), "JPEG", optimize=True) for name in ("china", "cat")]
     first = jpeg.read_header(files[0])
-    monkeypatch.setattr(jpeg, "_is_confirmed", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(jpeg, "parse", lambda data: pytest.fail("parsed again"))
     assert files[0][:400] != files[1][:400] and jpeg.read_header(files[1]) == first
+
+
+def test_what_libjpeg_refuses_is_not_taken_for_the_header_before():
+    assert jpeg.read_header(BASELINE) is not None
+    table = BASELINE.index(b"\xff\xc4")
+    for at in (table + 5, SCAN + 4):  # codes of one bit, components of the scan
+        assert jpeg.read_header(BASELINE[:at] + b"\xee" + BASELINE[at + 1 :]) is None
 
 
 def test_no_pixels_of_an_earlier_photo_are_left():
