@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -307,3 +308,14 @@ def test_ignored_alpha_is_counted(sharded):
     notes = sharded.entry["converted"]
     count = sum(number for note, number in notes.items() if "empty alpha ignored" in note)
     assert count == sum(name.startswith("zero-alpha") for name in FILES), notes
+
+
+def test_fuzzing_compares_our_readers_with_the_libraries():
+    repo = Path(__file__).parents[2]
+    line = [sys.executable, str(repo / "tools" / "fuzz.py"), "0.06"]
+    done = subprocess.run(line, cwd=repo, capture_output=True, text=True, timeout=300)
+    found = re.search(
+        r"([\d,]+) mutated files, of the images (\d+)% still decode in Pillow; 0 disagreements", done.stdout
+    )
+    assert found, done.stdout + done.stderr[-2000:]
+    assert done.returncode == 0 and int(found[1].replace(",", "")) > 80 and int(found[2]) >= 20
