@@ -1,35 +1,107 @@
-"""Run the tests of `tests/fuzz` on new examples for some minutes and print the score: `python tools/fuzz.py 10`.
+"""Damage files for some minutes and print the score: `python tools/fuzz.py 10`. Ends with 1 where anything was wrong.
 
-Every round has a seed of its own; one that fails is printed with the command that repeats it, and the next begins.
+Most of the time goes to `tests/fuzz/differential.py`: images and archives that our readers and others' must read alike.
+In between, the tests of `tests/fuzz` run on new examples. Every round has a seed of its own; what fails is printed with
+the command that repeats it, and the next round begins.
 """
 
+import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+SLOW_S, LARGE_GB = 5.0, 1.0  # of one file, and of the process that reads them all
+_ROUND_S = 120.0
+_TESTS_S = 90.0  # a round of the tests takes about half of it, and none begins later than that before the end
 _SCORE = re.compile(r"^fuzz: (\d+) examples, (\d+) failures$", re.MULTILINE)
 
 
-def main(minutes: float) -> int:
-    """Fuzz until the time is up; returns the exit code, 1 where anything failed."""
-    end = time.monotonic() + 60 * minutes
-    first_seed = seed = time.time_ns() // 1_000_000_000
-    examples = failures = 0
-    while time.monotonic() < end:
-        command = ["pytest", "tests/fuzz", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
-        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
-        score = _SCORE.search(done.stdout)
-        examples += int(score[1]) if score else 0
-        failures += max(int(score[2]) if score else 1, done.returncode != 0)
+class Fuzzer:
+    """Sums of all rounds."""
+
+    def __init__(self):
+        self.counts: Counter = Counter()
+        self.slowest, self.slowest_file, self.peak = 0.0, "", 0.0
+
+    def compare(self, seed: int, seconds: float, folder: Path) -> None:
+        """One round of damaged files, in a process that may crash."""
+        command = ["-m", "tests.fuzz.differential", str(seed), f"{seconds:.0f}", str(folder)]
+        done = _run(command)
         if done.returncode:
-            print(done.stdout, done.stderr, f"repeat with: {' '.join(command)}", sep="\n", flush=True)
-        seed += 1
-        print(
-            f"round {seed - first_seed}: {examples:,} examples so far, {failures} failures", file=sys.stderr, flush=True
+            kept = Path(tempfile.gettempdir()) / f"fuzz-crash-{seed}"
+            shutil.copy(folder / "current", kept)
+            self.counts["crashes"] += 1
+            print(f"crash ({_ending(done.returncode)}), its file is {kept}\n{done.stderr[-3000:]}", flush=True)
+            return
+        score = json.loads(done.stdout.splitlines()[-1])
+        self.counts.update({name: score[name] for name in ("files", "images", "decoded")})
+        self.counts["disagreements"] += len(score["disagreements"])
+        self.peak = max(self.peak, score["peak"])
+        if score["slowest"] > self.slowest:
+            self.slowest, self.slowest_file = score["slowest"], score["slowest_file"]
+        for line in score["disagreements"]:
+            print(f"DIFFERS {line}; repeat with: python {' '.join(command)}", flush=True)
+
+    def test(self, seed: int) -> None:
+        """One round of the tests."""
+        command = ["-m", "pytest", "tests/fuzz", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
+        done = _run(command)
+        score = _SCORE.search(done.stdout)
+        self.counts["examples"] += int(score[1]) if score else 0
+        self.counts["failures"] += max(int(score[2]) if score else 1, done.returncode != 0)
+        if done.returncode:
+            print(done.stdout, done.stderr, f"repeat with: python {' '.join(command)}", sep="\n", flush=True)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether anything was found."""
+        return (
+            self.slowest > SLOW_S
+            or self.peak > LARGE_GB
+            or any(self.counts[name] for name in ("crashes", "disagreements", "failures"))
         )
-    print(f"fuzz: {examples:,} examples in {seed - first_seed} rounds, {failures} failures")
-    return int(failures > 0)
+
+    def __str__(self) -> str:
+        count, share = self.counts, self.counts["decoded"] / max(self.counts["images"], 1)
+        return (
+            f"fuzz: {count['files']:,} mutated files, of the images {share:.0%} still decode in Pillow; "
+            f"{count['disagreements']} disagreements outside the list, {count['crashes']} crashes, slowest file "
+            f"{self.slowest:.2f} s ({self.slowest_file}), peak memory {self.peak:.2f} GB; "
+            f"{count['examples']:,} examples of the tests, {count['failures']} failures"
+        )
+
+
+def _run(arguments: list[str]) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, *arguments]
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
+
+
+def _ending(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def main(minutes: float) -> int:
+    """Fuzz until the time is up; returns the exit code, 1 where anything was wrong."""
+    fuzzer, end = Fuzzer(), time.monotonic() + 60 * minutes
+    seed = time.time_ns() // 1_000_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        while (left := end - time.monotonic()) > 1:
+            fuzzer.compare(seed, min(left, _ROUND_S), Path(folder))
+            if end - time.monotonic() > _TESTS_S:
+                fuzzer.test(seed)
+            seed += 1
+            print(fuzzer, file=sys.stderr, flush=True)
+    print(fuzzer)
+    return int(fuzzer.is_wrong)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@
 - plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) whose sides
   both reach `size`, then cropped to the central square and, where still larger, resized with antialiasing. A JPEG of
   just that size passes untouched;
-- everything else goes through Pillow: EXIF orientation applied, alpha laid on white, palette, CMYK and other colour
-  profiles converted to sRGB. The note says which;
+- everything else goes through Pillow: orientation from EXIF or XMP applied, alpha laid on white unless it is zero
+  everywhere, palette, CMYK and other color profiles converted to sRGB. The note says which;
+- a JPEG's header that decoders may understand differently is no plain one, and where Pillow and libjpeg then see
+  images of different sizes, the file is damaged;
 - more than 50 million pixels (read from the header, before decoding), JPEGs of absurdly many scans, animations and
   more than 8 bits a channel are rejected, and so are truncated files: half a photo over gray is not a training image.
 
 Both data sets of the paper are square, so the central crop concerns other images only.
 """
 
-import functools
 import io
 import warnings
 from typing import NamedTuple
@@ -22,10 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 from PIL import Image as Pillow
-from PIL import ImageCms
 
 from colorize.colorfulness import colorfulness
-from colorize.raw import jpeg, png
+from colorize.raw import jpeg, orientation, png, profiles, webp
 
 MAX_BYTES = 1 << 28  # of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes a pixel
@@ -131,27 +131,32 @@ def open_rgb(data: bytes | memoryview) -> Pillow.Image:
     Raises:
         Reject: the file is not used, and why.
     """
-    photo = _open(data)[0]
+    return open_with_note(data)[0]
+
+
+def open_with_note(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
+    """`open_rgb`, and the conversions that were needed, as in `Image.note`."""
+    photo, note = _open(data)
     photo.info.clear()  # the orientation and profile named there are applied; nobody may apply them again
-    return photo
+    return photo, note
 
 
 def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | None) -> np.ndarray | None:
     """The fast path: (size, size, 3) uint8, `out` itself if possible, or None where the file needs the careful one."""
     header = jpeg.read_header(data)
-    if header is None or header.components not in (1, 3) or not _is_upright_srgb(header):
+    if header is None or header.components not in (1, 3) or not _is_upright_srgb(header) or len(data) > MAX_BYTES:
         return None
     _check_header(header.width, header.height, header.bits)
     _check_scans(header, data)
+    buffer = out if out is not None and _scales_to(header, size) else None
     try:  # strict: a truncated file raises instead of ending in gray
-        if out is not None and _scales_to(header, size):
-            simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=out, strict=True)
-            return out
-        rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, strict=True)
+        rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=buffer, strict=True)
     except ValueError as error:
         raise Reject(_reason_for(error)) from error
-    height, width = rgb.shape[:2]
-    return rgb if height == width == size else fit_square(Pillow.fromarray(rgb), size)
+    if rgb.shape == (size, size, 3):
+        return rgb if buffer is None else buffer
+    # a buffer that was not filled holds pixels of the image before
+    return fit_square(Pillow.fromarray(rgb), size) if buffer is None else None
 
 
 def _scales_to(header: jpeg.Header, size: int) -> bool:
@@ -160,20 +165,10 @@ def _scales_to(header: jpeg.Header, size: int) -> bool:
 
 
 def _is_upright_srgb(header: jpeg.Header) -> bool:
-    if header.exif is not None and _orientation_in(header.exif) != 1:
+    exif, xmp, profile = header.metadata
+    if (exif or xmp) and orientation.read(exif, xmp) != 1:
         return False
-    return header.profile is None or (header.components == 3 and _is_srgb(header.profile))
-
-
-def _orientation_in(exif: bytes) -> int:
-    parsed = Pillow.Exif()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
-            parsed.load(exif)
-        return parsed.get(_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
-        return 1
+    return profile is None or (header.components == 3 and profiles.is_srgb(profile))
 
 
 def _check_header(width: int, height: int, bits: int = 8) -> None:
@@ -185,8 +180,8 @@ def _check_header(width: int, height: int, bits: int = 8) -> None:
         raise Reject(DEEP)
 
 
-def _check_scans(header: jpeg.Header, data: bytes | memoryview) -> None:
-    if header.is_progressive and jpeg.count_scans(data) > MAX_SCANS:
+def _check_scans(header: jpeg.Header | None, data: bytes | memoryview) -> None:
+    if (header is None or header.is_progressive) and jpeg.count_scans(data) > MAX_SCANS:
         raise Reject(TOO_LARGE)
 
 
@@ -224,10 +219,16 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
+    is_jpeg = bytes(data[:2]) == b"\xff\xd8"
+    if is_jpeg and jpeg.read_header(data) is None and jpeg.is_flooded(data):
+        raise Reject(DAMAGED)
     _check_webp(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs, where we have our own limit, and of odd metadata
+            if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
+                photo, note = _to_srgb(_load(repaired))
+                return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
             return _to_srgb(_load(data))
     except (Reject, MemoryError):
         raise
@@ -241,19 +242,18 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
 
 def _check_webp(data: bytes | memoryview) -> None:
     """Refuse a huge or cut WebP before Pillow sees it: opening one already allocates its canvas."""
-    head = bytes(data[:30])
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return
-    if len(data) < int.from_bytes(head[4:8], "little") + 8 or len(head) < 30:
-        raise Reject(TRUNCATED)
-    if head[12:16] == b"VP8X":
-        _check_header(int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1)
+    try:
+        size = webp.read_size(data)
+    except ValueError as error:
+        raise Reject(_reason_for(error)) from error
+    if size is not None:
+        _check_header(*size)
 
 
 def _reason_unidentified(data: bytes | memoryview) -> str:
-    header = jpeg.read_header(data)
-    if header is not None and header.bits > 8:
-        return DEEP  # Pillow knows no 12-bit JPEG
+    header, *_ = jpeg.parse(data)
+    if header is not None:
+        _check_header(header.width, header.height, header.bits)  # Pillow knows no 12-bit JPEG
     magic = bytes(data[:4])
     return DAMAGED if magic[:3] == b"\xff\xd8\xff" or magic == b"\x89PNG" else NOT_AN_IMAGE
 
@@ -261,7 +261,7 @@ def _reason_unidentified(data: bytes | memoryview) -> str:
 def _load(data: bytes | memoryview) -> Pillow.Image:
     """Open, check what the header claims, then decode."""
     photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
-    _check_header(*photo.size, _bits(photo, data))
+    _check_header(*_size_for_decoder(photo, data), _bits(photo, data))
     if photo.format == "TIFF":  # a tile may be larger than its image
         _check_header(max(photo.tag_v2.get(322, MIN_SIDE), MIN_SIDE), max(photo.tag_v2.get(323, MIN_SIDE), MIN_SIDE))
     if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo with a preview behind it
@@ -276,10 +276,24 @@ def _load(data: bytes | memoryview) -> Pillow.Image:
     return photo
 
 
+def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[int, int]:
+    """Size by the header that the decoder reads itself; Pillow, which allocates the image, must have read the same."""
+    size = photo.size
+    if photo.format in ("JPEG", "MPO"):
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        size = width, height
+    elif photo.format == "PNG":
+        header = png.read_header(data)
+        size = header.width, header.height
+    _check_header(*size)
+    if size != photo.size:
+        raise Reject(DAMAGED)
+    return size
+
+
 def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
     """Raise for a JPEG that Pillow would fill up with gray; an eighth of its size is enough to tell."""
-    if header := jpeg.read_header(data):
-        _check_scans(header, data)
+    _check_scans(jpeg.read_header(data), data)
     simplejpeg.decode_jpeg(data, "CMYK" if photo.mode == "CMYK" else "RGB", min_height=1, min_width=1, strict=True)
 
 
@@ -300,7 +314,7 @@ def _bits(photo: Pillow.Image, data: bytes | memoryview) -> int:
     if photo.mode.startswith(("I", "F")):
         return 16
     if photo.format == "PNG":
-        return data[24]
+        return png.read_header(data).bits
     if photo.format == "TIFF":
         return max(photo.tag_v2.get(258, (8,)))
     if photo.format == "PPM":
@@ -312,60 +326,54 @@ def _bits(photo: Pillow.Image, data: bytes | memoryview) -> int:
 def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
     """Upright, without alpha, in sRGB; with the list of conversions."""
     notes = []
-    profile = photo.info.get("icc_profile")
-    turn = _UPRIGHT.get(_orientation_of(photo))
+    turn, profile = _metadata_of(photo)
     if turn is not None:
         photo = photo.transpose(turn)
         notes.append("orientation applied")
     if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
-    if photo.has_transparency_data:
-        photo = _on_white(photo)
+    photo, alpha = _split_alpha(photo)
+    if alpha is not None and alpha.getextrema() == (0, 0):  # programs that know no alpha leave zeros there
+        alpha = None
+        notes.append("empty alpha ignored")
+    elif alpha is not None:
         notes.append("alpha on white")
-    elif photo.mode not in ("RGB", "L", "CMYK"):
-        photo = photo.convert("RGB")
-    if profile and not (photo.mode == "RGB" and _is_srgb(profile)):
-        photo, done = _apply_profile(photo, profile)
-        notes.append(done)
-    return photo.convert("RGB"), ", ".join(notes) or None
+    if profile:  # of the colors, before anything else is mixed in
+        photo, done = profiles.apply(photo, profile)
+        notes += [done] if done else []
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
+    return photo if alpha is None else _on_white(photo, alpha), ", ".join(notes) or None
 
 
-def _orientation_of(photo: Pillow.Image) -> int:
+def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
+    """What turns a loaded photo upright, and its ICC profile."""
+    if photo.format in ("JPEG", "MPO"):  # as in `_is_upright_srgb`, so that both ways agree
+        applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
+        exif, xmp, profile = jpeg.gather(applications)
+        return _UPRIGHT.get(orientation.read(exif, xmp)), profile
+    profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
     try:
-        return photo.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # as in _orientation_in
-        return 1
+        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG)), profile
+    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
+        return None, profile
 
 
-def _on_white(photo: Pillow.Image) -> Pillow.Image:
+def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:
+    """Colors in mode L, RGB or CMYK, and the alpha channel if there is one."""
+    is_gray = photo.mode in ("1", "L", "LA", "La")
+    alpha = None
+    if photo.has_transparency_data:
+        photo = photo if photo.mode == "RGBA" else photo.convert("RGBA")
+        alpha = photo.getchannel("A")
+        if is_gray:
+            return photo.getchannel("R"), alpha
+    if photo.mode in ("L", "RGB", "CMYK"):
+        return photo, alpha
+    return photo.convert("L" if is_gray else "RGB"), alpha
+
+
+def _on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
     """What a transparent pixel hides must not show."""
-    photo = photo.convert("RGBA")
     white = Pillow.new("RGB", photo.size, "white")
-    white.paste(photo, mask=photo.getchannel("A"))
+    white.paste(photo, mask=alpha)
     return white
-
-
-@functools.lru_cache(maxsize=1)
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@functools.lru_cache(maxsize=32)
-def _is_srgb(profile: bytes) -> bool:
-    """Whether an RGB profile does what sRGB does: names lie, so a cube of colours is sent through it."""
-    levels = np.linspace(0, 255, 8).astype(np.uint8)
-    cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(8, 64, 3)
-    try:
-        moved, _ = _apply_profile(Pillow.fromarray(cube), profile)
-    except Exception:  # as in _orientation_in
-        return True
-    return int(np.abs(np.asarray(moved).astype(int) - cube).max()) <= 2  # levels
-
-
-def _apply_profile(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str]:
-    """Convert from an embedded profile; one that cannot be used is ignored, as by every viewer."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(photo, source, _srgb(), outputMode="RGB"), "profile converted"
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return photo, "unusable profile ignored"

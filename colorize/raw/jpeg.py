@@ -1,70 +1,162 @@
-"""Reads the few facts of a JPEG's header that decide how it may be decoded (ITU-T T.81, annex B)."""
+"""Reads the few facts of a JPEG's header that decide how it may be decoded (ITU-T T.81, annex B).
 
+Only headers that every decoder understands alike are read. `read_header` gives None for all others, and where libjpeg,
+which decodes the pixels, sees another image.
+"""
+
+import re
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import simplejpeg
 
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
-_NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # tables within the range of the frame markers
-_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
-_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+_PROGRESSIVE = frozenset((0xC2, 0xCA))  # the second one arithmetic, as 0xC9 and 0xCC below
+_FRAMES = _PROGRESSIVE | {0xC0, 0xC1, 0xC9}
+_APP1, _APP2 = 0xE1, 0xE2
+_TOLD = _FRAMES | {_APP1, _APP2}
+# tables of codes and quantization, the restart interval, comments, and application segments that say nothing here
+_SKIPPED = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
+_SCAN = 0xDA
+_MAX_FILL = 64  # bytes 0xFF that may stand before markers, in all; encoders write none or one
+_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # of each color space of libjpeg
+# Pillow takes seconds for megabytes of fill bytes or of markers without content, which no encoder writes
+_FLOOD = re.compile(rb"\xff{1024}|(?:\xff+[\x00\x01\xd0-\xd9]){512}")
+
+
+class Metadata(NamedTuple):
+    """What application segments say of a photo, put together from several where needed."""
+
+    exif: bytes | None  # from "Exif" on
+    xmp: bytes | None
+    profile: bytes | None  # ICC profile; None where one of its segments is missing
+
+
+_NO_METADATA = Metadata(None, None, None)
 
 
 class Header(NamedTuple):
     """What stands before the first scan."""
 
-    width: int  # pixels, before any EXIF orientation
+    width: int  # pixels, before any orientation
     height: int  # pixels
-    bits: int  # a channel
-    components: int  # 1 gray, 3 colour, 4 CMYK
+    bits: int  # per channel
+    components: int  # 1 gray, 3 color, 4 CMYK
     is_progressive: bool  # in any number of scans, each of which visits every block
-    exif: bytes | None  # payload, from "Exif" on
-    profile: bytes | None  # ICC profile
+    metadata: Metadata
 
 
 _MEMORABLE = 4096  # bytes of a header
-_last: tuple[bytes, Header | None] = (b"", None)  # the bytes of a header, to the end of the frame's, and what they say
+# a header's bytes with that of the first scan, how many of them decide everything but the tables, and what they say
+_last: tuple[bytes, int, Header | None] = (b"", 0, None)
 
 
 def read_header(data: bytes | memoryview) -> Header | None:
-    """The header of a JPEG, or None where the bytes are no JPEG or the header is not whole.
+    """The header of a JPEG; None where the bytes are no JPEG, or where decoders might disagree about it.
 
     Files of one encoder often begin with the very same bytes, which are not read twice in a row.
     """
     global _last
-    known, header = _last
-    if header and bytes(data[: len(known)]) == known:
-        return header
-    header, end = _parse(data)
+    known, decided, header = _last
+    if header is not None:
+        head = bytes(data[: len(known)])
+        if head == known:
+            return header
+        is_like_it = head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]
+        if is_like_it and _is_confirmed(data, header):
+            return header  # only the tables differ
+    header, decided, end = parse(data)
+    if header is None or not _is_confirmed(data, header):
+        return None
     if end <= _MEMORABLE:
-        _last = bytes(data[:end]), header
+        _last = bytes(data[:end]), decided, header
     return header
 
 
-def _parse(data: bytes | memoryview) -> tuple[Header | None, int]:
-    """The header, and where it ends: bytes behind that do not matter."""
-    if bytes(data[:2]) != b"\xff\xd8":
-        return None, 0
-    position, end = 2, len(data) - _FRAME.size - _SEGMENT.size
-    exif, chunks = None, {}
-    while position <= end:
+def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
+    """The header before libjpeg confirms it; where only tables follow; where the first scan's header ends."""
+    nothing = None, 0, 0
+    walked = _walk(data, 2) if bytes(data[:2]) == b"\xff\xd8" else None
+    if walked is None:
+        return nothing
+    segments, scan = walked
+    frames = [segment for segment in segments if segment[0] in _FRAMES]
+    if len(frames) != 1:
+        return nothing
+    marker, start, end = frames[0]
+    if end - start < _FRAME.size:
+        return nothing
+    bits, height, width, components = _FRAME.unpack_from(data, start)
+    if end - start != _FRAME.size + 3 * components:
+        return nothing
+    metadata = _NO_METADATA
+    if len(segments) > 1:
+        metadata = gather([(kind & 15, bytes(data[start:end])) for kind, start, end in segments if kind not in _FRAMES])
+    return Header(width, height, bits, components, marker in _PROGRESSIVE, metadata), segments[-1][2], scan
+
+
+def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int, int]], int] | None:
+    """Frames, APP1 and APP2 (marker, start and end of the content), and where the header of the first scan ends."""
+    segments, fill, last = [], 0, len(data) - _SEGMENT.size
+    while position <= last:
         prefix, marker, length = _SEGMENT.unpack_from(data, position)
-        if prefix != 0xFF or marker == _SCAN:
-            return None, 0
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        start = position + _SEGMENT.size
-        if 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES:
-            bits, height, width, components = _FRAME.unpack_from(data, start)
-            profile = b"".join(chunks[number] for number in sorted(chunks)) or None
-            return Header(width, height, bits, components, marker & 3 == 2, exif, profile), start + _FRAME.size
-        position += 2 + length
-        if marker == _APP1 and exif is None and bytes(data[start : start + len(_EXIF)]) == _EXIF:
-            exif = bytes(data[start:position])
-        elif marker == _APP2 and bytes(data[start : start + len(_ICC)]) == _ICC:
-            chunks[data[start + len(_ICC)]] = bytes(data[start + len(_ICC) + 2 : position])  # number, count, part
-    return None, 0
+        if prefix != 0xFF:
+            return None
+        if marker in _SKIPPED and length >= 2:
+            position += 2 + length
+        elif marker == _SCAN:
+            return segments, position + 2 + length  # libjpeg reads the header of the scan too
+        elif marker == 0xFF and fill < _MAX_FILL:
+            position, fill = position + 1, fill + 1
+        elif marker in _TOLD and length >= 2:
+            segments.append((marker, position + _SEGMENT.size, position + 2 + length))
+            position += 2 + length
+        else:
+            return None
+    return None
+
+
+def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
+    """Metadata of the application segments (number, content) of a JPEG, in their order, as Pillow joins them."""
+    xmp, exif, parts = None, [], []
+    for number, content in segments:
+        if number == 1 and content.startswith(_EXIF):
+            exif.append(content[len(_EXIF) :])
+        elif number == 1 and content.startswith(_XMP):
+            xmp = content[len(_XMP) :]
+        elif number == 2 and content.startswith(_ICC) and len(content) > len(_ICC) + 1:
+            parts.append(content[len(_ICC) :])
+    parts.sort(key=lambda part: part[0])
+    is_whole = all(part[0] == number and part[1] == len(parts) for number, part in enumerate(parts, 1))
+    profile = b"".join(part[2:] for part in parts) if parts and is_whole else None
+    return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile)
+
+
+def _is_confirmed(data: bytes | memoryview, header: Header) -> bool:
+    """Whether libjpeg reads the same size and number of components; takes it two microseconds."""
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return False
+    return (header.width, header.height, header.components) == (width, height, _COMPONENTS.get(space))
+
+
+def without_broken_profile(data: bytes | memoryview) -> bytes | None:
+    """A JPEG without its ICC profile, where libjpeg takes missing parts of that for damage to the image; else None."""
+    try:
+        simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        if "ICC" in str(error):
+            return bytes(data).replace(_ICC, _ICC.lower())  # a name that nobody knows
+    return None
+
+
+def is_flooded(data: bytes | memoryview) -> bool:
+    """Whether Pillow would walk through megabytes of fill bytes, one by one; where `read_header` says None."""
+    return _FLOOD.search(data) is not None
 
 
 def count_scans(data: bytes | memoryview) -> int:

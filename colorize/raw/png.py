@@ -1,4 +1,4 @@
-"""Notices what Pillow forgives in a PNG: pixels that are damaged, or end before the last row.
+"""Reads the header of a PNG, and notices what Pillow forgives: pixels that are damaged, or end before the last row.
 
 After the PNG specification, chapters 5 to 8, and RFC 1950, whose checksum over all pixels Pillow does not wait for.
 """
@@ -6,13 +6,37 @@ After the PNG specification, chapters 5 to 8, and RFC 1950, whose checksum over 
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the content, type
 _CHECKSUM = struct.Struct(">I")
-_HEADER = struct.Struct(">IIBBxxB")  # width, height, bits, colour type, interlacing
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
+_HEADER = struct.Struct(">IIBBxxB")  # the fields of Header
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each color type
 _PIECE = 1 << 16  # bytes unpacked at once
+
+
+class Header(NamedTuple):
+    """What the chunk IHDR says."""
+
+    width: int  # pixels
+    height: int  # pixels
+    bits: int  # per channel
+    color_type: int
+    interlacing: int  # 0 for none
+
+
+def read_header(data: bytes | memoryview) -> Header:
+    """The header of a PNG.
+
+    Raises:
+        ValueError: it is not the first chunk, not of 13 bytes or not the only one, of which Pillow would take the last.
+    """
+    first = len(_SIGNATURE) + _CHUNK.size
+    headers = [(start, length) for kind, start, length in _chunks(data) if kind == b"IHDR"]
+    if headers != [(first, 13)] or len(data) < first + 13:
+        raise ValueError("not one header at the start")
+    return Header(*_HEADER.unpack_from(data, first))
 
 
 def check_pixels(data: bytes | memoryview) -> None:
@@ -21,8 +45,8 @@ def check_pixels(data: bytes | memoryview) -> None:
     Raises:
         ValueError, zlib.error: they are truncated, or do not match a checksum.
     """
-    width, height, bits, colour_type, interlacing = _HEADER.unpack_from(data, len(_SIGNATURE) + _CHUNK.size)
-    expected = height * (1 + -(-width * bits * _CHANNELS[colour_type] // 8))  # bytes; a row starts with its filter
+    width, height, bits, color_type, interlacing = read_header(data)
+    expected = height * (1 + -(-width * bits * _CHANNELS[color_type] // 8))  # bytes; a row starts with its filter
     found, inflater = 0, zlib.decompressobj()
     for packed in _pixel_chunks(data):
         while packed and found <= expected and not inflater.eof:
@@ -34,15 +58,21 @@ def check_pixels(data: bytes | memoryview) -> None:
         raise ValueError("truncated: rows are missing")
 
 
-def _pixel_chunks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
+    """Type, start and length of the content of each chunk; the last one may be cut."""
     position = len(_SIGNATURE)
     while position + _CHUNK.size <= len(data):
         length, kind = _CHUNK.unpack_from(data, position)
-        start, end = position + _CHUNK.size, position + _CHUNK.size + length
-        position = end + _CHECKSUM.size
+        yield kind, position + _CHUNK.size, length
+        position += _CHUNK.size + length + _CHECKSUM.size
+
+
+def _pixel_chunks(data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    for kind, start, length in _chunks(data):
         if kind == b"IDAT":
+            end = start + length
             yield data[start:end]
-            if position > len(data):
+            if end + _CHECKSUM.size > len(data):
                 raise ValueError("truncated")
             if zlib.crc32(data[start:end], zlib.crc32(kind)) != _CHECKSUM.unpack_from(data, end)[0]:
                 raise ValueError("a chunk does not match its checksum")

@@ -26,7 +26,7 @@ from PIL import Image as Pillow
 from pydantic import Field, field_validator
 
 from colorize import runtime
-from colorize.raw import download, images, jpeg
+from colorize.raw import download, images, jpeg, profiles
 from colorize.runtime import DataError
 from colorize.strict_yaml import Section
 
@@ -35,7 +35,8 @@ TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
-_CODE = (__file__, images.__file__, jpeg.__file__)  # the pixels come from these and from those packages
+# the pixels come from these and from those packages
+_CODE = (__file__, images.__file__, jpeg.__file__, profiles.__file__)
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 
 

@@ -176,7 +176,7 @@ def test_foreign_profiles_are_converted_and_srgb_left_alone():
 
 def test_profile_in_several_segments_is_put_together():
     profile = bytes(range(256)) * 400  # over the 64 KB of one segment
-    assert jpeg.read_header(encoded(photo(), icc_profile=profile)).profile == profile
+    assert jpeg.read_header(encoded(photo(), icc_profile=profile)).metadata.profile == profile
 
 
 def test_unusable_profile_does_not_cost_the_image():
@@ -186,16 +186,57 @@ def test_unusable_profile_does_not_cost_the_image():
 
 def test_alpha_is_laid_on_white():
     picture = photo(64, 64).convert("RGBA")
-    picture.putalpha(0)
+    picture.putalpha(Pillow.new("L", (64, 64), 0))
+    picture.putpixel((0, 0), (255, 255, 255, 1))  # zero everywhere would be no alpha
     for format, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
         image = images.decode(encoded(picture, format, **options), 64)
         assert (image.rgb == 255).all() and image.note == "alpha on white"
 
 
-def test_transparent_palette_colour_is_laid_on_white():
+def test_transparent_palette_color_is_laid_on_white():
     picture = Pillow.new("P", (64, 64), 3)
-    picture.putpalette([200, 0, 0] * 256)
-    assert (images.decode(encoded(picture, "PNG", transparency=3), 64).rgb == 255).all()
+    picture.putpalette([200, 0, 0] * 3 + [255] * 3 + [200, 0, 0] * 252)
+    picture.putpixel((0, 0), 2)
+    rgb = images.decode(encoded(picture, "PNG", transparency=3), 64).rgb
+    assert rgb[0, 0].tolist() == [200, 0, 0] and (rgb[1:] == 255).all()
+
+
+def photoshops(bitmap: bytes) -> bytes:
+    """Pillow's BMP of 32 bits with a header of 56 bytes, whose last mask makes the fourth byte an alpha channel."""
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = bitmap[:2] + struct.pack("<IIII", len(bitmap) + 16, 0, 70, 56) + bitmap[18:30] + struct.pack("<I", 3)
+    return head + bitmap[34:54] + masks + bitmap[54:]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "GIF"])
+def test_alpha_that_is_zero_everywhere_is_no_alpha(mode, format):
+    if (mode, format) not in ZERO_ALPHA:
+        return
+    picture, options = photo(64, 64).convert("LA" if mode == "LA" else "RGBA"), ZERO_ALPHA[mode, format]
+    expected = picture.convert("RGB")
+    if mode == "P":
+        picture = expected = expected.quantize(1)
+    else:
+        picture.putalpha(0)
+    data = encoded(picture, format, **options)
+    if format == "BMP":
+        data = photoshops(data)
+    image = images.decode(data, 64)
+    assert difference(image.rgb, expected) < 1
+    assert image.note.endswith("empty alpha ignored")
+
+
+ZERO_ALPHA = {
+    ("RGBA", "PNG"): {},
+    ("LA", "PNG"): {},
+    ("P", "PNG"): {"transparency": 0},
+    ("P", "GIF"): {"transparency": 0},
+    ("RGBA", "WEBP"): {"lossless": True, "exact": True},
+    ("RGBA", "TIFF"): {},
+    ("LA", "TIFF"): {},
+    ("RGBA", "BMP"): {},
+}
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "1"])

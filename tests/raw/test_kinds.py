@@ -47,8 +47,24 @@ def animated(format: str) -> bytes:
 
 
 def with_alpha(alpha: int, mode: str = "RGBA") -> Pillow.Image:
+    """The same alpha everywhere, but for one white pixel: zero everywhere would be no alpha."""
     picture = photo().convert(mode)
     picture.putalpha(alpha)
+    picture.putpixel((0, 0), (255,) * (len(picture.getbands()) - 1) + (alpha or 1,))
+    return picture
+
+
+def photoshops(bitmap: bytes) -> bytes:
+    """Pillow's BMP of 32 bits with a header of 56 bytes, whose last mask makes the fourth byte an alpha channel."""
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = bitmap[:2] + struct.pack("<IIII", len(bitmap) + 16, 0, 70, 56) + bitmap[18:30] + struct.pack("<I", 3)
+    return head + bitmap[34:54] + masks + bitmap[54:]
+
+
+def without_alpha(mode: str = "RGBA") -> Pillow.Image:
+    """Of a program that leaves zeros where others keep alpha."""
+    picture = photo().convert(mode)
+    picture.putalpha(0)
     return picture
 
 
@@ -129,9 +145,10 @@ def swapped() -> Pillow.Image:
 
 
 def one_index() -> Pillow.Image:
-    """A palette of reds, of which one is used."""
+    """A palette of reds, of which one is used; but for one white pixel."""
     picture = Pillow.new("P", (SIZE, SIZE), 3)
-    picture.putpalette([200, 0, 0] * 256)
+    picture.putpalette([200, 0, 0] * 4 + [255] * 3)
+    picture.putpixel((0, 0), 4)
     return picture
 
 
@@ -199,6 +216,15 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     "PNG, gray with alpha": (
         encoded("PNG", with_alpha(0, "L")),
         Used(WHITE, "alpha on white", 0, is_gray=True),
+    ),
+    "PNG, alpha zero everywhere": (encoded("PNG", without_alpha()), Used(photo(), "empty alpha ignored", 0)),
+    "BMP of Photoshop, alpha zero everywhere": (
+        photoshops(encoded("BMP", without_alpha())),
+        Used(photo(), "empty alpha ignored", 0),
+    ),
+    "PNG, gray with alpha zero everywhere": (
+        encoded("PNG", without_alpha("LA")),
+        Used(no_colour(), "empty alpha ignored", 0, is_gray=True),
     ),
     "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha on white", 0, is_gray=True)),
     "GIF": (GIF, Used(photo(), "palette converted", 8)),

@@ -1,0 +1,211 @@
+"""Why an answer of ours may differ from Pillow's: the whole list, each with a file that shows it.
+
+Whatever none of them explains is a fault of ours, and fails the tests. That our two ways through the policy differ is
+never explained.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from PIL import Image
+
+from colorize.raw import images, jpeg, png, profiles
+from tests.fuzz import samples
+from tests.fuzz.compare import Case, Difference, differences
+
+
+class Reason(NamedTuple):
+    """A kind of difference, the cases in which it is meant, and a file that shows it."""
+
+    kind: str  # of the difference
+    why: str
+    explains: Callable[[Case], bool]
+    example: Callable[[], bytes]
+
+
+def unexplained(case: Case) -> list[Difference]:
+    """The differences that are in no reason's place."""
+    return [found for found in differences(case) if not any(reasons_for(found, case))]
+
+
+def reasons_for(difference: Difference, case: Case) -> list[str]:
+    """Names of the reasons that explain a difference."""
+    return [name for name, reason in REASONS.items() if reason.kind == difference.kind and reason.explains(case)]
+
+
+# --- refused by us, taken by Pillow ----------------------------------------------------------------------------------
+
+
+def _libjpeg_complains(case: Case) -> bool:
+    is_reason = case.open_reason in (images.DAMAGED, images.TRUNCATED)
+    return is_reason and case.format == "JPEG" and not case.is_strictly_read
+
+
+def _png_is_damaged(case: Case) -> bool:
+    if case.format != "PNG" or case.open_reason not in (images.DAMAGED, images.TRUNCATED):
+        return False
+    try:
+        png.check_pixels(case.data)
+    except (ValueError, zlib.error):
+        return True
+    return False
+
+
+def _lacks_palette(case: Case) -> bool:
+    return case.open_reason == images.DAMAGED and case.photo.mode == "P" and case.photo.palette is None
+
+
+def _without_palette() -> bytes:
+    data = samples.files()["PNG"]["palette"]
+    at = data.index(b"PLTE") - 4
+    return data[:at] + data[at + 12 + int.from_bytes(data[at : at + 4]) :]
+
+
+def _is_animated(case: Case) -> bool:
+    return case.open_reason == images.ANIMATED and getattr(case.photo, "is_animated", False)
+
+
+def _is_damaged_behind(case: Case) -> bool:
+    if case.open_reason not in (images.DAMAGED, images.TRUNCATED):
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(io.BytesIO(case.data), formats=images.FORMATS).seek(1)
+    except EOFError:  # no second frame
+        return False
+    except Exception:  # Pillow raises almost anything
+        return True
+    return False
+
+
+def _is_deep(case: Case) -> bool:
+    if case.open_reason != images.DEEP:
+        return False
+    if case.format == "TIFF":
+        return max(case.photo.tag_v2.get(258, (1,))) > 8
+    return case.photo.mode.startswith(("I", "F")) or (case.format == "PNG" and png.read_header(case.data).bits > 8)
+
+
+def _has_bad_size(case: Case) -> bool:
+    width, height = case.photo.size
+    return (case.open_reason == images.TOO_SMALL and min(width, height) < images.MIN_SIDE) or (
+        case.open_reason == images.TOO_LARGE and width * height > images.MAX_PIXELS
+    )
+
+
+def _lacks_strips(case: Case) -> bool:
+    return case.open_reason == images.TRUNCATED and case.format == "TIFF" and not images._has_all_strips(case.photo)
+
+
+def _too_few_strips() -> bytes:
+    data = samples.files()["other"]["TIFF"]
+    at = data.index(struct.pack("<HHI", 257, 4, 1))  # the height
+    return data[: at + 8] + struct.pack("<I", 42) + data[at + 12 :]
+
+
+def _bad_checksum() -> bytes:
+    data = bytearray(samples.files()["PNG"]["RGB"])
+    data[data.rindex(b"IEND") - 5] ^= 1
+    return bytes(data)
+
+
+def _damaged_scan() -> bytes:
+    data = samples.files()["JPEG"]["restart markers"]
+    at = data.index(b"\xff\xd1")  # the restart marker behind the second row of blocks
+    return data[:at] + b"\xff\xd5" + data[at + 2 :]
+
+
+def _damaged_second_frame() -> bytes:
+    data = samples.files()["other"]["GIF, animated"]
+    frame = data.rindex(b"\x21\xf9\x04") + 8
+    return data[: frame + 10 + (6 << (data[frame + 9] & 7))]  # as far as its palette
+
+
+# --- other pixels ----------------------------------------------------------------------------------------------------
+
+
+def _has_profile(case: Case) -> bool:
+    profile = images._metadata_of(case.photo)[1]
+    if profile is None:
+        return False
+    return not (case.photo.mode == "RGB" and profiles.is_srgb(profile))
+
+
+def _has_empty_alpha(case: Case) -> bool:
+    photo = case.photo
+    return photo.has_transparency_data and photo.convert("RGBA").getchannel("A").getextrema() == (0, 0)
+
+
+def _has_broken_exif(case: Case) -> bool:
+    """Pillow stops at the first damaged entry, and leaves the orientation behind it, or in XMP, unread."""
+    exif, parsed = case.photo.info.get("exif"), Image.Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parsed.load(exif)
+    except Exception:  # Pillow raises almost anything on damaged EXIF
+        return exif is not None
+    return False
+
+
+def _transparent() -> bytes:
+    picture = samples.photo("china").convert("RGBA")
+    picture.putalpha(0)
+    return samples.encoded(picture, "PNG")
+
+
+def _broken_exif() -> bytes:
+    data, xmp = samples.files()["JPEG"]["baseline"], samples.segment(0xE1, samples.XMP % 3)
+    return data[:2] + samples.segment(0xE1, b"Exif\0\0MM") + xmp + data[2:]
+
+
+# --- another profile -------------------------------------------------------------------------------------------------
+
+
+def _parts_of_profile(case: Case) -> list[bytes]:
+    return [content[12:] for name, content in case.photo.applist if name == "APP2" and content[:12] == b"ICC_PROFILE\0"]
+
+
+def _is_behind_frame(case: Case) -> bool:
+    """Pillow joins the parts at the frame header and forgets the others; libjpeg takes them all, and so do we."""
+    return case.profile != jpeg.gather((2, b"ICC_PROFILE\0" + part) for part in _parts_of_profile(case)).profile
+
+
+def _profile_behind_frame() -> bytes:
+    data = samples.files()["JPEG"]["baseline"]
+    scan = data.index(b"\xff\xda")
+    return data[:scan] + samples.segment(0xE2, b"ICC_PROFILE\0\1\1" + samples.SRGB) + data[scan:]
+
+
+REASONS: dict[str, Reason] = {
+    "libjpeg complains": Reason(
+        "refused", "Pillow shows gray or stripes where data is missing", _libjpeg_complains, _damaged_scan
+    ),
+    "damaged PNG": Reason(
+        "refused",
+        "Pillow does not wait for the last checksums, and takes the last of two headers",
+        _png_is_damaged,
+        _bad_checksum,
+    ),
+    "no palette": Reason("refused", "Pillow makes up a gray one", _lacks_palette, _without_palette),
+    "TIFF without all strips": Reason("refused", "Pillow leaves the rest black", _lacks_strips, _too_few_strips),
+    "animated": Reason("refused", "no photo", _is_animated, lambda: samples.files()["PNG"]["animated"]),
+    "damage behind the first frame": Reason(
+        "refused", "Pillow has not looked there", _is_damaged_behind, _damaged_second_frame
+    ),
+    "more than 8 bits": Reason("refused", "Pillow saturates some", _is_deep, lambda: samples.files()["PNG"]["16 bit"]),
+    "size": Reason(
+        "refused", "limits of the policy", _has_bad_size, lambda: samples.encoded(Image.new("RGB", (15, 90)), "PNG")
+    ),
+    "profile": Reason("pixels", "Pillow converts none", _has_profile, lambda: samples.files()["PNG"]["gAMA"]),
+    "empty alpha": Reason("pixels", "zero everywhere is no alpha", _has_empty_alpha, _transparent),
+    "broken EXIF": Reason("orientation", "Pillow reads it no further, and no XMP", _has_broken_exif, _broken_exif),
+    "profile in odd parts": Reason(
+        "profile", "behind the frame, or not numbered as the ICC says", _is_behind_frame, _profile_behind_frame
+    ),
+}
