@@ -18,8 +18,8 @@ repro: $(READY) ## run whatever is out of date, from raw archives to Table 1, an
 train-all: $(READY) ## only train all models, one a GPU; `make repro` then does the rest
 	@python tools/run_cells.py train
 
-test: $(READY) ## run the tests
-	@python -m pytest
+test: $(READY) ## run the tests, on every core
+	@python -m pytest --numprocesses logical --dist loadscope --no-loadscope-reorder
 
 verify: $(READY) ## check everything on the disk, and name what repairs it
 	@python -m colorize.verify

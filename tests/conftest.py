@@ -28,6 +28,19 @@ hypothesis.settings.register_profile("fuzz", max_examples=200, print_blob=True, 
 hypothesis.settings.load_profile("ci")
 
 
+_SLOWEST = ("test_pipeline.py", "product/test_recorded.py", "product/test_lost.py", "faults/", "fuzz/", "product/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slowest files first, so that no core is left with one of them at the end."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(REPO / "tests").as_posix()
+        return next((n for n, start in enumerate(_SLOWEST) if name.startswith(start)), len(_SLOWEST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository's top folder."""
