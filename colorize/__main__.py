@@ -179,11 +179,12 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     """Colour one photo and say so."""
     import numpy as np
 
-    from colorize.raw.images import open_rgb
+    from colorize.raw.images import open_with_note
 
     content = _read(photo)
     source = hashlib.sha256(content).hexdigest()
-    rgb = np.asarray(open_rgb(content))
+    picture, note = open_with_note(content)
+    rgb = np.asarray(picture)
     height, width = rgb.shape[:2]
     is_large = height * width >= _LARGE
     with runtime.progress(photo.name, height, "rows") if is_large else contextlib.nullcontext() as advance:
@@ -191,7 +192,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     path = _result_path(out, photo.stem, source, taken)
     _save(path, result.rgb, source)
     fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
-    print(_in_a_line(f"{photo} -> {path}  ({fitted})"), flush=True)
+    print(_in_a_line(f"{photo} -> {path}  ({f'{note}; ' if note else ''}{fitted})"), flush=True)
 
 
 def _read(photo: Path) -> bytes:

@@ -269,3 +269,11 @@ def test_large_photos_show_progress(here, monkeypatch, capsys):
     draw("large.png", 30, 31)
     assert colorize("small.png", "large.png") == 0
     assert shown == [("large.png", 30, "rows")]
+
+
+def test_what_had_to_be_converted_is_said(here, capsys):
+    rgba = Image.fromarray(draw("photo.png", 40, 40)).convert("RGBA")
+    rgba.putalpha(0)
+    rgba.save("photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert "(empty alpha ignored; " in capsys.readouterr().out

@@ -152,6 +152,8 @@ def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | No
     try:  # strict: a truncated file raises instead of ending in gray
         rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=buffer, strict=True)
     except ValueError as error:
+        if not jpeg.is_confirmed(data, header):
+            return None  # the reason must not depend on the file before, whose header this one shares
         raise Reject(_reason_for(error)) from error
     if rgb.shape == (size, size, 3):
         return rgb if buffer is None else buffer

@@ -65,11 +65,10 @@ def read_header(data: bytes | memoryview) -> Header | None:
         head = bytes(data[: len(known)])
         if head == known:
             return header
-        is_like_it = head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]
-        if is_like_it and _is_confirmed(data, header):
-            return header  # only the tables differ
+        if head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]:
+            return header  # only the tables differ, whose damage the decoder notices
     header, decided, end = parse(data)
-    if header is None or not _is_confirmed(data, header):
+    if header is None or not is_confirmed(data, header):
         return None
     if end <= _MEMORABLE:
         _last = bytes(data[:end]), decided, header
@@ -135,7 +134,7 @@ def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
     return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile)
 
 
-def _is_confirmed(data: bytes | memoryview, header: Header) -> bool:
+def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
     """Whether libjpeg reads the same size and number of components; takes it two microseconds."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
