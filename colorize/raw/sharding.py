@@ -72,6 +72,7 @@ def build(name: str, settings, out: Path) -> dict:
     """
     source = sources.load(name)
     paths = sources.locate(source, runtime.raw_dir())
+    stamps = {path: _stamp(path) for path in paths.values()}
     found = sources.describe_archives(source, paths)
     _warn_of_cuts(name, source, paths, found)
     listed = sources.list_images(source, paths)
@@ -82,11 +83,25 @@ def build(name: str, settings, out: Path) -> dict:
     with runtime.executor(runtime.processes()) as pool:
         for split, members in listed.splits.items():
             manifest["splits"][split] = _shard_split(pool, name, split, members, settings, out)
+    _check_unchanged(stamps)
     manifest["leaked"] = leakage.find(out)
     _check_leaks(name, manifest["leaked"], settings.max_leaked)
     runtime.fault_point("shard-manifest")
     runtime.write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes with an archive; None for a folder, whose photos are read one by one."""
+    status = path.stat()
+    return None if path.is_dir() else (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _check_unchanged(stamps: dict[Path, tuple[int, int, int] | None]) -> None:
+    """A tar has no checksums, so that a half of its images could come from another one."""
+    for path, stamp in stamps.items():
+        if not path.exists() or _stamp(path) != stamp:
+            raise DataError(f"{path}: changed while this ran; run again when it is complete")
 
 
 def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: list[dict]) -> None:

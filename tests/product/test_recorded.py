@@ -68,9 +68,10 @@ def until(condition) -> None:
 
 
 @contextlib.contextmanager
-def halted(project: Path, stage: str, by_dvc: bool = False) -> Iterator[subprocess.Popen]:
+def halted(project: Path, stage: str, point: str = "", by_dvc: bool = False) -> Iterator[subprocess.Popen]:
     """A stage that stands still when its work is nearly done; it goes on after the block, to its end."""
-    command, point = STAGES[stage]
+    command = STAGES[stage][0]
+    point = point or STAGES[stage][1]
     with (project / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *(("dvc", "repro", "--single-item", stage) if by_dvc else command)],
@@ -181,6 +182,16 @@ def test_a_dependency_that_is_replaced_while_a_stage_reads_it_is_noticed(project
         path.write_text(text)
     assert process.returncode == 3
     assert "data/shards/tiny/manifest.json changed while this ran" in (folder / "log").read_text()
+
+
+def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
+    folder = project("shard@tiny")
+    with halted(folder, "shard@tiny", "shard-member:2") as process:
+        archive = folder / "data/raw/tiny.zip"
+        shutil.copy(archive, folder / "other.zip")
+        (folder / "other.zip").replace(archive)
+    assert process.returncode == 3
+    assert "data/raw/tiny.zip: changed while this ran; run again" in (folder / "log").read_text()
 
 
 @pytest.mark.parametrize(
