@@ -65,6 +65,6 @@ def write_shards(folder: Path, count: int, size: int = 64, per_shard: int = 5000
         path = folder / "train" / f"{start // per_shard:06d}.tar"
         sha256 = shards.write_shard(path, size, keys, [crops(size)[key % _DISTINCT] for key in keys])
         entries.append({"name": path.name, "images": len(keys), "sha256": sha256})
-    manifest = {"format": shards.FORMAT, "size": size, "splits": {"train": {"shards": entries}}}
+    manifest = {"format": shards.FORMAT, "size": size, "splits": {"train": {"images": count, "shards": entries}}}
     runtime.write_json(folder / "manifest.json", manifest)
     return Split(folder, "train")
