@@ -11,12 +11,17 @@ import fnmatch
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 LARGE = 1 << 22  # bytes
 
+_SETTLED_S = 2.0  # a file that changed more recently may change again without a change of its times
+
 Listing = dict[str, str | int]
+Stamp = tuple[int, int, int, int]  # size, times of change of content and inode, inode
+Memory = dict[Path, tuple[Stamp, str]]  # MD5 of files, valid while their stamps stay the same
 
 
 def md5(content: bytes) -> str:
@@ -40,13 +45,17 @@ def md5_of_listing(listing: Listing) -> str | None:
     return md5(json.dumps(entries, sort_keys=True).encode()) + ".dir"
 
 
-def listing_of(path: Path) -> Listing:
+def listing_of(path: Path, memory: Memory | None = None) -> Listing:
     """What a path holds now; nothing where there is no such path.
+
+    Args:
+        path: of a file or folder.
+        memory: of files that were listed before, which are only hashed again if their stamp has changed.
 
     Raises:
         OSError: a file cannot be read.
     """
-    return {name_in(path, file): _value(file) for file in files_in(path)}
+    return {name_in(path, file): _value(file, {} if memory is None else memory) for file in files_in(path)}
 
 
 def stamps_of(path: Path) -> dict[str, tuple[int, int, int]]:
@@ -91,6 +100,15 @@ def _ignored() -> tuple[str, ...]:
     return tuple(pattern.removeprefix("\\") for pattern in patterns if pattern and "/" not in pattern)
 
 
-def _value(file: Path) -> str | int:
-    size = file.stat().st_size
-    return size if size > LARGE else md5_of_file(file)
+def _value(file: Path, memory: Memory) -> str | int:
+    status = file.stat()
+    if status.st_size > LARGE:
+        return status.st_size
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    known = memory.get(file)
+    if known and known[0] == stamp:
+        return known[1]
+    md5 = md5_of_file(file)
+    if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S:
+        memory[file] = (stamp, md5)
+    return md5

@@ -38,7 +38,8 @@ class Promise:
         self.stage = stage
         self.settings = strict_yaml.check(values, PARAMS, params.Settings)
         self.params = {key: _value(values, key) for key in stage.params}
-        self.deps = {path: digests.listing_of(path) for path in stage.deps}
+        self._memory: digests.Memory = {}
+        self.deps = {path: digests.listing_of(path, self._memory) for path in stage.deps}
         self._stamps = {path: digests.stamps_of(path) for path in stage.deps}
 
     @property
@@ -75,7 +76,7 @@ class Promise:
 
     def _changed_files(self, path: Path) -> list[str]:
         try:
-            now, stamps = digests.listing_of(path), digests.stamps_of(path)
+            now, stamps = digests.listing_of(path, self._memory), digests.stamps_of(path)
         except OSError as error:
             return [f"{path} ({error.strerror})"]
         before, stamps_before = self.deps[path], self._stamps[path]

@@ -195,3 +195,17 @@ def test_a_folder_has_the_hash_that_dvc_gives_it(repo):
 def test_an_unknown_data_set_is_refused_before_anything_is_read(project):
     with pytest.raises(ParameterError, match="nowhere is not in"), promise.stage("many", dataset="nowhere"):
         pass
+
+
+def test_a_file_is_hashed_again_when_its_stamp_changes_or_is_recent(project, monkeypatch):
+    path, memory = Path("colorize/code/one.py"), {}
+    assert digests.listing_of(path, memory) == {"": digests.md5(b"colorize/code/one.py")}
+    assert memory == {}  # too recent to be trusted
+    monkeypatch.setattr(digests, "_SETTLED_S", -1)
+    digests.listing_of(path, memory)
+    assert list(memory) == [path]
+    with monkeypatch.context() as patched:
+        patched.setattr(digests, "md5_of_file", None)  # must not be called
+        digests.listing_of(path, memory)
+    path.write_text("colorize/code/two.py")
+    assert digests.listing_of(path, memory) == {"": digests.md5(b"colorize/code/two.py")}
