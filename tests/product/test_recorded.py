@@ -162,6 +162,30 @@ def test_dvc_records_nothing_of_it_and_undoing_the_edit_costs_no_step(project):
     assert TRAIN in recorded(folder)
 
 
+def git(project: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", *identity, *arguments], cwd=project, check=True)
+
+
+def test_an_experiment_beside_a_running_stage_is_noticed_and_can_be_undone(project):
+    """DVC refuses the experiment, but has written its value to params.yaml by then."""
+    folder = project(TRAIN)
+    config = folder / ".dvc/config"
+    config.write_text(config.read_text().replace("    no_scm = true\n", ""))
+    git(folder, "init", "--quiet")
+    assert run(folder, "dvc", "commit", "--force", "shard@tiny", "prior@tiny").returncode == 0
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "test")
+    with halted(folder, TRAIN, by_dvc=True) as dvc:
+        refused = run(folder, "dvc", "exp", "run", "-S", "train.lr=0.005", TRAIN)
+    assert refused.returncode != 0 and "is busy" in refused.stdout
+    assert "lr: 0.005" in (folder / "params.yaml").read_text()
+    assert dvc.returncode != 0 and TRAIN not in recorded(folder)
+    assert "params.yaml (train.lr 0.001 -> 0.005) changed while this ran" in (folder / "log").read_text()
+    git(folder, "checkout", "--quiet", "params.yaml")
+    assert "resumes after step 3" in run(folder, "dvc", "repro", TRAIN).stdout
+
+
 def test_an_edit_that_another_stage_reads_disturbs_nothing(project):
     folder = project(TRAIN)
     with halted(folder, TRAIN, by_dvc=True) as dvc:
