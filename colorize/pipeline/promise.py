@@ -57,10 +57,8 @@ class Promise:
         if self._changes():
             time.sleep(_SETTLE_S)
             if changes := self._changes():
-                raise DataError(
-                    f"{self.stage.what}: {'; '.join(changes)} changed while this ran; undo the edit and run again, "
-                    "or run again with it"
-                )
+                remedy = "undo the edit and run again, or run again with it"
+                raise DataError(f"{self.stage.what}: {', '.join(changes)}; {remedy}")
 
     def _changes(self) -> list[str]:
         return [*self._changed_params(), *(found for path in self.stage.deps for found in self._changed_files(path))]
@@ -69,23 +67,24 @@ class Promise:
         try:
             values = strict_yaml.read(PARAMS, "no such file any more")
         except ParameterError as error:
-            return [str(error)]
+            return [f"{PARAMS} {_CHANGED} ({error})"]
         pairs = ((key, self.params[key], _value(values, key)) for key in self.stage.params)
         changes = [change for key, before, now in pairs for change in difference(key, before, now)]
-        return [f"{PARAMS} ({', '.join(changes)})"] if changes else []
+        return [f"{PARAMS} {_CHANGED} ({', '.join(changes)})"] if changes else []
 
     def _changed_files(self, path: Path) -> list[str]:
         try:
             now, stamps = digests.listing_of(path, self._memory), digests.stamps_of(path)
         except OSError as error:
-            return [f"{path} ({error.strerror})"]
+            return [f"{path} {_CHANGED} ({error.strerror})"]
         before, stamps_before = self.deps[path], self._stamps[path]
         names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         names += sorted(name for name in stamps_before.keys() & stamps.keys() if stamps_before[name] != stamps[name])
-        return [str(path / names[0])] if names else []
+        return [f"{path / names[0]} {_CHANGED}"] if names else []
 
 
 _CODE = ("colorize", "stages")
+_CHANGED = "changed while this ran"
 _ABSENT = "absent"
 
 

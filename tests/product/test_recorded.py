@@ -181,7 +181,7 @@ def test_an_experiment_beside_a_running_stage_is_noticed_and_can_be_undone(proje
     assert refused.returncode != 0 and "is busy" in refused.stdout
     assert "lr: 0.005" in (folder / "params.yaml").read_text()
     assert dvc.returncode != 0 and TRAIN not in recorded(folder)
-    assert "params.yaml (train.lr 0.001 -> 0.005) changed while this ran" in (folder / "log").read_text()
+    assert "params.yaml changed while this ran (train.lr 0.001 -> 0.005); undo" in (folder / "log").read_text()
     git(folder, "checkout", "--quiet", "HEAD", "params.yaml")  # DVC has staged it too
     assert "resumes after step 3" in run(folder, "dvc", "repro", TRAIN).stdout
 
