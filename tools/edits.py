@@ -7,6 +7,7 @@ unless `make verify` names it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -186,7 +187,8 @@ def _append(*paths: str) -> Callable[[Path, random.Random, subprocess.Popen], No
 
 
 def _kill(project: Path, rng: random.Random, dvc: subprocess.Popen) -> None:
-    os.killpg(dvc.pid, rng.choice((signal.SIGKILL, signal.SIGTERM)))
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.killpg(dvc.pid, rng.choice((signal.SIGKILL, signal.SIGTERM)))
 
 
 _OWN_CODE = ("colorize/training/step.py", "colorize/data/shards.py", "colorize/gamut.py")
