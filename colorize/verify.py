@@ -236,17 +236,19 @@ def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, s
             yield Problem(path, what, f"move {path} away, then `dvc repro {stage}`")
             continue
         is_recorded = path in md5_of and _md5_of_out(path, md5s) == md5_of[path]
-        forget = _runs_with(known, path, md5_of[path]) if is_recorded else ()
+        objects = _objects_of(known, path, md5_of[path]) if is_recorded else ()
         stages = (stage,) if is_recorded else ()
-        yield Problem(path, what, repair_command(path, stage), outs=(path,), objects=forget, stages=stages)
+        yield Problem(path, what, repair_command(path, stage), outs=(path,), objects=objects, stages=stages)
     for path in sorted(Path(".state/checkpoints").glob("*/*/*.ckpt")):
         if what := contents.checkpoint_problem(path):
             yield Problem(path, f"{what}; training takes the one before", f"rm {path}", outs=(path,))
 
 
-def _runs_with(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
-    """Entries of the cache of runs that would restore this content."""
-    return tuple(run.path for run in known.runs if any((out.path, out.md5) == (path, md5) for out in run.outs))
+def _objects_of(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
+    """Files of the cache from which DVC would restore this content: the folder's object, entries of the cache of runs."""
+    runs = [run.path for run in known.runs if any((out.path, out.md5) == (path, md5) for out in run.outs)]
+    folder = known.object(md5)
+    return (*runs, folder) if folder else tuple(runs)
 
 
 def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Problem], int]:

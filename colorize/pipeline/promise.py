@@ -31,6 +31,7 @@ class Promise:
 
     Raises:
         ParameterError: the parameters are wrong.
+        DataError: a dependency cannot be read.
     """
 
     def __init__(self, stage: Definition):
@@ -39,8 +40,13 @@ class Promise:
         self.settings = strict_yaml.check(values, PARAMS, params.Settings)
         self.params = {key: _value(values, key) for key in stage.params}
         self._memory: digests.Memory = {}
-        self.deps = {path: digests.listing_of(path, self._memory) for path in stage.deps}
-        self._stamps = {path: digests.stamps_of(path) for path in stage.deps}
+        try:
+            self.deps = {path: digests.listing_of(path, self._memory) for path in stage.deps}
+            self._stamps = {path: digests.stamps_of(path) for path in stage.deps}
+        except OSError as error:
+            raise DataError(
+                f"{error.filename}: cannot be read ({error.strerror}); check the file and the disk"
+            ) from None
 
     @property
     def code(self) -> str:

@@ -176,6 +176,14 @@ def test_a_large_file_is_known_by_its_stamp(running, monkeypatch):
         begun.check()
 
 
+def test_a_dependency_that_cannot_be_read_is_one_line(running):
+    Path("colorize/code/three.py").symlink_to("nowhere")
+    with pytest.raises(
+        DataError, match=r"^colorize/code/three\.py: cannot be read \(No such file or directory\); check"
+    ):
+        promise.Promise(running.stage)
+
+
 def test_the_code_has_a_digest_of_its_own(running):
     edit("data/shards/objects/manifest.json", "json", "JSON")
     assert promise.Promise(running.stage).code == running.code

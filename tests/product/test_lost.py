@@ -232,7 +232,10 @@ def test_odd_files_in_the_place_of_outs_are_one_line(project):
     table = project / "data/shards/tiny/train.csv"
     table.unlink()
     table.mkdir()
-    check(project, f"data/histories/{CELL}", f"data/models/{CELL}", "data/shards/tiny")
+    picture = project / "data/priors/tiny/prior.png"
+    picture.unlink()
+    picture.symlink_to("/proc/self/mem")  # which ends in an input/output error, as a dying disk does
+    check(project, f"data/histories/{CELL}", f"data/models/{CELL}", "data/shards/tiny", "data/priors/tiny/prior.png")
 
 
 def test_an_out_that_is_a_link_is_checked_and_what_it_leads_to_stays(project):
