@@ -245,7 +245,7 @@ def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, s
 
 
 def _objects_of(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
-    """Files of the cache from which DVC would restore this content: the folder's object, entries of the cache of runs."""
+    """Files of the cache from which DVC would restore this content: the folder's object, and entries of runs."""
     runs = [run.path for run in known.runs if any((out.path, out.md5) == (path, md5) for out in run.outs)]
     folder = known.object(md5)
     return (*runs, folder) if folder else tuple(runs)

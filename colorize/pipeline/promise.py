@@ -40,13 +40,13 @@ class Promise:
         self.settings = strict_yaml.check(values, PARAMS, params.Settings)
         self.params = {key: _value(values, key) for key in stage.params}
         self._memory: digests.Memory = {}
-        try:
-            self.deps = {path: digests.listing_of(path, self._memory) for path in stage.deps}
-            self._stamps = {path: digests.stamps_of(path) for path in stage.deps}
-        except OSError as error:
-            raise DataError(
-                f"{error.filename}: cannot be read ({error.strerror}); check the file and the disk"
-            ) from None
+        self.deps, self._stamps = {}, {}
+        for path in stage.deps:
+            try:
+                self.deps[path], self._stamps[path] = digests.listing_of(path, self._memory), digests.stamps_of(path)
+            except OSError as error:
+                what = f"{error.filename or path}: cannot be read ({error.strerror})"
+                raise DataError(f"{what}; check the file and the disk") from None
 
     @property
     def code(self) -> str:
