@@ -26,11 +26,11 @@ import yaml
 
 MODEL = "cnn"
 RATES = ("0.001", "0.002", "0.004")
-EDITS = ("parameter", "experiment", "code", "source", "remark", "other code", "kill")
+EDITS = {"parameter": 4, "experiment": 3, "code": 3, "source": 2, "kill": 2, "remark": 1, "other code": 1}  # how often
 _SECONDS, _TRAINING_SECONDS = 14.0, 5.0  # in which a run of DVC, or its training, is disturbed
 _IN_TRAINING = 0.6  # share of the disturbances
 _DISTURBANCES = 5  # a round
-_CHANGED, _LATE, _UNDONE = 0.7, 0.3, 0.6  # shares: something to compute, edits in the last moment, edits undone
+_CHANGED, _LATE, _UNDONE = 0.9, 0.4, 0.6  # shares: something to compute, edits in the last moment, edits undone
 _REFUSED = re.compile(r"changed while this ran")
 _RESUMED = re.compile(r"resumes after step (\d+)")
 
@@ -93,7 +93,7 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore, tree:
     """One round: `dvc repro` disturbed several times, edits kept or undone, then run to its end and compared."""
     shutil.copytree(truth.pristine, project)
     for _ in range(_DISTURBANCES):
-        kind = rng.choice(EDITS)
+        (kind,) = rng.choices(list(EDITS), list(EDITS.values()))
         undo = _disturb(project, kind, rng)
         said = (project / "log").read_text()
         score.edits[kind] += 1
