@@ -125,17 +125,17 @@ def _disturb(project: Path, kind: str, rng: random.Random) -> Callable[[], None]
     before = {path: path.read_bytes() for path in _editable(project)}
     is_late = kind != "kill" and rng.random() < _LATE
     dvc = _repro(project, **({"COLORIZE_FAULT": "stage-checked:1:STOP"} if is_late else {}))
-    if rng.random() < _IN_TRAINING:
-        lock = project / f".state/locks/train-tiny-{MODEL}"
+    lock = project / f".state/locks/train-tiny-{MODEL}"
+    if is_late:
+        _reach_last_look(dvc, lock)
+    elif rng.random() < _IN_TRAINING:
         _wait(dvc, _SECONDS, lock.exists)
         _wait(dvc, rng.uniform(0, _TRAINING_SECONDS))
     else:
         _wait(dvc, rng.uniform(0, _SECONDS))
     _EDIT[kind](project, rng, dvc)
     while is_late and dvc.poll() is None:
-        for pid in _stopped(dvc):
-            os.kill(pid, signal.SIGCONT)
-        time.sleep(0.05)
+        _continue(dvc)
     dvc.wait()
 
     def undo() -> None:
@@ -151,6 +151,18 @@ def _wait(dvc: subprocess.Popen, seconds: float, is_reached: Callable[[], bool] 
     end = time.monotonic() + seconds
     while time.monotonic() < end and dvc.poll() is None and not _stopped(dvc) and not is_reached():
         time.sleep(0.05)
+
+
+def _reach_last_look(dvc: subprocess.Popen, lock: Path) -> None:
+    """Until the training stands still after its last look; the other stages go on."""
+    while dvc.poll() is None and not (lock.exists() and _stopped(dvc)):
+        _continue(dvc)
+
+
+def _continue(dvc: subprocess.Popen) -> None:
+    for pid in _stopped(dvc):
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(0.05)
 
 
 def _stopped(dvc: subprocess.Popen) -> list[int]:
