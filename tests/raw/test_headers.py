@@ -66,11 +66,24 @@ def test_headers_that_differ_in_their_tables_alone_are_parsed_once(monkeypatch):
     assert files[0][:400] != files[1][:400] and jpeg.read_header(files[1]) == first
 
 
-def test_what_libjpeg_refuses_is_not_taken_for_the_header_before():
-    assert jpeg.read_header(BASELINE) is not None
+def outcome(data: bytes) -> str:
+    """What the policy makes of a file: taken, or the reason why not."""
+    try:
+        images.decode(data, 64)
+    except images.Reject as reject:
+        return reject.reason
+    return "taken"
+
+
+def test_what_libjpeg_refuses_is_refused_for_the_same_reason_whatever_the_file_before_was():
     table = BASELINE.index(b"\xff\xc4")
     for at in (table + 5, SCAN + 4):  # codes of one bit, components of the scan
-        assert jpeg.read_header(BASELINE[:at] + b"\xee" + BASELINE[at + 1 :]) is None
+        damaged = BASELINE[:at] + b"\xee" + BASELINE[at + 1 :]
+        outcomes = set()
+        for before in (BASELINE, two_sizes(32)):
+            outcome(before)
+            outcomes.add(outcome(damaged))
+        assert outcomes == {images.DAMAGED}
 
 
 def test_no_pixels_of_an_earlier_photo_are_left():
