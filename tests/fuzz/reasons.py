@@ -5,6 +5,7 @@ never explained.
 """
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -89,6 +90,13 @@ def _is_deep(case: Case) -> bool:
     if case.format == "TIFF":
         return max(case.photo.tag_v2.get(258, (1,))) > 8
     return case.photo.mode.startswith(("I", "F")) or (case.format == "PNG" and png.read_header(case.data).bits > 8)
+
+
+def _has_large_maximum(case: Case) -> bool:
+    """Whether the fourth word of a PPM's header, comments left out, is above 255."""
+    words = re.sub(rb"#[^\r\n]*[\r\n]", b"", case.data[:1000]).split(maxsplit=4)
+    is_deep = case.format == "PPM" and case.open_reason == images.DEEP
+    return is_deep and len(words) > 3 and words[3].isdigit() and int(words[3]) > 255
 
 
 def _has_bad_size(case: Case) -> bool:
@@ -199,6 +207,9 @@ REASONS: dict[str, Reason] = {
         "refused", "Pillow has not looked there", _is_damaged_behind, _damaged_second_frame
     ),
     "more than 8 bits": Reason("refused", "Pillow saturates some", _is_deep, lambda: samples.files()["PNG"]["16 bit"]),
+    "more than 8 bits, PPM": Reason(
+        "refused", "Pillow shortens them", _has_large_maximum, lambda: b"P6\n64 64\n1023\n" + bytes(64 * 64 * 6)
+    ),
     "size": Reason(
         "refused", "limits of the policy", _has_bad_size, lambda: samples.encoded(Image.new("RGB", (15, 90)), "PNG")
     ),
