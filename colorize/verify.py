@@ -217,9 +217,7 @@ def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
     files = digests.files_in(path)
     if any(file not in md5s for file in files):
         return None
-    return digests.md5_of_listing(
-        {"" if file == path else file.relative_to(path).as_posix(): md5s[file] for file in files}
-    )
+    return digests.md5_of_listing({digests.name_in(path, file): md5s[file] for file in files})
 
 
 def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str]) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from colorize import params, runtime, strict_yaml
 from colorize.pipeline import definition, digests, records
 from colorize.pipeline.definition import PARAMS, Definition
+from colorize.pipeline.records import ABSENT, difference
 from colorize.runtime import DataError, ParameterError
 
 _SETTLE_S = 1.0  # after which a difference is looked at again: some editors write a file in two steps
@@ -91,25 +92,14 @@ class Promise:
 
 _CODE = ("colorize", "stages")
 _CHANGED = "changed while this ran"
-_ABSENT = "absent"
 
 
 def _value(values: dict, key: str) -> object:
     """The value of a dotted key; `absent` where the file no longer has it."""
     at: object = values
     for part in key.split("."):
-        at = at.get(part, _ABSENT) if isinstance(at, dict) else _ABSENT
+        at = at.get(part, ABSENT) if isinstance(at, dict) else ABSENT
     return at
-
-
-def difference(key: str, before: object, now: object) -> list[str]:
-    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1 and 1.0 and true do."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = sorted(before.keys() | now.keys())
-        pairs = ((name, before.get(name, _ABSENT), now.get(name, _ABSENT)) for name in names)
-        return [change for name, *values in pairs for change in difference(f"{key}.{name}", *values)]
-    texts = [json.dumps(value, sort_keys=True, default=str) for value in (before, now)]
-    return [] if texts[0] == texts[1] else [f"{key} {texts[0]} -> {texts[1]}"]
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ from colorize.pipeline.digests import Listing
 
 Digest = str | Listing
 
+ABSENT = "absent"  # in the place of a parameter that is not there
+
 
 def write(stage: Definition, params: dict, deps: dict[Path, Listing]) -> None:
     """Write the record of a run that is complete.
@@ -59,6 +61,16 @@ def record_of(entry: dict) -> tuple[str, str] | None:
     return None
 
 
+def difference(key: str, before: object, now: object) -> list[str]:
+    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1 and 1.0 and true do."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(before.keys() | now.keys())
+        pairs = ((name, before.get(name, ABSENT), now.get(name, ABSENT)) for name in names)
+        return [change for name, *values in pairs for change in difference(f"{key}.{name}", *values)]
+    texts = [json.dumps(value, sort_keys=True, default=str) for value in (before, now)]
+    return [] if texts[0] == texts[1] else [f"{key} {texts[0]} -> {texts[1]}"]
+
+
 def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listing | None]) -> Iterator[str]:
     """Where an entry of DVC says something else than the stage's own record.
 
@@ -70,11 +82,9 @@ def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listin
     Yields:
         one text per contradiction.
     """
-    from colorize.pipeline.promise import difference
-
     for values in entry.get("params", {}).values():
         for key, recorded in values.items():
-            for change in difference(key, record["params"].get(key, "absent"), recorded):
+            for change in difference(key, record["params"].get(key, ABSENT), recorded):
                 yield f"computed with another parameter than DVC recorded: {change}"
     for kind, verb in (("deps", "read"), ("outs", "wrote")):
         for item in entry.get(kind, []):
