@@ -77,7 +77,7 @@ def predictions(model: nn.Module, photo: np.ndarray, device: torch.device) -> di
 
 @torch.inference_mode()
 def _colorize_straight(model: nn.Module, photo: np.ndarray, device: torch.device) -> np.ndarray:
-    """As public code does it: scikit-image for colour and sizes, in float64."""
+    """As public code does it: scikit-image for color and sizes, in float64."""
     lab = rgb2lab(photo)
     small = torch.from_numpy(resize(lab[..., 0], (128, 128))).float()[None, None].to(device)
     ab: Tensor = gamut.annealed_mean(model(small / 100))[0].movedim(0, -1)
@@ -86,7 +86,7 @@ def _colorize_straight(model: nn.Module, photo: np.ndarray, device: torch.device
 
 
 def _muted(model: nn.Module) -> nn.Module:
-    """Let a fresh model predict pale colours, as trained ones do: nearly all that it predicts fits into sRGB."""
+    """Let a fresh model predict pale colors, as trained ones do: nearly all that it predicts fits into sRGB."""
     with torch.no_grad():
         model.head.weight.mul_(0.1)
         model.head.bias.copy_(gamut.gamut_ab().square().sum(1) / (-2 * 15**2))

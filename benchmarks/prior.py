@@ -1,12 +1,12 @@
-"""Colour counts and prior of a training set: every distinct colour encoded once, beside every pixel on its own.
+"""Color counts and prior of a training set: every distinct color encoded once, beside every pixel on its own.
 
     python -m benchmarks.prior [--rounds N] [--small]
 
-Ours reads the shards, counts every 8-bit colour exactly, then converts and encodes each distinct colour once: this
-second part grows with the colours, not with the images. Of the others, `torch.cdist` measures the distances of every
+Ours reads the shards, counts every 8-bit color exactly, then converts and encodes each distinct color once: this
+second part grows with the colors, not with the images. Of the others, `torch.cdist` measures the distances of every
 pixel to all bins and adds up the soft encoding, which is the definition; skimage converts every pixel and counts its
 nearest bin, which is half of the result. The limit reads the images from the mapped shards, and adds up their bytes,
-eight at a time. The images repeat 500 crops with 0.4 million colours; where colours are more, counting them misses the
+eight at a time. The images repeat 500 crops with 0.4 million colors; where colors are more, counting them misses the
 processor's cache more often and takes up to twice as long.
 """
 
@@ -85,7 +85,7 @@ def main(rounds: int, small: bool) -> None:
         sizes = [count, 4 * count, 16 * count]
         splits = {size: inputs.write_shards(Path(name, str(size)), size, _SIDE) for size in sizes}
         rows = harness.compare(contenders(splits[sizes[1]]), "ours", "read (limit)", rounds)
-        harness.report("prior", "colour counts and prior", rows, "img/s/core", images=sizes[1], small=small)
+        harness.report("prior", "color counts and prior", rows, "img/s/core", images=sizes[1], small=small)
         works = {f"{size:,} images": harness.counted(lambda size=size: prior(splits[size]), size) for size in sizes}
         rows = harness.compare(works, next(iter(works)), rounds=rounds)
         harness.report("prior", "by the number of images", rows, "img/s/core", small=small)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.sharding [--rounds N] [--small]
 
-Ours is the whole stage: listing, decoding, hashes, colourfulness, table, manifest, everything on the disk.
+Ours is the whole stage: listing, decoding, hashes, colorfulness, table, manifest, everything on the disk.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _SIDE = 64  # pixels
 
 
 def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Contender]:
-    """Encodings of one batch of colours, (B, 2, 64, 64)."""
+    """Encodings of one batch of colors, (B, 2, 64, 64)."""
     rgb = torch.from_numpy(inputs.crops(_SIDE)[:batch_size]).movedim(-1, 1)
     ab = color.rgb_to_lab(rgb)[:, 1:].to(device)
     encode = _by_kernel(ab) if ab.is_cuda else lambda: gamut.soft_encode(ab)

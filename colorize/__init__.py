@@ -12,7 +12,7 @@ def load(path, device=None, size=None, temperature=None):
 
     Returns:
         a `colorize.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array (H, W, 3) or
-        (H, W) of uint8, it returns (H, W, 3) uint8 sRGB with the L of the image; its `predict_ab` returns the colours.
+        (H, W) of uint8, it returns (H, W, 3) uint8 sRGB with the L of the image; its `predict_ab` returns the colors.
 
     Raises:
         ValueError: no model there, a damaged one, or an option out of range; one line that says what to do.

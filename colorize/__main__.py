@@ -1,4 +1,4 @@
-"""Colour photos with a trained model: `python -m colorize photo.jpg -o out/ --model objects-unet`."""
+"""Color photos with a trained model: `python -m colorize photo.jpg -o out/ --model objects-unet`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REMEDIES = {  # by the reasons of raw/images.py
 
 
 def main(*arguments: str) -> None:
-    """Parse the arguments, colour every photo, fail at the end when one failed."""
+    """Parse the arguments, color every photo, fail at the end when one failed."""
     options = _parser().parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     folder = _find_model(options.model)
@@ -51,7 +51,7 @@ def main(*arguments: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m colorize",
-        description="Colour photos with a trained model. Of a photo in colours only the lightness is used. It is kept, "
+        description="Color photos with a trained model. Of a photo in colors only the lightness is used. It is kept, "
         "at full size, so that every result is a PNG.",
         epilog="Exit codes: 0 all done, 2 wrong arguments, 3 a photo or the model is missing or cannot be used.",
     )
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "--temperature",
         type=float,
         metavar="T",
-        help="0 takes the most probable colour, as the paper does, 1 the mean of all; 0.38 (default) lies between: "
+        help="0 takes the most probable color, as the paper does, 1 the mean of all; 0.38 (default) lies between: "
         "smooth surfaces, still lively. Not for a regression",
     )
     parser.add_argument(
@@ -158,7 +158,7 @@ def _load(folder: Path, options: argparse.Namespace):
 
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
-    """Colour one after the other; the number of photos that failed."""
+    """Color one after the other; the number of photos that failed."""
     from colorize.raw.images import Reject
 
     taken = {_key(photo) for photo in photos}
@@ -176,7 +176,7 @@ def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
 
 
 def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
-    """Colour one photo and say so."""
+    """Color one photo and say so."""
     import numpy as np
 
     from colorize.raw.images import open_with_note

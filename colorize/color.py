@@ -1,6 +1,6 @@
 """sRGB <-> CIELAB on tensors, and the only place that knows the networks' scales.
 
-Shapes: colour is the dimension third from the end, (..., 3, H, W). Ranges: rgb uint8; L in [0, 100]; a and b in
+Shapes: color is the dimension third from the end, (..., 3, H, W). Ranges: rgb uint8; L in [0, 100]; a and b in
 CIELAB units, within [-108, 99] for sRGB; L_norm = L / 100 and ab_norm = ab / 128, as in the paper (section 4.3).
 White is D65 of the 2 degree observer, the matrix is that of IEC 61966-2-1 in the digits of scikit-image, with which
 both directions agree: lab to 1e-3 over the whole RGB cube, rgb to one level.
@@ -46,7 +46,7 @@ def matrix(which: str) -> list[list[float]]:
 
 
 def _apply(which: str, color: Tensor) -> Tensor:
-    """A 3x3 matrix on the colour dimension; written out, as a matrix product would round differently on a GPU."""
+    """A 3x3 matrix on the color dimension; written out, as a matrix product would round differently on a GPU."""
     x, y, z = color.unbind(-3)
     result = torch.empty_like(color)
     for (from_x, from_y, from_z), out in zip(matrix(which), result.unbind(-3), strict=True):
@@ -72,7 +72,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_linear_rgb(lab: Tensor) -> Tensor:
-    """Linear light of CIELAB; outside [0, 1] where sRGB cannot show the colour.
+    """Linear light of CIELAB; outside [0, 1] where sRGB cannot show the color.
 
     Args:
         lab: (..., 3, H, W) float32.
@@ -102,7 +102,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
-    """Whether sRGB can show a colour, within half of the darkest level of 8 bits.
+    """Whether sRGB can show a color, within half of the darkest level of 8 bits.
 
     Args:
         lab: (..., 3, H, W) float32.
@@ -116,7 +116,7 @@ def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
 
 
 def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """Reduce chroma at constant L and hue until sRGB can show the colour.
+    """Reduce chroma at constant L and hue until sRGB can show the color.
 
     Cutting RGB channels instead would change L, which the user gave us.
 

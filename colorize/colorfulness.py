@@ -1,4 +1,4 @@
-"""How colourful a picture is, in one number."""
+"""How colorful a picture is, in one number."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ _AT_ONCE = 8  # images, whose differences then stay in the processor's cache
 
 
 def colorfulness(rgb: np.ndarray) -> np.ndarray:
-    """Colourfulness M3 of Hasler and Suesstrunk, "Measuring colourfulness in natural images" (2003), eq. 9 to 11.
+    """Colorfulness M3 of Hasler and Suesstrunk, "Measuring colorfulness in natural images" (2003), eq. 9 to 11.
 
     The opponent channels rg = R - G and yb = (R + G) / 2 - B are *signed*, as in the paper; code that takes absolute
     values first gives other numbers. All sums are of whole numbers, hence exact and the same on every machine.
@@ -20,7 +20,7 @@ def colorfulness(rgb: np.ndarray) -> np.ndarray:
         rgb: (..., H, W, 3) uint8 sRGB; some images at once take half as long as one by one.
 
     Returns:
-        (...) float64: 0 for gray, about 15 slightly, 45 averagely, 109 extremely colourful.
+        (...) float64: 0 for gray, about 15 slightly, 45 averagely, 109 extremely colorful.
     """
     *leading, height, width, _ = rgb.shape
     images = rgb.reshape(-1, height * width, 3)

@@ -1,6 +1,6 @@
-"""The 313 ab bins of Zhang et al. (2016): bins, soft encoding of colours, decoding of distributions.
+"""The 313 ab bins of Zhang et al. (2016): bins, soft encoding of colors, decoding of distributions.
 
-Shapes: Q = 313 bins, K neighbours, ab in CIELAB units. Distributions over bins that a network makes are (B, Q, H, W);
+Shapes: Q = 313 bins, K neighbors, ab in CIELAB units. Distributions over bins that a network makes are (B, Q, H, W);
 sparse soft targets are (B, H, W, K), so that a pixel's entries lie together.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GRID = 10  # distance of neighbouring bins, CIELAB units
+GRID = 10  # distance of neighboring bins, CIELAB units
 
 # The bins of each a: first and last b. Facts of the published grid (Zhang et al. 2016, pts_in_hull), in its order.
 _RUNS = {
@@ -24,11 +24,11 @@ _RUNS = {
 GAMUT_AB = np.array([(a, b) for a, (low, high) in _RUNS.items() for b in range(low, high + 1, GRID)], dtype=np.float32)
 NUM_BINS = len(GAMUT_AB)  # Q = 313
 
-# Cells of the lookup table: small enough that the neighbours of a cell's centre serve for the whole cell.
+# Cells of the lookup table: small enough that the neighbors of a cell's center serve for the whole cell.
 CELL = 0.5
 A_RANGE = (-90.0, 102.0)
 B_RANGE = (-112.0, 102.0)
-_BLOCK = 16  # cells on a side whose neighbours are searched together
+_BLOCK = 16  # cells on a side whose neighbors are searched together
 _USUAL_NEIGHBORS = 10  # whose table serves fewer as well
 _MAX_BINS = 512  # a power of two above Q
 
@@ -36,13 +36,13 @@ _MAX_BINS = 512  # a power of two above Q
 @functools.lru_cache
 @torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
 def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
-    """(Q, 2) float32: the bins' centres."""
+    """(Q, 2) float32: the bins' centers."""
     return torch.from_numpy(GAMUT_AB).to(device)
 
 
 @functools.lru_cache
 def _search_cells(num_neighbors: int) -> Tensor:
-    """(cells of a, cells of b, K) int16: the bins nearest to each cell's centre, nearest first, ties by bin order."""
+    """(cells of a, cells of b, K) int16: the bins nearest to each cell's center, nearest first, ties by bin order."""
     if num_neighbors < _USUAL_NEIGHBORS:
         return _search_cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
     from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
@@ -61,7 +61,7 @@ def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarr
 
 
 def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """(n, Q) and (m, Q) squared distances of neighbouring cells -> (n, m, K) their nearest bins.
+    """(n, Q) and (m, Q) squared distances of neighboring cells -> (n, m, K) their nearest bins.
 
     Only bins that can be near any of the cells are sorted: those at most as far from one in the middle as its K-th
     nearest, plus twice the largest distance of a cell from that one.
@@ -84,7 +84,7 @@ def cells(device: torch.device, num_neighbors: int) -> Tensor:
 @functools.lru_cache
 @torch.inference_mode(False)
 def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every cell's K bins: numbers (cells of a * cells of b, K) int32, a and b of their centres, float32 each."""
+    """Of every cell's K bins: numbers (cells of a * cells of b, K) int32, a and b of their centers, float32 each."""
     bins = cells(device, num_neighbors).int()
     return bins, *(gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
 
@@ -104,7 +104,7 @@ def _cell_of(ab: Tensor) -> Tensor:
 
 
 def nearest_bin(ab: Tensor) -> Tensor:
-    """The bin of a colour.
+    """The bin of a color.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
@@ -118,16 +118,16 @@ def nearest_bin(ab: Tensor) -> Tensor:
 def soft_encode(
     ab: Tensor, num_neighbors: int = 10, sigma: float = 5.0, encode: str = "pixel"
 ) -> tuple[Tensor, Tensor]:
-    """Soft encoding of colours: Gaussian weights on the nearest bins (paper, section 3.3).
+    """Soft encoding of colors: Gaussian weights on the nearest bins (paper, section 3.3).
 
-    The neighbours are those of the pixel's cell of 0.5 units, so that the last one may be swapped with the next
-    further one when both are equally far within 0.7 units; the weights are exact for the neighbours.
+    The neighbors are those of the pixel's cell of 0.5 units, so that the last one may be swapped with the next
+    further one when both are equally far within 0.7 units; the weights are exact for the neighbors.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
         num_neighbors: K.
         sigma: CIELAB units.
-        encode: distances from the pixel's own ab ("pixel", as Zhang et al.'s code) or from its bin's centre ("bin").
+        encode: distances from the pixel's own ab ("pixel", as Zhang et al.'s code) or from its bin's center ("bin").
 
     Returns:
         indices (B, H, W, K) int64 and weights (B, H, W, K) float32 that sum to 1.
@@ -144,7 +144,7 @@ def soft_encode(
 
 
 def mode(logits: Tensor) -> Tensor:
-    """Colour of the most probable bin (the paper's prediction).
+    """Color of the most probable bin (the paper's prediction).
 
     Args:
         logits: (B, Q, H, W).
@@ -164,10 +164,10 @@ def _argmax(rows: Tensor) -> Tensor:
 
 
 def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:
-    """Expected colour of the sharpened distribution (Zhang et al. 2016, eq. 5).
+    """Expected color of the sharpened distribution (Zhang et al. 2016, eq. 5).
 
     Args:
-        logits: (B, Q, H, W), not normalised.
+        logits: (B, Q, H, W), not normalized.
         temperature: T in (0, 1]; 1 is the mean, towards 0 the mode.
 
     Returns:

@@ -30,18 +30,18 @@ class Shard(Section):
 
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]  # side of the square images, pixels
     per_shard: Count  # images of the listing that share a tar
-    gray: Literal["keep", "drop"]  # what becomes of images without colour
+    gray: Literal["keep", "drop"]  # what becomes of images without color
     min_colorfulness: NotNegative  # after Hasler and Suesstrunk; images below are left out
     max_reject_fraction: Fraction  # of a split's images; more broken ones fail the stage
     max_leaked: CountOrZero | None  # held-out images that are training images too; more fail the stage
 
 
 class SoftTargets(Section):
-    """How a colour becomes a distribution over the ab bins."""
+    """How a color becomes a distribution over the ab bins."""
 
     sigma: Positive  # of the Gaussian, CIELAB units
     num_neighbors: Annotated[int, Field(ge=1, le=32)]
-    encode: Literal["pixel", "bin"]  # distances from the pixel's own ab, or from the centre of its bin
+    encode: Literal["pixel", "bin"]  # distances from the pixel's own ab, or from the center of its bin
 
 
 class Prior(Section):

@@ -1,10 +1,10 @@
-"""A photo of any size in, its colours out: the full-size L is kept, ab is predicted at the network's size.
+"""A photo of any size in, its colors out: the full-size L is kept, ab is predicted at the network's size.
 
     colorizer = colorize.load("data/models/objects-unet")
     rgb = colorizer(Image.open("photo.jpg"))        # (H, W, 3) uint8
 
-The network sees the photo at `size` pixels on its short side; its ab is enlarged bilinearly, which adds no colour that
-was not predicted, and joined to the photo's own L. Colours that sRGB cannot show lose chroma, never L or hue. All
+The network sees the photo at `size` pixels on its short side; its ab is enlarged bilinearly, which adds no color that
+was not predicted, and joined to the photo's own L. Colors that sRGB cannot show lose chroma, never L or hue. All
 full-size work is done in strips, so that a photo of 24 megapixels needs a few hundred MB.
 """
 
@@ -26,16 +26,16 @@ from colorize.runtime import DataError, ParameterError
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016): the mode, which the paper takes, leaves hard edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
-_FINER = 2  # the default size, in sizes of training: finer borders of colour, with scenery still as in training
+_FINER = 2  # the default size, in sizes of training: finer borders of color, with scenery still as in training
 _MAX_RATIO = 4  # of the sides that the network sees; longer panoramas are squeezed, or they would not fit into memory
 _STRIP_PIXELS = 1 << 17  # small enough for a processor's cache
 
 
 class Colorized(NamedTuple):
-    """A photo in colour."""
+    """A photo in color."""
 
     rgb: np.ndarray  # (H, W, 3) uint8 sRGB
-    fitted_fraction: float  # of the pixels whose colour had to lose chroma to fit into sRGB
+    fitted_fraction: float  # of the pixels whose color had to lose chroma to fit into sRGB
 
 
 def load(
@@ -72,7 +72,7 @@ class Colorizer:
         size: short side of what the network sees, pixels. By default the photo's own, but at least the training size
             and at most twice that.
         temperature: of the annealed mean, in [0, 1]: 1 is the mean, 0 the mode as in the paper, by default 0.38.
-            A regression predicts one colour and has none.
+            A regression predicts one color and has none.
 
     Raises:
         ParameterError: the size or the temperature cannot be used.
@@ -92,7 +92,7 @@ class Colorizer:
         if temperature is not None and not 0 <= temperature <= 1:
             raise ParameterError(f"temperature {temperature}: expected 0 (the mode) to 1 (the mean)")
         if temperature is not None and not MODELS[name].is_classifier:
-            raise ParameterError(f"temperature {temperature}: a {name} predicts a single colour, leave it out")
+            raise ParameterError(f"temperature {temperature}: a {name} predicts a single color, leave it out")
         self._model = model
         self._device = device
         self._training_size = training_size
@@ -101,7 +101,7 @@ class Colorizer:
         self._temperature = (DEFAULT_TEMPERATURE if temperature is None else temperature) or None
 
     def __call__(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Colour an image; one in colours gives only its L.
+        """Color an image; one in colors gives only its L.
 
         Args:
             image: Pillow image of mode RGB or L, turned upright by its EXIF orientation, or an array (H, W, 3) or
@@ -124,7 +124,7 @@ class Colorizer:
             advance: told the number of rows done, now and then.
 
         Returns:
-            the photo in colour.
+            the photo in color.
 
         Raises:
             ValueError: as for a call.
@@ -134,7 +134,7 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict_ab(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """The colours alone, as the network predicts them: before they are enlarged and fitted into sRGB.
+        """The colors alone, as the network predicts them: before they are enlarged and fitted into sRGB.
 
         Args:
             image: as for a call.
@@ -188,7 +188,7 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
 
 
 def _join(rgb: np.ndarray, ab: Tensor, advance: Callable[[int], None]) -> Colorized:
-    """The L of (H, W, 3) uint8 with the colours (2, h, w), strip by strip."""
+    """The L of (H, W, 3) uint8 with the colors (2, h, w), strip by strip."""
     height, width = rgb.shape[:2]
     colored = np.empty((height, width, 3), np.uint8)
     enlarge = _RowEnlarger(ab, height, width)

@@ -15,7 +15,7 @@ from colorize.color import AB_SCALE
 
 
 class Options(NamedTuple):
-    """How colours are encoded; see `gamut.soft_encode`."""
+    """How colors are encoded; see `gamut.soft_encode`."""
 
     num_neighbors: int
     sigma: float
@@ -35,7 +35,7 @@ class SoftTargets(NamedTuple):
 
 
 def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:
-    """Soft encoding of colours, unweighted.
+    """Soft encoding of colors, unweighted.
 
     Args:
         ab_norm: (B, 2, H, W).

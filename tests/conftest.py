@@ -81,7 +81,7 @@ def tiny_train(settings):
 
 
 def make_images(count: int, size: int = 16, seed: int = 0) -> np.ndarray:
-    """(count, size, size, 3) uint8: smooth, colourful, every one another."""
+    """(count, size, size, 3) uint8: smooth, colorful, every one another."""
     rng = np.random.default_rng(seed)
     corners = rng.integers(0, 256, (count, 2, 2, 3)).astype(float)
     t = np.linspace(0, 1, size)

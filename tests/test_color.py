@@ -1,4 +1,4 @@
-"""Colour: agreement with scikit-image, the way back, the limits of sRGB, the scales of the networks."""
+"""Color: agreement with scikit-image, the way back, the limits of sRGB, the scales of the networks."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from colorize import color
 def cube() -> torch.Tensor:
     """(3, N, 256) uint8: every third level of the RGB cube, and all 256 levels on its six faces and its diagonal.
 
-    All 16.7 million colours take half a minute; run over them, the largest difference was 8.3e-5 and no level was lost.
+    All 16.7 million colors take half a minute; run over them, the largest difference was 8.3e-5 and no level was lost.
     """
     levels, all_levels = np.arange(0, 256, 3), np.arange(256)
     inside = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
@@ -26,7 +26,7 @@ def cube() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def lab(cube) -> torch.Tensor:
-    """The cube's colours in CIELAB."""
+    """The cube's colors in CIELAB."""
     return color.rgb_to_lab(cube)
 
 
@@ -36,11 +36,11 @@ def test_lab_agrees_with_scikit_image_to_a_thousandth(cube, lab):
     assert np.abs(lab.movedim(0, -1).numpy() - expected).max() < 1e-3
 
 
-def test_every_colour_comes_back_to_its_own_levels(cube, lab):
+def test_every_color_comes_back_to_its_own_levels(cube, lab):
     assert torch.equal(color.lab_to_rgb(lab), cube)
 
 
-def test_white_black_and_grays_have_no_colour():
+def test_white_black_and_grays_have_no_color():
     gray = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     lab = color.rgb_to_lab(gray)
     assert lab[1:].abs().max() < 0.005  # the matrix's digits miss white by 1.4e-5, as scikit-image's do
@@ -49,11 +49,11 @@ def test_white_black_and_grays_have_no_colour():
     assert (lab[0, 0].diff() > 0).all()
 
 
-def test_every_srgb_colour_counts_as_inside_the_gamut(lab):
+def test_every_srgb_color_counts_as_inside_the_gamut(lab):
     assert color.is_in_gamut(lab).all()
 
 
-def test_fitting_leaves_colours_inside_untouched(lab):
+def test_fitting_leaves_colors_inside_untouched(lab):
     part = lab[:, :64]
     fitted, is_changed = color.fit_to_gamut(part)
     assert torch.equal(fitted, part)
@@ -62,7 +62,7 @@ def test_fitting_leaves_colours_inside_untouched(lab):
 
 @pytest.fixture(scope="module")
 def outside() -> torch.Tensor:
-    """(2, 3, 20, 50): colours of which many lie outside sRGB."""
+    """(2, 3, 20, 50): colors of which many lie outside sRGB."""
     lab = torch.rand(2, 3, 20, 50, generator=torch.Generator().manual_seed(0)) * 220 - 110
     lab[:, 0] = (lab[:, 0] + 110) / 2.2
     return lab

@@ -20,7 +20,7 @@ def test_colorfulness_of_known_images():
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (33, 31), (224, 224), (1, 1)])
-def test_colorfulness_of_the_most_colourful_pixels_is_exact(shape):
+def test_colorfulness_of_the_most_colorful_pixels_is_exact(shape):
     yellow = np.full((*shape, 3), (255, 255, 0), np.uint8)
     assert colorfulness(yellow) == 0.3 * 255
     yellow[0] = (0, 0, 255)
@@ -29,6 +29,6 @@ def test_colorfulness_of_the_most_colourful_pixels_is_exact(shape):
     assert colorfulness(yellow) == pytest.approx(expected, rel=1e-12)
 
 
-def test_images_at_once_are_as_colourful_as_one_by_one():
+def test_images_at_once_are_as_colorful_as_one_by_one():
     rgb = np.random.default_rng(0).integers(0, 256, (3, 7, 16, 8, 3), dtype=np.uint8)
     assert np.array_equal(colorfulness(rgb), [[colorfulness(image) for image in row] for row in rgb])

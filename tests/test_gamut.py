@@ -8,7 +8,7 @@ from colorize import color, gamut
 
 
 def srgb_ab(count: int, seed: int = 0) -> torch.Tensor:
-    """(1, 2, 1, count) float32: ab of random sRGB colours."""
+    """(1, 2, 1, count) float32: ab of random sRGB colors."""
     rgb = torch.randint(0, 256, (1, 3, 1, count), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
     return color.rgb_to_lab(rgb)[:, 1:]
 
@@ -36,11 +36,11 @@ def test_nearest_bin_is_the_nearest():
 
 
 def test_every_bin_is_nearest_to_itself():
-    centres = gamut.gamut_ab().t()[None, :, :, None]  # (1, 2, Q, 1)
-    assert torch.equal(gamut.nearest_bin(centres).flatten(), torch.arange(gamut.NUM_BINS))
+    centers = gamut.gamut_ab().t()[None, :, :, None]  # (1, 2, Q, 1)
+    assert torch.equal(gamut.nearest_bin(centers).flatten(), torch.arange(gamut.NUM_BINS))
 
 
-def test_colours_outside_the_table_go_to_the_nearest_edge():
+def test_colors_outside_the_table_go_to_the_nearest_edge():
     far = torch.tensor([[-300.0, 300.0, 0.0, 0.0], [0.0, 0.0, -300.0, 300.0]]).view(1, 2, 1, 4)
     bins = gamut.gamut_ab()[gamut.nearest_bin(far).flatten()]
     assert bins[0, 0] == -90 or bins[0, 0] == -70
@@ -55,7 +55,7 @@ def test_what_is_no_number_gets_a_bin_instead_of_an_index_out_of_range():
 
 
 def test_srgb_reaches_261_bins_as_nearest():
-    """Over the cube's surface, where the rare ones are; over all 16.7 million colours the number is the same."""
+    """Over the cube's surface, where the rare ones are; over all 16.7 million colors the number is the same."""
     axis = torch.arange(256, dtype=torch.uint8)
     plane = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))  # (2, 256, 256)
     ends = [torch.full((1, 256, 256), end, dtype=torch.uint8) for end in (0, 255)]
@@ -68,7 +68,7 @@ def test_srgb_reaches_261_bins_as_nearest():
 
 @pytest.mark.parametrize(("num_neighbors", "sigma"), [(10, 5.0), (5, 5.0), (10, 2.0), (1, 5.0)])
 def test_soft_encoding_agrees_with_the_dense_formula(num_neighbors, sigma):
-    """Weights are exact; where two bins are equally far within 0.7 units, the last neighbour may be the other one."""
+    """Weights are exact; where two bins are equally far within 0.7 units, the last neighbor may be the other one."""
     ab = srgb_ab(5_000)
     indices, weights = gamut.soft_encode(ab, num_neighbors, sigma)
     distance = distances(ab)
@@ -101,15 +101,15 @@ def test_soft_encoding_sums_to_one_over_different_bins():
 
 def test_encoding_the_bin_ignores_where_in_it_the_pixel_lies():
     pixel = torch.tensor([13.0, 8.5]).view(1, 2, 1, 1)
-    centre = torch.tensor([10.0, 10.0]).view(1, 2, 1, 1)
+    center = torch.tensor([10.0, 10.0]).view(1, 2, 1, 1)
     bins, weights = gamut.soft_encode(pixel, encode="bin")
-    at_centre, same = gamut.soft_encode(centre, encode="pixel")
-    assert torch.equal(bins, at_centre)
+    at_center, same = gamut.soft_encode(center, encode="pixel")
+    assert torch.equal(bins, at_center)
     assert torch.equal(weights, same)
     assert not torch.equal(weights, gamut.soft_encode(pixel)[1])
 
 
-def test_mode_is_the_most_probable_bins_colour():
+def test_mode_is_the_most_probable_bins_color():
     logits = torch.zeros(1, gamut.NUM_BINS, 1, 2)
     logits[0, 7, 0, 0] = logits[0, 300, 0, 1] = 1
     assert torch.equal(gamut.mode(logits)[0, :, 0].t(), gamut.gamut_ab()[[7, 300]])

@@ -110,7 +110,7 @@ def test_orientation_is_applied(here):
     assert read("colorized/turned.png").shape == (40, 24, 3)
 
 
-def test_a_gray_photo_gets_colours(here):
+def test_a_gray_photo_gets_colors(here):
     Image.fromarray(draw("any.png")[..., 0]).save("gray.png")
     assert colorize("gray.png", "-o", "out") == 0
     assert np.ptp(read("out/gray.png"), axis=2).max() > 10

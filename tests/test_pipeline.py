@@ -207,7 +207,7 @@ def test_profiles_switch_and_the_run_cache_brings_the_results_back(repo):
 
 
 def photo(side: int, seed: int) -> bytes:
-    """A small colourful JPEG."""
+    """A small colorful JPEG."""
     rng = np.random.default_rng(seed)
     picture = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((side, side), Image.BICUBIC)
     file = io.BytesIO()

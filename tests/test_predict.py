@@ -1,4 +1,4 @@
-"""Prediction on whole photos: lightness and size are the photo's, colours the network's."""
+"""Prediction on whole photos: lightness and size are the photo's, colors the network's."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ AB = (30.0, -20.0)  # of the constant model
 
 
 class Constant(torch.nn.Module):
-    """A regression that paints everything in one colour, and remembers what it saw."""
+    """A regression that paints everything in one color, and remembers what it saw."""
 
     multiple_of = 8
 
@@ -43,7 +43,7 @@ class TwoBins(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An untrained U-Net of strong and changing colours, many of them outside sRGB."""
+    """An untrained U-Net of strong and changing colors, many of them outside sRGB."""
     folder = tmp_path_factory.mktemp("models") / "objects-unet"
     torch.manual_seed(0)
     model = build.build("unet", 0.05)
@@ -64,7 +64,7 @@ def constant():
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: smooth colours and some noise, no two sides alike."""
+    """(H, W, 3) uint8: smooth colors and some noise, no two sides alike."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
@@ -88,10 +88,10 @@ def test_lightness_and_size_are_those_of_the_photo(colorizer, shape):
     rgb = photo(*shape)
     result = colorizer.colorize(rgb)
     assert_same_lightness(result.rgb, rgb)
-    assert result.fitted_fraction > 0.05  # also where colours had to be fitted
+    assert result.fitted_fraction > 0.05  # also where colors had to be fitted
 
 
-def test_of_a_colour_photo_only_the_lightness_is_used(constant):
+def test_of_a_color_photo_only_the_lightness_is_used(constant):
     one, other = constant(photo(40, 50)), constant(photo(40, 50)[..., ::-1])
     assert_same_lightness(one, photo(40, 50))
     assert_same_lightness(other, photo(40, 50)[..., ::-1])
@@ -99,7 +99,7 @@ def test_of_a_colour_photo_only_the_lightness_is_used(constant):
     assert np.array_equal(constant(gray), constant(gray[..., 0]))
 
 
-def test_a_colour_that_srgb_shows_comes_out_as_predicted(constant):
+def test_a_color_that_srgb_shows_comes_out_as_predicted(constant):
     rgb = constant(np.full((70, 90), 128, np.uint8))
     lab = color.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))
     assert (lab[1] - AB[0]).abs().max() < 1
@@ -109,7 +109,7 @@ def test_a_colour_that_srgb_shows_comes_out_as_predicted(constant):
 def test_pixels_outside_srgb_are_counted(constant):
     rgb = np.full((20, 40), 128, np.uint8)
     assert constant.colorize(rgb).fitted_fraction == 0
-    rgb[:5] = 255  # white has no other colour
+    rgb[:5] = 255  # white has no other color
     result = constant.colorize(rgb)
     assert result.fitted_fraction == 0.25
     assert (result.rgb[:5] >= 254).all()
@@ -143,7 +143,7 @@ def test_strips_do_not_show(colorizer, shape, monkeypatch):
     assert np.array_equal(colorizer(photo(*shape)), whole)
 
 
-def test_colours_are_enlarged_as_by_torch():
+def test_colors_are_enlarged_as_by_torch():
     ab = torch.randn(2, 8, 12, generator=torch.Generator().manual_seed(0))
     enlarge = predict._RowEnlarger(ab, 37, 50)
     expected = torch.nn.functional.interpolate(ab[None], (37, 50), mode="bilinear")[0]

@@ -75,7 +75,7 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
         device: to run on.
 
     Returns:
-        details: how much of the predicted colour sRGB cannot show, and how colourful prediction and truth are.
+        details: how much of the predicted color sRGB cannot show, and how colorful prediction and truth are.
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []

@@ -6,7 +6,7 @@ from colorize.models import MODELS
 
 
 def build(name: str, width: float, pretrained: bool = False):
-    """A fresh model, initialised from torch's global generator.
+    """A fresh model, initialized from torch's global generator.
 
     Args:
         name: a key of `MODELS`.

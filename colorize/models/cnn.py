@@ -8,7 +8,7 @@ from colorize.models.blocks import Encoder, UpBlock, head
 
 
 class CNN(Encoder):
-    """(B, 1, H, W) L_norm -> (B, Q, H/2, W/2) logits; nearest upsampling to H x W changes neither loss nor colour."""
+    """(B, 1, H, W) L_norm -> (B, Q, H/2, W/2) logits; nearest upsampling to H x W changes neither loss nor color."""
 
     head_stride = 2
 

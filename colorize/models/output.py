@@ -15,7 +15,7 @@ def is_distribution(output: Tensor) -> bool:
 
 
 def to_ab_norm(output: Tensor, size: tuple[int, int], temperature: float | None = None) -> Tensor:
-    """The predicted colours.
+    """The predicted colors.
 
     Args:
         output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits.

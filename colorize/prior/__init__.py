@@ -1,1 +1,1 @@
-"""Colour counts -> smoothed prior -> class weights."""
+"""Color counts -> smoothed prior -> class weights."""

@@ -1,6 +1,6 @@
-"""Exact colour counts of a training set, by colour and by ab bin.
+"""Exact color counts of a training set, by color and by ab bin.
 
-Images hold far fewer distinct colours than pixels: the packed 24-bit values are counted, and every distinct colour is
+Images hold far fewer distinct colors than pixels: the packed 24-bit values are counted, and every distinct color is
 converted and encoded once. Nothing is sampled or rounded.
 """
 
@@ -21,7 +21,7 @@ _COLORS = 1 << 18  # encoded at a time
 
 
 def count_colors(split: Split, name: str) -> np.ndarray:
-    """Pixels of every 8-bit colour.
+    """Pixels of every 8-bit color.
 
     Args:
         split: images to count.
@@ -32,7 +32,7 @@ def count_colors(split: Split, name: str) -> np.ndarray:
     """
     counts = np.zeros(1 << 24, dtype=np.int64)
     most = _FULL // split.size**2  # images
-    with runtime.progress(f"count colours of {name}", len(split), "images") as advance:
+    with runtime.progress(f"count colors of {name}", len(split), "images") as advance:
         for start in range(0, len(split), most):
             counts += _count(split, range(start, min(start + most, len(split))), advance)
     return counts
@@ -61,11 +61,11 @@ def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndar
 def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Pixels by their nearest bin, and these spread over their soft encoding.
 
-    The joint counts summed over the first axis and normalised are the smoothed prior: the mean soft encoding over all
+    The joint counts summed over the first axis and normalized are the smoothed prior: the mean soft encoding over all
     pixels (Zhang et al. 2016).
 
     Args:
-        colors: (2^24,) int64 pixels of every colour.
+        colors: (2^24,) int64 pixels of every color.
         options: of the soft encoding.
 
     Returns:

@@ -14,8 +14,8 @@ def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, w
 
     Args:
         path: of the PNG.
-        gamut_ab: (Q, 2) centres of the bins.
-        rgb: (Q, 3) uint8, the bins' colours.
+        gamut_ab: (Q, 2) centers of the bins.
+        rgb: (Q, 3) uint8, the bins' colors.
         prior: (Q,).
         weights: (Q,) rebalancing weights.
         title: names the data set.

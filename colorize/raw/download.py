@@ -28,7 +28,7 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Wanted(NamedTuple):
-    """One file and how to recognise it."""
+    """One file and how to recognize it."""
 
     path: Path
     url: str

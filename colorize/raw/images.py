@@ -31,7 +31,7 @@ MAX_BYTES = 1 << 28  # of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes a pixel
 MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each costs a pass over the whole image
 MIN_SIDE = 16  # pixels; below there is nothing to learn from
-GRAY_TOLERANCE = 1  # levels; colour conversion may move a neutral pixel by one
+GRAY_TOLERANCE = 1  # levels; color conversion may move a neutral pixel by one
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # no EPS: Pillow starts Ghostscript for it
 
 EMPTY = "empty file"
@@ -94,8 +94,8 @@ def decode(
     Args:
         data: the whole file.
         size: side of the result, pixels.
-        gray: `keep`, or `drop` to reject images without colour.
-        min_colorfulness: images below are rejected; those without colour are below any number but 0.
+        gray: `keep`, or `drop` to reject images without color.
+        min_colorfulness: images below are rejected; those without color are below any number but 0.
         out: (size, size, 3) uint8, contiguous: where to put the image; a rejected one may leave anything there.
 
     Returns:
@@ -211,7 +211,7 @@ def fit_square(photo: Pillow.Image, size: int) -> np.ndarray:
 def _is_gray(rgb: np.ndarray) -> bool:
     corner = rgb[0, 0].tolist()
     if max(corner) - min(corner) > GRAY_TOLERANCE:
-        return False  # nearly every colour image ends here
+        return False  # nearly every color image ends here
     return bool((rgb.max(2) - rgb.min(2)).max() <= GRAY_TOLERANCE)
 
 

@@ -78,7 +78,7 @@ class Recipe(Section):
     smallest: Annotated[int, Field(ge=16)]  # side of the crops, pixels of the photo
     largest: Annotated[int, Field(ge=16)]
     counts: Counts
-    gray: Annotated[int, Field(ge=0)]  # training images stored without colour, as 2 % of Tiny ImageNet are
+    gray: Annotated[int, Field(ge=0)]  # training images stored without color, as 2 % of Tiny ImageNet are
     photos: Annotated[dict[str, Photo], Field(min_length=1)]
 
     @property

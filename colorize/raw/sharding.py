@@ -1,6 +1,6 @@
 """From raw archives to shards: straight out of zip and tar, one worker task a shard, the same bytes for any number.
 
-A task decodes `per_shard` neighbouring images of a split's sorted listing, writes one tar and returns its record; the
+A task decodes `per_shard` neighboring images of a split's sorted listing, writes one tar and returns its record; the
 parent only adds the records up. Broken images are counted by reason, and named in the manifest while they are few.
 """
 

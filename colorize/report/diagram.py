@@ -165,16 +165,16 @@ def row_subtitle(layers: dict, models: list[str]) -> str:
 def _draw_group(axes, group: Group, middle: float) -> None:
     for slab in group.slabs:
         _draw_slab(axes, slab, middle)
-    bottom, centre = middle - group.height / 2 - LABEL_GAP, (group.left + group.right) / 2
+    bottom, center = middle - group.height / 2 - LABEL_GAP, (group.left + group.right) / 2
     for slab in group.slabs:
         if slab.label:
             axes.text(
                 slab.x + slab.width / 2, bottom, slab.label, fontsize=LABEL_FONT, ha="center", va="center", color=INK
             )
     name = group.name.replace("block", "block ")
-    _write(axes, centre, bottom - LINE, name, fontsize=NAME_FONT, weight="bold")
+    _write(axes, center, bottom - LINE, name, fontsize=NAME_FONT, weight="bold")
     size = f"{group.size}²"
-    _write(axes, centre, bottom - 2 * LINE, size, fontsize=LABEL_FONT, color=FAINT)
+    _write(axes, center, bottom - 2 * LINE, size, fontsize=LABEL_FONT, color=FAINT)
 
 
 def _write(axes, x: float, y: float, text: str, **look) -> None:

@@ -12,7 +12,7 @@ from colorize.report.grid import Group, Row
 from colorize.report.inputs import Inputs, Predictions, dataset_title, model_title, short_title
 from colorize.runtime import DataError
 
-THUMBNAIL = 8  # side that colours are compared at, pixels
+THUMBNAIL = 8  # side that colors are compared at, pixels
 MIN_DISTANCE = 25.0  # of `nearest`: crops of one photo are mostly nearer
 
 
@@ -73,8 +73,8 @@ def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int
 def select_varied(cell: Predictions, columns: int) -> np.ndarray:
     """Keys of a variety of saved images, one from each of `columns` equal stretches of the split.
 
-    Neighbouring keys of a listing in order are of one class or place, so stretches give different subjects. Of each it
-    is the most colourful truth that is unlike those before it; where all are too like, the one that is least so.
+    Neighboring keys of a listing in order are of one class or place, so stretches give different subjects. Of each it
+    is the most colorful truth that is unlike those before it; where all are too like, the one that is least so.
 
     Returns:
         (min(columns, saved),) int64, ascending.

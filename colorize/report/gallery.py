@@ -17,7 +17,7 @@ from colorize.report.inputs import Inputs, Predictions, dataset_title, short_tit
 from colorize.runtime import DataError
 
 TEMPLATES = Path(__file__).with_name("templates")
-EDGE = 1  # pixels repeated around each photo of a sprite, so that scaling does not blend in its neighbours
+EDGE = 1  # pixels repeated around each photo of a sprite, so that scaling does not blend in its neighbors
 
 
 @dataclass(frozen=True)

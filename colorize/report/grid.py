@@ -19,7 +19,7 @@ QUALITIES = tuple(range(90, 48, -2))
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled row of photos, (S, S, 3) or (S, S) uint8 each, with a short text under each where there is one."""
+    """One labeled row of photos, (S, S, 3) or (S, S) uint8 each, with a short text under each where there is one."""
 
     label: str
     images: list[np.ndarray]
@@ -76,7 +76,7 @@ def _jpeg(sheet: Image.Image, quality: int) -> bytes:
 
 
 def encode_plot(figure) -> bytes:
-    """A matplotlib figure as PNG with a palette: a drawing has few colours, and a third of the bytes is enough."""
+    """A matplotlib figure as PNG with a palette: a drawing has few colors, and a third of the bytes is enough."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -100,8 +100,8 @@ def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int
     for i, image in enumerate(row.images):
         sheet.paste(enlarge(image), (left + i * (tile + GAP), y))
     for i, caption in enumerate(row.captions):
-        centre = left + i * (tile + GAP) + tile // 2
-        draw.text((centre, y + tile + 3), caption, FAINT, _font(CAPTION_SIZE), anchor="ma")
+        center = left + i * (tile + GAP) + tile // 2
+        draw.text((center, y + tile + 3), caption, FAINT, _font(CAPTION_SIZE), anchor="ma")
 
 
 def _height(groups: list[Group], tile: int) -> int:

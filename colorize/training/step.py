@@ -1,4 +1,4 @@
-"""One optimiser step: objective, precision, clipping, Adam; the part of training that costs the time."""
+"""One optimizer step: objective, precision, clipping, Adam; the part of training that costs the time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAST_SCALE = 1.0  # of an fp16 loss: where even smaller ones overflow, scaling
 
 
 class Objective(nn.Module):
-    """A model with its loss: colours in, a scalar out.
+    """A model with its loss: colors in, a scalar out.
 
     Args:
         spec: of the model.

@@ -40,7 +40,7 @@ def test_the_peers_of_soft_targets_find_the_same():
     for bins, values in (targets._by_distances(ab), targets._search_tree(ab)()):
         dense = torch.zeros(len(expected), gamut.NUM_BINS).scatter_(1, bins, values.float())
         ours = torch.zeros_like(dense).scatter_(1, expected_bins, expected)
-        assert (dense - ours).abs().max() < 0.02  # the tenth neighbour may be swapped with the eleventh
+        assert (dense - ours).abs().max() < 0.02  # the tenth neighbor may be swapped with the eleventh
 
 
 def test_the_peers_of_the_prior_count_the_same(tmp_path):

@@ -64,7 +64,7 @@ def truth(tiny) -> torch.Tensor:
     return color.rgb_to_lab(torch.from_numpy(tiny.images["test"]).movedim(-1, 1))[:, 1:]
 
 
-def test_the_gray_baseline_is_the_size_of_the_colours(run, truth):
+def test_the_gray_baseline_is_the_size_of_the_colors(run, truth):
     metrics = run("gray").metrics
     assert metrics["l2"] == pytest.approx((truth / 128).square().mean().item(), abs=6e-5)
     assert metrics["l1"] == pytest.approx((truth / 128).abs().mean().item(), abs=6e-5)
@@ -93,8 +93,8 @@ def test_the_prior_baselines_cross_entropy_is_that_of_the_formula(run, tiny, tru
 
 
 def test_the_prior_baseline_predicts_its_most_frequent_bin(run, tiny, truth):
-    colour = gamut.gamut_ab()[load_array(tiny.prior / "prior.npy").argmax()]
-    expected = ((colour.view(1, 2, 1, 1) - truth) / 128).square().mean().item()
+    color = gamut.gamut_ab()[load_array(tiny.prior / "prior.npy").argmax()]
+    expected = ((color.view(1, 2, 1, 1) - truth) / 128).square().mean().item()
     assert run("prior").metrics["l2"] == pytest.approx(expected, abs=6e-5)
 
 

@@ -15,7 +15,7 @@ ONES = torch.ones(gamut.NUM_BINS)
 
 @pytest.fixture(scope="module")
 def ab_norm() -> torch.Tensor:
-    """(3, 2, 4, 4): colours of which some are nearly gray."""
+    """(3, 2, 4, 4): colors of which some are nearly gray."""
     return (torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.4
 
 
@@ -108,7 +108,7 @@ def test_accuracy_is_that_of_the_argmax_bin(ab_norm):
     truth = gamut.nearest_bin(ab_norm * 128)
     logits = functional.one_hot(truth, gamut.NUM_BINS).movedim(-1, 1).float()
     assert metrics.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [1, 1, 1]
-    logits[:, :, :2] = logits[:, :, :2].roll(1, dims=1)  # half of the pixels get a neighbour in the index
+    logits[:, :, :2] = logits[:, :, :2].roll(1, dims=1)  # half of the pixels get a neighbor in the index
     assert metrics.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [0.5, 0.5, 0.5]
 
 

@@ -178,7 +178,7 @@ def test_the_heads_bias_starts_training_at_the_constant_priors_loss(name, data_f
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_classes_are_upsampled_by_nearest_to_colours():
+def test_classes_are_upsampled_by_nearest_to_colors():
     logits = torch.zeros(1, 313, 1, 2)
     logits[0, 10, 0, 0] = logits[0, 20, 0, 1] = 1
     ab = to_ab_norm(logits, (2, 4)) * 128

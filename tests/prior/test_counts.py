@@ -18,7 +18,7 @@ def colors(tiny) -> np.ndarray:
     return counts.count_colors(Split(tiny.shards, "train"), "tiny")
 
 
-def test_colours_are_counted_exactly(tiny, colors):
+def test_colors_are_counted_exactly(tiny, colors):
     expected = Counter(int(r) << 16 | int(g) << 8 | int(b) for r, g, b in tiny.images["train"].reshape(-1, 3))
     assert {int(c): int(colors[c]) for c in np.flatnonzero(colors)} == expected
 
@@ -57,7 +57,7 @@ def test_prior_is_the_mean_soft_encoding_and_counts_are_those_of_a_loop(tiny, co
     assert prior.sum() == pytest.approx(1, abs=1e-12)
 
 
-def test_the_prior_does_not_depend_on_how_many_colours_are_encoded_at_a_time(colors, monkeypatch):
+def test_the_prior_does_not_depend_on_how_many_colors_are_encoded_at_a_time(colors, monkeypatch):
     bins, prior = counts_and_prior(colors, "pixel")
     monkeypatch.setattr(counts, "_COLORS", 100)
     again, smooth = counts_and_prior(colors, "pixel")

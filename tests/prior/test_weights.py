@@ -21,7 +21,7 @@ def test_weights_of_the_published_prior(imagenet):
     assert weights.max() == pytest.approx(6.175, abs=5e-4)
 
 
-def test_gray_weighs_least_and_the_rarest_colour_most(imagenet):
+def test_gray_weighs_least_and_the_rarest_color_most(imagenet):
     weights = rebalancing_weights(imagenet)
     assert gamut.GAMUT_AB[weights.argmin()].tolist() == [0, 0]
     assert gamut.GAMUT_AB[weights.argmax()].tolist() == [100, -90]

@@ -241,14 +241,14 @@ ZERO_ALPHA = {
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "1"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_images_without_colour_are_known_and_dropped_on_demand(mode, format):
+def test_images_without_color_are_known_and_dropped_on_demand(mode, format):
     data = encoded(photo().convert("L").convert(mode if mode != "1" or format == "PNG" else "L"), format)
     image = images.decode(data, 64)
     assert image.is_gray and np.ptp(image.rgb, axis=2).max() == 0
     assert reason(data, gray="drop") == images.GRAYSCALE
 
 
-def test_one_coloured_spot_makes_a_colour_image():
+def test_one_colored_spot_makes_a_color_image():
     picture = photo(64, 64).convert("L").convert("RGB")
     picture.putpixel((30, 30), (255, 0, 0))
     assert not images.decode(encoded(picture, "PNG"), 64, gray="drop").is_gray

@@ -152,7 +152,7 @@ def one_index() -> Pillow.Image:
     return picture
 
 
-def no_colour() -> Pillow.Image:
+def no_color() -> Pillow.Image:
     return photo().convert("L").convert("RGB")
 
 
@@ -181,8 +181,8 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     # used as they are
     "JPEG": (JPEG, Used(photo())),
     "JPEG, progressive": (encoded("JPEG", progressive=True), Used(photo())),
-    "JPEG, gray": (encoded("JPEG", photo().convert("L")), Used(no_colour(), is_gray=True)),
-    "JPEG, colour file without colour": (encoded("JPEG", no_colour()), Used(no_colour(), is_gray=True)),
+    "JPEG, gray": (encoded("JPEG", photo().convert("L")), Used(no_color(), is_gray=True)),
+    "JPEG, color file without color": (encoded("JPEG", no_color()), Used(no_color(), is_gray=True)),
     "JPEG, broken EXIF": (encoded("JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), Used(photo())),
     "JPEG, broken ICC profile": (encoded("JPEG", icc_profile=b"junk"), Used(photo())),
     "JPEG, garbage behind": (JPEG + b"garbage" * 99, Used(photo())),
@@ -224,7 +224,7 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     ),
     "PNG, gray with alpha zero everywhere": (
         encoded("PNG", without_alpha("LA")),
-        Used(no_colour(), "empty alpha ignored", 0, is_gray=True),
+        Used(no_color(), "empty alpha ignored", 0, is_gray=True),
     ),
     "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha on white", 0, is_gray=True)),
     "GIF": (GIF, Used(photo(), "palette converted", 8)),

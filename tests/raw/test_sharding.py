@@ -169,7 +169,7 @@ def test_a_shard_of_which_nothing_is_left_is_not_written(build, files):
 
 @pytest.fixture
 def with_gray(files) -> dict[str, bytes]:
-    """The files, one of them without colour."""
+    """The files, one of them without color."""
     return {**files, "train/n00/gray.png": png(np.tile(np.arange(64, dtype=np.uint8)[:, None, None], (1, 64, 3)))}
 
 

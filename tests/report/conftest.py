@@ -55,7 +55,7 @@ class Run:
         path.write_text(json.dumps(metrics | values))
 
     def write_predictions(self, source: str, model: str, target: str, /, **arrays) -> None:
-        """Images of random noise that depend on the target alone; predictions are of one colour."""
+        """Images of random noise that depend on the target alone; predictions are of one color."""
         n, rng = self.images, np.random.default_rng(self.datasets.index(target))
         truth = rng.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
         every = np.arange(n)

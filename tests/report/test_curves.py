@@ -87,7 +87,7 @@ def test_dvc_fills_the_template_completely(make_run):
     assert {"run", "rev", "model", "step", "val_loss"} <= spec["data"]["values"][0].keys()
 
 
-def test_template_colours_by_run_and_dashes_by_revision(make_run):
+def test_template_colors_by_run_and_dashes_by_revision(make_run):
     spec = rendered(curves.to_csv(inputs_of(make_run())), "val_accuracy")["spec"]
     assert spec["encoding"]["color"]["field"] == "run"
     assert spec["encoding"]["y"]["field"] == "val_accuracy"

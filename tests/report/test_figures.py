@@ -15,7 +15,7 @@ def inputs_of(run) -> Inputs:
     return Inputs(run.datasets, run.models, run.root)
 
 
-def test_columns_are_the_most_colourful_of_equal_stretches_of_the_saved(make_run):
+def test_columns_are_the_most_colorful_of_equal_stretches_of_the_saved(make_run):
     run = make_run(("a",), ("cnn",))
     truth = np.full((12, 8, 8, 3), 128, np.uint8)
     truth[[2, 3], :, :4] = [255, 0, 0]  # a tie
@@ -29,7 +29,7 @@ def test_a_column_is_unlike_those_before_it_if_its_stretch_has_such_an_image(mak
     run = make_run(("a",), ("cnn",))
     truth = np.full((12, 8, 8, 3), 128, np.uint8)
     truth[[2, 9], :, :4] = [255, 0, 0]
-    truth[6, :, :4] = [90, 110, 130]  # less colourful than 9, but new
+    truth[6, :, :4] = [90, 110, 130]  # less colorful than 9, but new
     run.write_predictions("a", "cnn", "a", truth=truth)
     assert figures.select_varied(inputs_of(run).predictions("a", "cnn", "a"), 2).tolist() == [20, 60]
 

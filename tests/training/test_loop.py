@@ -65,13 +65,13 @@ def test_another_seed_is_another_model(train):
 
 @pytest.fixture
 def easy(tmp_path, write_images):
-    """A data set of dark blue and bright orange images: lightness tells the colour."""
+    """A data set of dark blue and bright orange images: lightness tells the color."""
     both = np.tile(np.uint8([(30, 60, 160), (250, 180, 60)])[:, None, None], (4, 16, 16, 1))
     return write_images(tmp_path / "easy", {"train": both, "val": both, "test": both})
 
 
 @pytest.mark.parametrize("model", ["regression", "cnn", "unet_weighted"])
-def test_the_loss_falls_where_lightness_tells_the_colour(train, easy, model):
+def test_the_loss_falls_where_lightness_tells_the_color(train, easy, model):
     changes = {"width": 0.1, "lr": 0.01, "head_bias": "zero", "schedule": "constant", "steps": 60, "val_every": 10}
     rows = history(train(model, shards=easy, **changes))
     assert float(rows[-1]["train_loss"]) < 0.7 * float(rows[1]["train_loss"])

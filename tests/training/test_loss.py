@@ -25,7 +25,7 @@ def weights(request) -> torch.Tensor:
 
 
 def inputs(stride: int) -> tuple[torch.Tensor, torch.nn.Conv2d, torch.Tensor]:
-    """Features, head and colours of 2 images; their pixels fill a chunk of the loss and part of another."""
+    """Features, head and colors of 2 images; their pixels fill a chunk of the loss and part of another."""
     torch.manual_seed(0)
     features = torch.randn(2, CHANNELS, 26, 28).to(memory_format=torch.channels_last)
     head = torch.nn.Conv2d(CHANNELS, gamut.NUM_BINS, 1)

@@ -1,4 +1,4 @@
-"""A step: the plain optimiser's, in any precision; one that is not finite changes nothing."""
+"""A step: the plain optimizer's, in any precision; one that is not finite changes nothing."""
 
 import copy
 
