@@ -1,24 +1,49 @@
-"""Put Table 1 of the default run into README.md: `python tools/update_readme.py`; with `--check`, only compare."""
+"""Put the small table of the default run into README.md: `python tools/update_readme.py`; `--check` only compares."""
 
+import csv
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from colorize.report.inputs import dataset_title, model_title
+from colorize.report.table import DECIMALS, METRIC_TITLES
+
 START, END = "<!-- table 1 -->\n", "<!-- end of table 1 -->\n"
+METRICS = ("l2", "cross_entropy", "accuracy")
 
 
 def main(*arguments: str) -> None:
-    """Replace what stands between the two marks by results/table1.md, without its caption."""
+    """Replace the text between the two marks by the same-domain results of results/table1.csv."""
     readme = Path("README.md")
     text = readme.read_text(encoding="utf-8")
-    blocks = Path("results/table1.md").read_text(encoding="utf-8").strip().split("\n\n")
     before, rest = text.split(START)
     after = rest.split(END)[1]
-    updated = before + START + "\n" + "\n\n".join(blocks[1:]) + "\n\n" + END + after
+    updated = before + START + "\n" + same_domain_table() + "\n" + END + after
     if arguments == ("--check",):
         if updated != text:
-            sys.exit("error: README.md shows another Table 1 than results/; run `python tools/update_readme.py`")
+            sys.exit("error: README.md shows another table than results/; run `python tools/update_readme.py`")
     else:
         readme.write_text(updated, encoding="utf-8")
+
+
+def same_domain_table() -> str:
+    """A Markdown table: one line per model; for each data set, the metrics of its own models on its test split."""
+    with Path("results/table1.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"] == row["target"]]
+    values = {(row["source"], row["model"], row["metric"]): float(row["value"]) for row in rows}
+    datasets, models = (list(dict.fromkeys(row[key] for row in rows)) for key in ("source", "model"))
+    columns = [(dataset, metric) for dataset in datasets for metric in METRICS]
+    titles = [f"{dataset_title(dataset)}: {METRIC_TITLES[metric]}" for dataset, metric in columns]
+    lines = [["Model", *titles], [":---", *["---:"] * len(columns)]]
+    for model in models:
+        found = [(values.get((dataset, model, metric)), metric) for dataset, metric in columns]
+        lines.append([model_title(model), *(_number(value, metric) for value, metric in found)])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _number(value: float | None, metric: str) -> str:
+    return "-" if value is None else f"{value:.{DECIMALS[metric]}f}"
 
 
 if __name__ == "__main__":
