@@ -46,8 +46,9 @@ bench: $(READY) $(PEERS) ## compare speed with other libraries on small inputs (
 	@echo "the records are in benchmarks/records; benchmarks/README.md says how to read them"
 
 $(PEERS): benchmarks/requirements.txt
+	@echo "installing the peers into $(@D)"
 	@rm -rf $(@D)
-	@python -m pip install --disable-pip-version-check --no-deps --target $(@D) --requirement benchmarks/requirements.txt
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement benchmarks/requirements.txt
 	@touch $@
 
 $(READY): requirements.txt

@@ -80,10 +80,11 @@ def rows_of(record: dict) -> list[dict[str, str]]:
 
 
 def conditions_text(conditions: dict) -> str:
-    """Describe the settings of a measurement in one line."""
+    """Describe the settings of a measurement in one line, in an order that does not depend on the dictionary's."""
     shown = {name: value for name, value in conditions.items() if name not in ("small", "device")}
-    numbers = {name: f"{value:,.10g}" for name, value in shown.items() if isinstance(value, int | float)}
-    return ", ".join(f"{name} {value}" for name, value in (shown | numbers).items())
+    words = [shown[name] for name in sorted(shown) if isinstance(shown[name], str)]
+    numbers = [f"{name} {shown[name]:,.10g}" for name in sorted(shown) if not isinstance(shown[name], str)]
+    return ", ".join(words + numbers)
 
 
 def _four_digits(value: float) -> str:

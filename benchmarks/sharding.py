@@ -53,7 +53,7 @@ def on_all_cores(archive: Path, out: Path, count: int, cores: int) -> dict[str, 
 
     works = {
         "ours": lambda: shard(archive, out / "ours", cores),
-        "tarfile + Pillow + wds.TarWriter, PNG, one process": lambda: _straightforward(archive, out / "plain.tar"),
+        "tarfile + Pillow + wds.TarWriter, PNG, in one process": lambda: _straightforward(archive, out / "plain.tar"),
         "decoding alone (limit)": decode,
     }
     return {name: harness.counted(work, count) for name, work in works.items()}

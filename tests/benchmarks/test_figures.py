@@ -61,12 +61,12 @@ def run(monkeypatch, *arguments) -> None:
 
 
 def test_a_record_becomes_the_lines_of_its_peers(folder, monkeypatch):
-    harness.report("loading", "Loading", ROWS, "img/s", images=7000, small=True)
+    harness.report("loading", "Loading", ROWS, "img/s", place="host", images=7000, small=True)
     run(monkeypatch, "--add", *(folder / "records").iterdir())
     (figure,) = figures.read()
     assert (figure["peer"], figure["ours"], figure["peer_rate"], figure["load"]) == ("peer", "200", "50", "0.0")
     table = """\
-| **Loading** (images 7,000), compared with | ours | peer | ratio (range) | share of limit |
+| **Loading** (host, images 7,000), compared with | ours | peer | ratio (range) | share of limit |
 | :--- | ---: | ---: | ---: | ---: |
 | peer | 200 img/s | 50 img/s | 4.0 (3.5 to 120) | 50% of memcpy |
 """
@@ -104,3 +104,10 @@ def test_a_file_that_is_no_record_is_an_error(folder, monkeypatch):
         (folder / "other.json").write_text(json.dumps(content))
         with pytest.raises(SystemExit, match="error: --add needs records"):
             run(monkeypatch, "--add", folder / "other.json")
+
+
+def test_conditions_read_the_same_in_any_order():
+    conditions = {"width": 0.25, "model": "cnn", "images": 7000, "small": True, "precision": "bf16", "device": "cpu"}
+    expected = "cnn, bf16, images 7,000, width 0.25"
+    assert figures.conditions_text(conditions) == expected
+    assert figures.conditions_text(dict(reversed(conditions.items()))) == expected

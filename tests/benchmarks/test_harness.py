@@ -72,24 +72,29 @@ def test_a_record_holds_all_that_a_figure_depends_on(tmp_path, monkeypatch, caps
         assert text in printed
 
 
-def test_the_version_of_the_code_is_the_commit_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with one commit."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
     for arguments in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=m"]):
         subprocess.run([*git, *arguments], check=True)
-    monkeypatch.setattr(harness, "_REPO", tmp_path)
+    return tmp_path
+
+
+def test_the_version_of_the_code_is_the_commit_and_whether_files_differ_from_it(repository, monkeypatch):
+    monkeypatch.setattr(harness, "_REPO", repository)
     commit, is_clean = harness.code_version()
     assert (len(commit), is_clean) == (12, True)
-    (tmp_path / "new.py").touch()
+    (repository / "new.py").touch()
     assert harness.code_version() == (commit, False)
 
 
-def test_a_copy_without_git_takes_the_version_from_the_environment_and_never_from_a_repository_around_it(
-    tmp_path, monkeypatch
-):
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    (tmp_path / "copy").mkdir()
-    monkeypatch.setattr(harness, "_REPO", tmp_path / "copy")
-    assert harness.code_version() == (None, None)
+def test_a_copy_without_git_gets_its_version_from_the_environment_only(repository, monkeypatch):
+    copy = repository / "copy"
+    copy.mkdir()
+    monkeypatch.setattr(harness, "_REPO", copy)
+    monkeypatch.delenv("BENCHMARK_COMMIT", raising=False)
+    assert harness.code_version() == (None, None)  # and not that of the repository around it
     for named, expected in (("abc", ("abc", True)), ("abc+", ("abc", False))):
         monkeypatch.setenv("BENCHMARK_COMMIT", named)
         assert harness.code_version() == expected
