@@ -37,9 +37,7 @@ _QUESTION = f"Loading: shuffled batches of {_BATCH} images of {_SIDE} px"
 def contenders(split: Split, folder: Path, device: torch.device) -> dict[str, harness.Contender]:
     """Ours for every place, the peers, and memcpy as the limit."""
     ours = {f"ours, {place}": _ours(split, device, place) for place in runtime.CACHE_PLACES}
-    inputs.write_shards(
-        folder / "cold", _COLD_IMAGES, _SIDE
-    )  # no other contender maps it: mapped files cannot be evicted
+    inputs.write_shards(folder / "cold", _COLD_IMAGES, _SIDE)  # a set of its own: mapped files cannot be evicted
     cold = {f"ours, {place}, cold": _cold(folder / "cold", device, place) for place in ("host", "stream")}
     workers = runtime.processes()
     return {
