@@ -187,14 +187,15 @@ def report(
     record |= {"versions": _versions(), "rows": [row._asdict() for row in rows]}
     path = RECORDS / f"{benchmark}-{now:%Y%m%d-%H%M%S-%f}.json"
     runtime.write_json(path, record)
-    Console(width=110).print(_table(f"{question} ({conditions_text(conditions)})", rows, unit))
+    title = ", ".join(text for text in (question, conditions_text(conditions)) if text)
+    Console(width=110).print(_table(title, rows, unit))
     print(f"record: {os.path.relpath(path)}\n")
 
 
 def _table(title: str, rows: Sequence[Row], unit: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("contender")
-    for heading in (unit, "ours is x times as fast", "lowest to highest", "share of limit", "note"):
+    for heading in (unit, "ratio", "range", "share of limit", "note"):
         table.add_column(heading, justify="right")
     for row in rows:
         if row.rate is None:

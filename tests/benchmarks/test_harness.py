@@ -68,7 +68,7 @@ def test_a_record_holds_all_that_a_figure_depends_on(tmp_path, monkeypatch, caps
     assert {"commit", "clean_tree", "unit"} <= set(first)
     assert abs(time.time() - datetime.fromisoformat(first["date"]).timestamp()) < 60
     printed = capsys.readouterr().out
-    for text in ("shuffled batches (images 7,000)", "12,300", "50%", "2.5 to 4", "why", "records/loading-"):
+    for text in ("shuffled batches, images 7,000", "12,300", "50%", "2.5 to 4", "why", "records/loading-"):
         assert text in printed
 
 
