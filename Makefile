@@ -40,13 +40,15 @@ paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 sample: $(READY) ## switch params.yaml back to the default run
 	@python tools/use_profile.py sample
 
-bench: $(READY) $(PEERS) ## compare speed with others on small inputs; see benchmarks/README.md
-	@for name in $(BENCHMARKS); do echo "$$name (of: $(BENCHMARKS))"; \
+bench: $(READY) $(PEERS) ## compare speed with other libraries on small inputs (15 minutes)
+	@for name in $(BENCHMARKS); do echo "benchmark $$name (all: $(BENCHMARKS))"; \
 	  KINETO_LOG_LEVEL=5 python -m benchmarks.$$name --small || exit 1; done
+	@echo "the records are in benchmarks/records; benchmarks/README.md says how to read them"
 
 $(PEERS): benchmarks/requirements.txt
+	@echo "installing the peers into $(@D)"
 	@rm -rf $(@D)
-	@python -m pip install --disable-pip-version-check --no-deps --target $(@D) --requirement benchmarks/requirements.txt
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement benchmarks/requirements.txt
 	@touch $@
 
 $(READY): requirements.txt

@@ -1,7 +1,7 @@
-"""How fast each step is beside its peers, all measured in one run; `benchmarks/README.md` holds the figures."""
+"""Compares the speed of each step with other libraries; `benchmarks/README.md` shows the figures."""
 
 import sys
 from pathlib import Path
 
-PEERS = Path(__file__).parent / ".peers"  # what `make bench` installs, out of the project's own environment
-sys.path.append(str(PEERS))  # behind everything else, so that no package of the project is replaced
+PEERS = Path(__file__).parent / ".peers"  # `make bench` installs the peers here, not into the project's environment
+sys.path.append(str(PEERS))  # at the end, so that no package of the project is replaced

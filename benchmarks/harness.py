@@ -1,7 +1,8 @@
-"""Rounds in which every contender has its turn, so that what else the machine does strikes all alike.
+"""Measures contenders in interleaved rounds, prints a table and writes a record.
 
-A ratio is taken within each round, and its median over the rounds is shown with the lowest and the highest. Absolute
-rates belong to a machine and a moment; ratios travel.
+Every contender runs once per round, in random order, so that other load on the machine affects all contenders alike. A
+ratio compares two rates of the same round. The table shows its median, lowest and highest value over the rounds.
+Ratios are comparable between machines of one kind; rates are not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import random
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -25,51 +26,55 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import LIMIT, conditions_text
 from colorize import runtime
 
-RESULTS = Path(__file__).parent / "results"
+RECORDS = Path(__file__).parent / "records"  # ignored by git
 MIN_ROUNDS = 5
-_TURN_S = 0.3  # a piece of work is repeated until a turn has lasted so long
-_PAUSE_S = 0.3  # before a turn: the workers of the last one still prepare what they will not be asked for
-_PACKAGES = ("torch", "torchvision", "triton", "numpy", "pillow", "simplejpeg", "scikit-learn", "webdataset")
-_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # of the processor, as Linux names them
+_REPO = Path(__file__).resolve().parents[1]
+_TURN_S = 0.3  # the work is repeated until the turn has lasted at least this long
+_PAUSE_S = 0.3  # before each turn, while worker processes of the previous contender still fill their queues
+_PACKAGES = (
+    "torch", "torchvision", "triton", "numpy", "pillow", "simplejpeg", "scikit-image", "scikit-learn", "webdataset",
+    "mosaicml-streaming", "opencv-python-headless",
+)  # fmt: skip
+_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # names of processor features in /proc/cpuinfo
 
 
 class Missing(NamedTuple):
-    """A contender that cannot run here, and why."""
+    """A contender that cannot run on this machine, and the reason."""
 
     reason: str
 
 
-Contender = Callable[[], int] | Missing  # does a piece of work and returns how many items it was
+Contender = Callable[[], int] | Missing  # works once and returns the number of processed items
 
 
 class Row(NamedTuple):
-    """What came of one contender."""
+    """The result of one contender."""
 
     name: str
-    rate: float | None  # items a second, median; None if it did not run
-    ratio: tuple[float, float, float] | None  # our rate by its rate: median, lowest, highest
-    share: float | None  # its rate by the limit's, median
+    rate: float | None  # items per second, median over the rounds; None if the contender did not run
+    ratio: tuple[float, float, float] | None  # our rate divided by this rate: median, lowest, highest; None for ours
+    share: float | None  # this rate divided by the rate of the limit, median
     note: str = ""
 
 
 def run(main: Callable[[int, bool], None], description: str) -> None:
-    """A benchmark as a program: `main(rounds, small)` with the options of the command line."""
+    """Run `main(rounds, small)` with the options of the command line."""
     options = arguments(description)
     try:
         main(options.rounds, options.small)
     except KeyboardInterrupt:
-        sys.exit("interrupted; what was measured before is in benchmarks/results")
+        sys.exit(f"interrupted; finished measurements are in {os.path.relpath(RECORDS)}")
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The options of every benchmark: `rounds` and `small`."""
+    """Parse the options that every benchmark has: `rounds` and `small`."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument(
-        "--rounds", type=int, default=7, help=f"at least {MIN_ROUNDS}, which is what counts as a result"
-    )
-    parser.add_argument("--small", action="store_true", help="small inputs: a few minutes at most")
+    help_text = f"number of rounds, at least {MIN_ROUNDS} (default: 7); every contender runs once per round"
+    parser.add_argument("--rounds", type=int, default=7, help=help_text)
+    parser.add_argument("--small", action="store_true", help="use small inputs; takes a few minutes at most")
     found = parser.parse_args()
     if found.rounds < MIN_ROUNDS:
         parser.error(f"--rounds {found.rounds}: expected at least {MIN_ROUNDS}")
@@ -83,24 +88,24 @@ def compare(
     rounds: int = 7,
     device: torch.device | str = "cpu",
 ) -> list[Row]:
-    """Measure contenders in interleaved rounds, after a first turn of each that does not count.
+    """Measure contenders in interleaved rounds, after one round of warm-up that is not counted.
 
     Args:
-        contenders: by name.
-        ours: the one that the others are compared with.
-        limit: the one that nothing can be faster than, if it is among them.
-        rounds: turns of each.
-        device: where they work; its queue is empty at the start and at the end of every turn.
+        contenders: the contenders by name.
+        ours: name of the contender that all others are compared with.
+        limit: name of the contender that measures the limit, if there is one.
+        rounds: number of turns of each contender.
+        device: the device of the work; each turn starts and ends with its queue empty.
 
     Returns:
-        a row each, in the order given.
+        One row per contender, in the given order.
     """
     present = {name: work for name, work in contenders.items() if not isinstance(work, Missing)}
     rates: dict[str, list[float]] = {name: [] for name in present}
     names = list(present)
     with runtime.progress("measure", (rounds + 1) * len(names), "turns") as advance:
         for turn in range(rounds + 1):
-            for name in random.Random(turn).sample(names, len(names)):  # nobody is always behind the same one
+            for name in random.Random(turn).sample(names, len(names)):  # so that no two always follow each other
                 time.sleep(_PAUSE_S)
                 rate = _rate(present[name], torch.device(device))
                 rates[name] += [rate] if turn else []
@@ -133,7 +138,7 @@ def _row(name: str, work: Contender, rates: dict[str, list[float]], ours: str, l
 
 
 def counted(work: Callable[[], object] | Missing, items: int) -> Contender:
-    """A contender of a piece of work that is always as many items."""
+    """Make a contender of work that always processes the same number of items."""
     if isinstance(work, Missing):
         return work
 
@@ -145,7 +150,7 @@ def counted(work: Callable[[], object] | Missing, items: int) -> Contender:
 
 
 def importable(module: str, set_up: Callable[[], Callable]) -> Callable | Missing:
-    """What `set_up` returns, or that the package it needs is not installed."""
+    """Return what `set_up` returns, or `Missing` if the package that it needs is not installed."""
     try:
         importlib.import_module(module)
     except ImportError as error:
@@ -153,29 +158,45 @@ def importable(module: str, set_up: Callable[[], Callable]) -> Callable | Missin
     return set_up()
 
 
-def report(benchmark: str, question: str, rows: Sequence[Row], unit: str, **conditions: object) -> None:
-    """Print a table and append it to `benchmarks/results/<benchmark>.json`.
+def report(
+    benchmark: str,
+    question: str,
+    rows: Sequence[Row],
+    unit: str,
+    limit: str | None = None,
+    details: dict | None = None,
+    **conditions: object,
+) -> None:
+    """Print a table and write it as `benchmarks/records/<benchmark>-<time>.json`.
 
     Args:
-        benchmark: name of the file.
-        question: what was measured; the table's title.
-        rows: from `compare`.
-        unit: of the rates.
-        conditions: under which it was measured, such as the number of images.
+        benchmark: name of the script.
+        question: what was measured.
+        rows: the result of `compare`.
+        unit: unit of the rates.
+        limit: what our share is a share of; by default the row whose name ends with "(limit)".
+        details: further values that were measured.
+        conditions: settings of the measurement, such as the number of images.
     """
-    Console(width=110).print(_table(question, rows, unit))
-    record = {"question": question, "unit": unit, "conditions": conditions, "machine": machine(), "commit": _commit()}
+    now = datetime.now(UTC)
+    commit, clean_tree = code_version()
+    limits = [row.name.removesuffix(LIMIT) for row in rows if row.name.endswith(LIMIT)]
+    record = {"benchmark": benchmark, "question": question, "unit": unit, "conditions": conditions}
+    record |= {"limit": limit or next(iter(limits), None), "details": details or {}, "machine": machine()}
+    record |= {"date": now.isoformat(timespec="seconds"), "commit": commit, "clean_tree": clean_tree}
     record |= {"versions": _versions(), "rows": [row._asdict() for row in rows]}
-    path = RESULTS / f"{benchmark}.json"
-    records = json.loads(path.read_text()) if path.exists() else []
-    runtime.write_json(path, [*records, record])
+    path = RECORDS / f"{benchmark}-{now:%Y%m%d-%H%M%S-%f}.json"
+    runtime.write_json(path, record)
+    title = ", ".join(text for text in (question, conditions_text(conditions)) if text)
+    Console(width=110).print(_table(title, rows, unit))
+    print(f"record: {os.path.relpath(path)}\n")
 
 
-def _table(question: str, rows: Sequence[Row], unit: str) -> Table:
-    table = Table(title=question, title_justify="left")
-    table.add_column("")
-    for title in (unit, "ours is x times", "lowest to highest", "of the limit", ""):
-        table.add_column(title, justify="right")
+def _table(title: str, rows: Sequence[Row], unit: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("contender")
+    for heading in (unit, "ratio", "range", "share of limit", "note"):
+        table.add_column(heading, justify="right")
     for row in rows:
         if row.rate is None:
             table.add_row(row.name, "", "", "", "", row.note)
@@ -187,7 +208,7 @@ def _table(question: str, rows: Sequence[Row], unit: str) -> Table:
 
 
 def machine() -> dict:
-    """Processor, cores that may be used, what it computes in, GPU."""
+    """Describe the processor, the usable cores, the GPU and the load."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     fields = {name.strip(): value.strip() for name, value in fields.items()}
@@ -197,7 +218,7 @@ def machine() -> dict:
         "cores": runtime.processes(),
         "flags": [flag for flag in _FLAGS if flag in flags],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "load": round(os.getloadavg()[0], 1),  # above the number of cores: others were at work
+        "load": round(os.getloadavg()[0], 1),  # mean of the last minute, this benchmark included
     }
 
 
@@ -211,10 +232,20 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
-    """Of the repository, with a plus where files differ from it."""
-    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+def code_version() -> tuple[str | None, bool | None]:
+    """Return the commit, and whether the working tree is clean; None where neither git nor BENCHMARK_COMMIT says it.
+
+    BENCHMARK_COMMIT is for machines that have a copy of the files without `.git`. A plus at its end means that some
+    files differed from the commit.
+    """
+    if named := os.environ.get("BENCHMARK_COMMIT"):
+        return named.removesuffix("+"), not named.endswith("+")
+    git = ["git", "-C", str(_REPO)]
+    options = {"capture_output": True, "text": True, "check": True}
+    options["env"] = os.environ | {"GIT_CEILING_DIRECTORIES": str(_REPO.parent)}  # never the repository around a copy
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], **options).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], **options).stdout
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return None, None
+    return commit, not changes

@@ -1,4 +1,4 @@
-"""Evaluation and prediction: ours, beside dense metrics and a straight colorization of a photo.
+"""Inference: evaluation of a split and colorization of a photo, compared with straightforward code.
 
 python -m benchmarks.inference [--rounds N] [--small]
 """
@@ -28,7 +28,7 @@ _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
 
 
 def evaluations(model: nn.Module, split: Split, device: torch.device) -> dict[str, harness.Contender]:
-    """Metrics of a whole split, from the shards to numbers on the host."""
+    """Compute the metrics of a whole split, from the shards to numbers on the host."""
     works = {"ours": lambda: _ours(model, split, device), "straight port": lambda: _straight(model, split, device)}
     works["network alone (limit)"] = lambda: _network(model, split, device)
     return {name: harness.counted(work, len(split)) for name, work in works.items()}
@@ -46,7 +46,7 @@ def _ours(model: nn.Module, split: Split, device: torch.device) -> list[float]:
 
 @torch.inference_mode()
 def _straight(model: nn.Module, split: Split, device: torch.device) -> list[float]:
-    """Images converted one by one, dense targets, numbers fetched batch by batch."""
+    """Convert images one by one, use dense targets, and fetch the numbers of every batch."""
     totals = []
     for start in range(0, len(split), 32):
         lab = np.stack([rgb2lab(rgb) for rgb in split.images(np.arange(start, min(start + 32, len(split))))])
@@ -69,7 +69,7 @@ def _network(model: nn.Module, split: Split, device: torch.device) -> None:
 
 
 def predictions(model: nn.Module, photo: np.ndarray, device: torch.device) -> dict[str, harness.Contender]:
-    """A photo of many pixels, in and out as arrays."""
+    """Colorize a large photo; input and output are arrays."""
     colorizer = Colorizer(model, "unet", 64, str(device))
     works = {"ours": lambda: colorizer(photo), "straight port": lambda: _colorize_straight(model, photo, device)}
     return {name: harness.counted(work, photo[..., 0].size) for name, work in works.items()}
@@ -77,7 +77,7 @@ def predictions(model: nn.Module, photo: np.ndarray, device: torch.device) -> di
 
 @torch.inference_mode()
 def _colorize_straight(model: nn.Module, photo: np.ndarray, device: torch.device) -> np.ndarray:
-    """As public code does it: scikit-image for color and sizes, in float64."""
+    """What public code does: colors and sizes by scikit-image, in float64."""
     lab = rgb2lab(photo)
     small = torch.from_numpy(resize(lab[..., 0], (128, 128))).float()[None, None].to(device)
     ab: Tensor = gamut.annealed_mean(model(small / 100))[0].movedim(0, -1)
@@ -86,7 +86,7 @@ def _colorize_straight(model: nn.Module, photo: np.ndarray, device: torch.device
 
 
 def _muted(model: nn.Module) -> nn.Module:
-    """Let a fresh model predict pale colors, as trained ones do: nearly all that it predicts fits into sRGB."""
+    """Make an untrained model predict pale colors, as trained models do: almost all of them are in sRGB."""
     with torch.no_grad():
         model.head.weight.mul_(0.1)
         model.head.bias.copy_(gamut.gamut_ab().square().sum(1) / (-2 * 15**2))
@@ -94,7 +94,7 @@ def _muted(model: nn.Module) -> nn.Module:
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure on the best device there is."""
+    """Measure on a GPU if there is one, otherwise on the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     width, side = (0.25, 512) if small else (1.0 if device.type == "cuda" else 0.25, 2048)
     conditions = {"width": width, "device": device.type, "small": small}
@@ -102,10 +102,12 @@ def main(rounds: int, small: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         split = inputs.write_shards(Path(folder), 64 if small else 4096 if device.type == "cuda" else 256)
         rows = harness.compare(evaluations(model, split, device), "ours", "network alone (limit)", rounds, device)
-        harness.report("inference", "evaluation of a unet", rows, "img/s", images=len(split), **conditions)
+        task = {"task": "evaluation of a U-Net", "images": len(split)}
+        harness.report("inference", "Inference", rows, "img/s", **task, **conditions)
     photo = np.ascontiguousarray(inputs.crops(side, count=1)[0])
     rows = harness.compare(predictions(model, photo, device), "ours", rounds=rounds, device=device)
-    harness.report("inference", "colorizing a photo", rows, "pixels/s", side=side, **conditions)
+    task = {"task": "colorization of a photo", "side": side}
+    harness.report("inference", "Inference", rows, "pixels/s", **task, **conditions)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Inputs made of photographs that ship inside scikit-image.
+"""Inputs that are cut from the photographs in scikit-image.
 
-The GPU's benchmarks run where little more than torch is installed, so that other packages are imported when needed.
+The GPU benchmarks run on machines with little more than torch, so other packages are imported only where needed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from colorize import runtime
 from colorize.data import shards
 from colorize.data.loader import Split
 
-_DISTINCT = 500  # images; more of them would not be slower to read
-JPEG_QUALITY = 85  # with halved chroma: 13 kB at 256 pixels, and 14 kB has Places365
+_DISTINCT = 500  # distinct images; reading more distinct images would not be slower
+JPEG_QUALITY = 85  # with halved chroma: 13 kB per image of 256 pixels; an image of Places365 has 14 kB
 
 
 @functools.cache
 def crops(size: int, count: int = _DISTINCT + 2) -> np.ndarray:
-    """(count, size, size, 3) uint8: random squares of the photographs."""
+    """Cut random squares from the photographs: (count, size, size, 3) uint8."""
     photos = [getattr(skimage_data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
     rng = np.random.default_rng(0)
     found = np.empty((count, size, size, 3), dtype=np.uint8)
@@ -39,14 +39,14 @@ def crops(size: int, count: int = _DISTINCT + 2) -> np.ndarray:
 
 @functools.cache
 def jpegs(size: int) -> list[bytes]:
-    """Files of the crops."""
+    """Encode the crops as JPEG files."""
     import simplejpeg
 
     return [simplejpeg.encode_jpeg(image, JPEG_QUALITY, colorsubsampling="420") for image in crops(size)]
 
 
 def write_archive(path: Path, count: int, size: int = 256) -> Path:
-    """A tar of `count` JPEGs, all for training but one of each other split, which no other is like."""
+    """Write a tar of `count` JPEGs: all for training, but one for val and one for test, which differ from the rest."""
     names = [f"train/{number:08d}.jpg" for number in range(count - 2)]
     files = [jpegs(size)[number % _DISTINCT] for number in range(count - 2)] + jpegs(size)[_DISTINCT:]
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
@@ -58,7 +58,7 @@ def write_archive(path: Path, count: int, size: int = 256) -> Path:
 
 
 def write_shards(folder: Path, count: int, size: int = 64, per_shard: int = 5000) -> Split:
-    """A sharded data set with one split of `count` images, opened."""
+    """Write a sharded data set with one split of `count` images, and open it."""
     entries = []
     for start in range(0, count, per_shard):
         keys = range(start, min(start + per_shard, count))

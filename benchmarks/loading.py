@@ -1,9 +1,10 @@
-"""Shuffled batches of 256 images of 64x64, by where they wait, beside other loaders of the same images.
+"""Loading: shuffled batches of 256 images of 64x64, compared with other loaders of the same images.
 
     python -m benchmarks.loading [--rounds N] [--small]
 
-What others can be asked for differs: webdataset shuffles within a buffer of 1,000, Mosaic's streaming within a block,
-ImageFolder decodes JPEGs. All of them deliver (256, 64, 64, 3) or (256, 3, 64, 64) uint8.
+The peers do not all do the same: webdataset shuffles within a buffer of 1,000 images, Mosaic's streaming within a
+block, and ImageFolder decodes JPEGs. All loaders deliver (256, 64, 64, 3) or (256, 3, 64, 64) uint8. Ours is measured
+once for each place where the images can be kept (COLORIZE_CACHE).
 """
 
 from __future__ import annotations
@@ -27,34 +28,35 @@ from colorize.data.loader import Split
 
 _BATCH = 256
 _SIDE = 64  # pixels
-_BATCHES = 64  # taken at a time by what takes milliseconds for it
-_COLD_IMAGES = 80_000  # so many that what is read ahead is rarely wanted
-_FEW_BATCHES = 16  # by the others: more than their workers keep ready
+_BATCHES = 64  # per call, for loaders that need only milliseconds for them
+_FEW_BATCHES = 16  # per call, for the other loaders: more than their workers prepare in advance
+_COLD_IMAGES = 80_000  # so many that the images that the system reads ahead are rarely needed
+_QUESTION = f"Loading: shuffled batches of {_BATCH} images of {_SIDE} px"
 
 
 def contenders(split: Split, folder: Path, device: torch.device) -> dict[str, harness.Contender]:
-    """Ours in every place, the peers, and the copy that nothing can be faster than."""
+    """Ours for every place, the peers, and memcpy as the limit."""
     ours = {f"ours, {place}": _ours(split, device, place) for place in runtime.CACHE_PLACES}
-    inputs.write_shards(folder / "cold", _COLD_IMAGES, _SIDE)  # mapped by nobody, or it could not leave the memory
+    inputs.write_shards(folder / "cold", _COLD_IMAGES, _SIDE)  # a set of its own: mapped files cannot be evicted
     cold = {f"ours, {place}, cold": _cold(folder / "cold", device, place) for place in ("host", "stream")}
     workers = runtime.processes()
     return {
         **ours,
         **cold,
-        "webdataset": _webdataset(split, 0),
+        "webdataset, 0 workers": _webdataset(split, 0),
         f"webdataset, {workers} workers": _webdataset(split, workers),
         f"ImageFolder, {workers} workers": _image_folder(folder / "images", len(split), workers),
-        "Mosaic streaming": harness.importable("streaming", lambda: _streaming(split, folder / "mds", 0)),
+        "Mosaic streaming, 0 workers": harness.importable("streaming", lambda: _streaming(split, folder / "mds", 0)),
         f"Mosaic streaming, {workers} workers": harness.importable(
             "streaming", lambda: _streaming(split, folder / "mds", workers)
         ),
-        "FFCV": harness.Missing("no wheel; wants OpenCV in C++"),
+        "FFCV": harness.Missing("no wheel; needs OpenCV's C++ library"),
         **_memcpy(split, workers),
     }
 
 
 def _taking(batches: Iterable, count: int) -> harness.Contender:
-    """Takes batches of an endless iterable."""
+    """Take batches from an endless iterable."""
     batches = iter(batches)
     return lambda: sum(_BATCH for _ in islice(batches, count))
 
@@ -64,10 +66,10 @@ def _ours(split: Split, device: torch.device, place: str, ahead: int | None = No
 
 
 def _cold(folder: Path, device: torch.device, place: str) -> harness.Contender:
-    """A new process's first batches, of shards of which nothing is in memory."""
+    """The first batches of a new process, from shards that are not in memory."""
 
     def read() -> int:
-        split = Split(folder, "train")  # remembered as verified, so that opening it reads next to nothing
+        split = Split(folder, "train")  # known as verified, so that opening it reads almost nothing
         for path in split.paths:
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -108,7 +110,7 @@ def _streaming(split: Split, folder: Path, workers: int) -> Callable[[], int]:
             for image in split.images(np.arange(start, min(start + _BATCH, len(split)))):
                 writer.write({"rgb": image})
     data = streaming.StreamingDataset(local=str(folder), shuffle=True, batch_size=_BATCH)
-    return _taking(_endless(data, workers, shuffle=None), _FEW_BATCHES)  # shuffles by itself
+    return _taking(_endless(data, workers, shuffle=None), _FEW_BATCHES)  # StreamingDataset shuffles
 
 
 def _endless(data: Dataset, workers: int, shuffle: bool | None) -> Iterable[object]:
@@ -120,12 +122,12 @@ def _endless(data: Dataset, workers: int, shuffle: bool | None) -> Iterable[obje
 
 
 def _memcpy(split: Split, workers: int) -> dict[str, harness.Contender]:
-    """The same bytes, but one behind the other, into one buffer: a single copy a batch, by one thread or several."""
+    """Copy the same bytes in order into one buffer: one copy per batch, by one thread or by several threads."""
     images = split.images(np.arange(len(split) // _BATCH * _BATCH)).reshape(-1, _BATCH, 3 * _SIDE**2)
     out = np.empty_like(images[0])
     return {
         "memcpy (limit)": _copying(images, functools.partial(np.copyto, out)),
-        f"memcpy, {workers} threads": _copying(torch.from_numpy(images), torch.from_numpy(out).copy_),
+        f"memcpy, {workers} threads (limit)": _copying(torch.from_numpy(images), torch.from_numpy(out).copy_),
     }
 
 
@@ -141,30 +143,30 @@ def _copying(batches: Iterable, copy: Callable) -> harness.Contender:
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure all of them, then ours by the number of images."""
+    """Measure all contenders, then ours for several numbers of images."""
     torch.set_num_threads(runtime.processes())
-    torch.empty(31 << 20, dtype=torch.uint8)  # freed at once, as in a training step: malloc then keeps what is freed
+    torch.empty(31 << 20, dtype=torch.uint8)  # as a training step does: afterwards malloc keeps freed memory
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = 8_000 if small else 80_000
     with tempfile.TemporaryDirectory(prefix="loading-") as name:
         folder = Path(name)
-        os.environ["DVC_ROOT"] = name  # where verified files are remembered
+        os.environ["DVC_ROOT"] = name  # the list of verified files is kept here
         split = inputs.write_shards(folder / "shards", count, _SIDE)
         found = contenders(split, folder, device)
         rows = harness.compare(found, "ours, auto", "memcpy (limit)", rounds, device)
-        conditions = {"batch": _BATCH, "images": count, "device": device.type, "small": small}
-        harness.report("loading", "shuffled batches", rows, "img/s", **conditions)
+        conditions = {"images": count, "device": device.type, "small": small}
+        harness.report("loading", _QUESTION, rows, "img/s", **conditions)
         found = {
             f"{images:,} images": _ours(inputs.write_shards(folder / f"{images}", images, _SIDE), device, "auto")
             for images in (count, count // 4, count // 16)
         }
         rows = harness.compare(found, next(iter(found)), rounds=rounds, device=device)
-        harness.report("loading", "shuffled batches, by the size of the set", rows, "img/s", **conditions)
-        # last: from now on the process has two teams of OpenMP threads, which then wait for each other more slowly
-        found = {"in the steps' thread": 0, "by a thread": 2}
+        harness.report("loading", f"{_QUESTION}, by number of images", rows, "img/s", **conditions)
+        # This comes last: from here on the process has two teams of OpenMP threads, and waiting takes longer.
+        found = {"in the training thread": 0, "in another thread": 2}
         found = {name: _ours(split, device, "host", ahead) for name, ahead in found.items()}
         rows = harness.compare(found, next(iter(found)), rounds=rounds, device=device)
-        harness.report("loading", "shuffled batches, host", rows, "img/s", **conditions)
+        harness.report("loading", f"{_QUESTION}, by thread", rows, "img/s", **conditions)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Loss and its gradients by features and head: ours, fused with the head, beside dense targets and sparse ones.
+"""Loss: forward and backward of head and loss. Ours fuses them; the peers use dense or sparse targets.
 
 python -m benchmarks.loss [--rounds N] [--small]
 """
@@ -21,9 +21,9 @@ _NEIGHBORS = 10
 
 
 def contenders(batch_size: int, channels: int, device: torch.device) -> dict[str, harness.Contender]:
-    """Losses of one batch of features, (B, C, 64, 64), forward and backward."""
+    """Forward and backward of one batch of features, (B, C, 64, 64)."""
     torch.manual_seed(0)
-    low = torch.bfloat16 if device.type == "cuda" else torch.float32  # what convolutions return there
+    low = torch.bfloat16 if device.type == "cuda" else torch.float32  # the type that convolutions return there
     features = torch.randn(batch_size, channels, _SIDE, _SIDE, device=device, dtype=low)
     features = features.to(memory_format=torch.channels_last).requires_grad_()
     head = nn.Conv2d(channels, NUM_BINS, 1).to(device)
@@ -37,12 +37,12 @@ def contenders(batch_size: int, channels: int, device: torch.device) -> dict[str
     }
     losses["dense target, torch.compile"] = _compiled(features, head, target)
     works = {name: _backward(value, features, head) for name, value in losses.items()}
-    works["head forward and backward (limit)"] = _products(features, head)
+    works["the matrix products alone (limit)"] = _products(features, head)
     return {name: harness.counted(work, batch_size) for name, work in works.items()}
 
 
 def _dense(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Tensor:
-    """As the formula stands: a dense target, (B, Q, H, W), made anew for every batch."""
+    """The formula: a dense target, (B, Q, H, W), which is made for every batch."""
     dense = torch.zeros(*target.bins.shape[:3], NUM_BINS, device=features.device)
     dense.scatter_(-1, target.bins, target.values)
     return functional.cross_entropy(head(features), dense.movedim(-1, 1))
@@ -58,7 +58,7 @@ def _compiled(features: Tensor, head: nn.Conv2d, target: SoftTargets) -> Callabl
     try:
         with torch.autocast("cuda", torch.bfloat16, enabled=features.is_cuda):
             compiled(features, head, target)
-    except Exception as error:  # a compiler may be missing, or fail in many ways
+    except Exception as error:  # there may be no compiler, or it may fail in many ways
         return harness.Missing(f"cannot be compiled here ({type(error).__name__})")
     return lambda: compiled(features, head, target)
 
@@ -77,7 +77,7 @@ def _backward(value: Callable[[], Tensor] | harness.Missing, features: Tensor, h
 
 
 def _products(features: Tensor, head: nn.Conv2d) -> Callable[[], None]:
-    """The three matrix products alone, in one piece; on a GPU with as many more bins as make its fast ones possible."""
+    """The three matrix products, each as one call; on a GPU with padded bins, so that it can use its fast kernels."""
     rows = features.detach().movedim(1, -1).flatten(0, 2)  # (N, C)
     padding = -NUM_BINS % 64 if rows.is_cuda else 0
     weight = functional.pad(head.weight.detach().flatten(1), (0, 0, 0, padding)).to(rows.dtype)
@@ -92,15 +92,15 @@ def _products(features: Tensor, head: nn.Conv2d) -> Callable[[], None]:
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure on the best device there is."""
+    """Measure on a GPU if there is one, otherwise on the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch_size = 4 if small else 256 if device.type == "cuda" else 16
     for channels in (16, 64) if device.type == "cpu" else (64,):
         rows = harness.compare(
-            contenders(batch_size, channels, device), "ours", "head forward and backward (limit)", rounds, device
+            contenders(batch_size, channels, device), "ours", "the matrix products alone (limit)", rounds, device
         )
         conditions = {"batch": batch_size, "channels": channels, "device": device.type, "small": small}
-        harness.report("loss", f"head and loss, {channels} channels", rows, "img/s", **conditions)
+        harness.report("loss", "Loss: head and loss, forward and backward", rows, "img/s", **conditions)
 
 
 if __name__ == "__main__":

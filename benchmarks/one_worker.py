@@ -1,6 +1,7 @@
-"""The sharding stage, and the most memory that a single worker held: `python -m benchmarks.one_worker TAR OUT`.
+"""Runs the sharding stage with one worker and prints its peak memory: `python -m benchmarks.one_worker TAR OUT`.
 
-A module of its own, without torch: a worker is a fork, and would hold what the benchmark has loaded.
+This is a separate module that does not import torch: workers are forked, so they would also count the memory of
+everything that the benchmark has loaded.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'tes
 
 
 def shard(archive: Path, out: Path, workers: int = 1) -> None:
-    """Shard a tar from `inputs.write_archive` with the paper's parameters."""
+    """Shard a tar that `inputs.write_archive` wrote, with the paper's parameters."""
     settings = params.load(_PROFILE).shard
     environment = mock.patch.dict(os.environ, COLORIZE_PROCS=str(workers))
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), environment:

@@ -1,13 +1,13 @@
-"""Color counts and prior of a training set: every distinct color encoded once, beside every pixel on its own.
+"""Prior: color counts of a training set. Ours encodes every distinct color once, the peers encode every pixel.
 
     python -m benchmarks.prior [--rounds N] [--small]
 
-Ours reads the shards, counts every 8-bit color exactly, then converts and encodes each distinct color once: this
-second part grows with the colors, not with the images. Of the others, `torch.cdist` measures the distances of every
-pixel to all bins and adds up the soft encoding, which is the definition; skimage converts every pixel and counts its
-nearest bin, which is half of the result. The limit reads the images from the mapped shards, and adds up their bytes,
-eight at a time. The images repeat 500 crops with 0.4 million colors; where colors are more, counting them misses the
-processor's cache more often and takes up to twice as long.
+Ours reads the shards, counts every 8-bit color exactly, then converts and encodes each distinct color once. The time
+of this second step depends on the number of colors, not on the number of images. The peer with `torch.cdist` computes
+the distances of every pixel to all bins and adds up the soft encodings, as the definition says. The peer with
+scikit-image converts every pixel and counts its nearest bin, which is only half of the result. The limit reads all
+images from the mapped shards and adds up their bytes, eight at a time. The images are 500 crops, repeated, with 0.4
+million colors. With more colors, counting misses the processor's cache more often and takes up to twice as long.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from colorize.targets import Options
 
 _SIDE = 64  # pixels
 _OPTIONS = Options(num_neighbors=10, sigma=5.0, encode="pixel")
-_PEERS_IMAGES = 16  # the peers take as long for every image, and the whole set would take minutes
+_PEERS_IMAGES = 16  # the peers need the same time for every image; the whole set would take minutes
+_QUESTION = "Prior: color counts and prior, one core"
 
 
 def contenders(split: Split) -> dict[str, harness.Contender]:
-    """Ours and the limit on the whole split, the others on some of its images."""
+    """Ours and the limit on the whole split, the peers on some of its images."""
     few = split.images(np.arange(min(_PEERS_IMAGES, len(split))))
     return {
         "ours": harness.counted(lambda: prior(split), len(split)),
-        "torch.cdist": harness.counted(lambda: _by_distances(few), len(few)),
-        "skimage + nearest bin": harness.counted(
+        "torch.cdist for every pixel": harness.counted(lambda: _by_distances(few), len(few)),
+        "scikit-image's Lab + nearest bin, counts only": harness.counted(
             harness.importable("skimage", lambda: lambda: _by_skimage(few)), len(few)
         ),
-        "read (limit)": harness.counted(lambda: _read(split), len(split)),
+        "reading the images (limit)": harness.counted(lambda: _read(split), len(split)),
     }
 
 
 def prior(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels by nearest bin, (Q,), and the mean soft encoding, (Q,)."""
+    """Return the number of pixels per nearest bin, (Q,), and the mean soft encoding, (Q,)."""
     bins, joint = counts.bin_counts(counts.count_colors(split, "benchmark"), _OPTIONS)
     return bins, joint.sum(0) / joint.sum()
 
 
 def _by_distances(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same: all distances of every pixel, an image at a time, and the Gaussian of the ten least."""
+    """The same result from all distances of every pixel and the Gaussian of the ten smallest, image by image."""
     bins, total = torch.zeros(gamut.NUM_BINS, dtype=torch.int64), torch.zeros(gamut.NUM_BINS)
     for image in images:
         ab = color.rgb_to_lab(torch.from_numpy(image).movedim(-1, 0)[None])[0, 1:].flatten(1).T  # (n, 2)
@@ -61,7 +62,7 @@ def _by_distances(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_skimage(images: np.ndarray) -> np.ndarray:
-    """Pixels by nearest bin alone: skimage's Lab of every pixel, the bin of its ab from our table."""
+    """Pixels per nearest bin only: scikit-image's Lab of every pixel, and the bin of its ab from our table."""
     from skimage.color import rgb2lab
 
     bins = np.zeros(gamut.NUM_BINS, dtype=np.int64)
@@ -72,23 +73,23 @@ def _by_skimage(images: np.ndarray) -> np.ndarray:
 
 
 def _read(split: Split) -> int:
-    """Every byte of every image, gathered some images at a time."""
+    """Read every byte of every image, 64 images at a time."""
     parts = np.split(np.arange(len(split)), range(64, len(split), 64))
     return sum(int(split.images(rows).reshape(-1).view(np.uint64).sum()) for rows in parts)
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure on one core; then by the number of images."""
+    """Measure on one core, then for several numbers of images."""
     torch.set_num_threads(1)
     count = 4_000 if small else 10_000
     with tempfile.TemporaryDirectory(prefix="prior-") as name:
         sizes = [count, 4 * count, 16 * count]
         splits = {size: inputs.write_shards(Path(name, str(size)), size, _SIDE) for size in sizes}
-        rows = harness.compare(contenders(splits[sizes[1]]), "ours", "read (limit)", rounds)
-        harness.report("prior", "color counts and prior", rows, "img/s/core", images=sizes[1], small=small)
+        rows = harness.compare(contenders(splits[sizes[1]]), "ours", "reading the images (limit)", rounds)
+        harness.report("prior", _QUESTION, rows, "img/s", images=sizes[1], small=small)
         works = {f"{size:,} images": harness.counted(lambda size=size: prior(splits[size]), size) for size in sizes}
         rows = harness.compare(works, next(iter(works)), rounds=rounds)
-        harness.report("prior", "by the number of images", rows, "img/s/core", small=small)
+        harness.report("prior", f"{_QUESTION}, by number of images", rows, "img/s", small=small)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""From a tar of 256 px JPEGs to shards of 64 px RGB, beside what others do with the same tar: one core each, then all.
+"""Sharding: a tar of JPEGs of 256 px to shards of 64 px, compared with other libraries on one core and on all cores.
 
     python -m benchmarks.sharding [--rounds N] [--small]
 
-Ours is the whole stage: listing, decoding, hashes, colorfulness, table, manifest, everything on the disk.
+Ours is the whole stage: list, decode, hash, measure colorfulness, write the table and the manifest, and wait until
+everything is on the disk.
 """
 
 from __future__ import annotations
@@ -26,21 +27,24 @@ from colorize import runtime
 from colorize.raw import archives
 
 _SIDE = 64  # pixels
+_QUESTION = "Sharding: a tar of JPEGs of 256 px to shards of 64 px"
 
 
 def contenders(archive: Path, out: Path, count: int) -> dict[str, harness.Contender]:
-    """Ours, two ways of others, and decoding alone."""
+    """Ours, two peers, and decoding alone."""
     works = {
         "ours": lambda: shard(archive, out / "ours"),
-        "tarfile + PIL + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
-        "cv2 + JPEG as img2dataset": harness.importable("cv2", lambda: _as_img2dataset(archive, out / "i2d.tar")),
-        "decode only (limit)": lambda: _decode(archive),
+        "tarfile + Pillow + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
+        "cv2 + wds.TarWriter, JPEG 95, as img2dataset": harness.importable(
+            "cv2", lambda: _as_img2dataset(archive, out / "i2d.tar")
+        ),
+        "decoding alone (limit)": lambda: _decode(archive),
     }
     return {name: harness.counted(work, count) for name, work in works.items()}
 
 
 def on_all_cores(archive: Path, out: Path, count: int, cores: int) -> dict[str, harness.Contender]:
-    """Ours and decoding alone in as many processes as there are cores; what one would write first is one process."""
+    """Ours and decoding alone in one process per core; the straightforward writer is one process."""
 
     def decode() -> None:
         with runtime.executor(cores) as pool:
@@ -49,8 +53,8 @@ def on_all_cores(archive: Path, out: Path, count: int, cores: int) -> dict[str, 
 
     works = {
         "ours": lambda: shard(archive, out / "ours", cores),
-        "tarfile + PIL + wds.TarWriter, PNG": lambda: _straightforward(archive, out / "plain.tar"),
-        "decode only (limit)": decode,
+        "tarfile + Pillow + wds.TarWriter, PNG, in one process": lambda: _straightforward(archive, out / "plain.tar"),
+        "decoding alone (limit)": decode,
     }
     return {name: harness.counted(work, count) for name, work in works.items()}
 
@@ -62,7 +66,7 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _straightforward(archive: Path, out: Path) -> None:
-    """What one would write first."""
+    """The straightforward code."""
     import webdataset
 
     with webdataset.TarWriter(str(out)) as writer:
@@ -72,7 +76,7 @@ def _straightforward(archive: Path, out: Path) -> None:
 
 
 def _as_img2dataset(archive: Path, out: Path) -> Callable[[], None]:
-    """Its resizer and its writer of samples: area interpolation, JPEG of quality 95, a text and a JSON beside it."""
+    """Do what img2dataset does: area interpolation, JPEG of quality 95, one text and one JSON file per image."""
     import cv2
     import webdataset
 
@@ -91,38 +95,38 @@ def _as_img2dataset(archive: Path, out: Path) -> Callable[[], None]:
 
 
 def _decode(archive: Path, part: int = 0, parts: int = 1) -> None:
-    """The least there is to do: find every member, decode it at a quarter of its size."""
+    """Find every member and decode it at a quarter of its size: no sharding can do less."""
     with archives.Reader(archive) as reader:
         for entry in archives.scan(archive).entries[part::parts]:
             simplejpeg.decode_jpeg(reader.read(entry), "RGB", min_height=_SIDE, min_width=_SIDE, strict=True)
 
 
 def _peak_memory(archive: Path, out: Path) -> int:
-    """Bytes that the worker held at most."""
+    """Peak memory of the worker, bytes."""
     command = [sys.executable, "-m", "benchmarks.one_worker", archive, out]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
     return int(found.stdout.split()[-1])
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure speed, then speed and memory by the number of images."""
+    """Measure speed, then speed and memory for several numbers of images."""
     cores = runtime.processes()
     count = 1_000 if small else 2_500
     with tempfile.TemporaryDirectory(prefix="sharding-") as name:
         folder = Path(name)
         sizes = [count, 4 * count, 16 * count]
         tars = {size: inputs.write_archive(folder / f"{size}.tar", size) for size in sizes}
-        rows = harness.compare(contenders(tars[sizes[1]], folder, sizes[1]), "ours", "decode only (limit)", rounds)
-        harness.report("sharding", "256 px JPEG -> shards of 64 px", rows, "img/s/core", images=sizes[1], small=small)
+        rows = harness.compare(contenders(tars[sizes[1]], folder, sizes[1]), "ours", "decoding alone (limit)", rounds)
+        harness.report("sharding", _QUESTION, rows, "img/s", cores=1, images=sizes[1], small=small)
         found = on_all_cores(tars[sizes[2]], folder, sizes[2], cores)
-        rows = harness.compare(found, "ours", "decode only (limit)", rounds)
-        harness.report("sharding", f"the same on {cores} cores", rows, "img/s", images=sizes[2], small=small)
+        rows = harness.compare(found, "ours", "decoding alone (limit)", rounds)
+        harness.report("sharding", _QUESTION, rows, "img/s", cores=cores, images=sizes[2], small=small)
         works = {f"{size:,} images": (lambda size=size: shard(tars[size], folder / "ours")) for size in sizes}
         found = {name: harness.counted(work, size) for (name, work), size in zip(works.items(), sizes, strict=True)}
         rows = harness.compare(found, next(iter(found)), rounds=rounds)
         peaks = [_peak_memory(tars[size], folder / "ours") for size in sizes]
-        rows = [row._replace(note=f"{peak / 1e6:.0f} MB") for row, peak in zip(rows, peaks, strict=True)]
-        harness.report("sharding", "by the size of the archive", rows, "img/s/core", small=small)
+        rows = [row._replace(note=f"peak memory {peak / 1e6:.0f} MB") for row, peak in zip(rows, peaks, strict=True)]
+        harness.report("sharding", f"{_QUESTION}, by number of images", rows, "img/s", cores=1, small=small)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The peer of our training engine: the paper's method ported straight to PyTorch, as most public code has it.
+"""The straight port: the paper's method in straightforward PyTorch, like most public code; the peer in training.
 
-fp32 in NCHW, a DataLoader whose workers convert to Lab with scikit-image, upsampling and convolution as two modules,
-dense soft targets by cdist and topk, log_softmax over full-size logits, torch's Adam as it comes.
+It computes in fp32 and NCHW. Its DataLoader workers convert images to Lab with scikit-image. Upsampling and convolution
+are two modules. It makes dense soft targets with cdist and topk, applies log_softmax to logits of full size, and uses
+torch's Adam with default options.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from colorize.models.build import build
 
 
 class LabImages(Dataset):
-    """Images in memory (which spares the peer its files), flipped and converted one by one."""
+    """Images in memory, so that the peer reads no files; they are flipped and converted one by one."""
 
     def __init__(self, rgb: np.ndarray):
         self._rgb = rgb  # (N, S, S, 3) uint8
@@ -37,7 +38,7 @@ class LabImages(Dataset):
 
 
 def loader(rgb: np.ndarray, batch_size: int, workers: int) -> DataLoader:
-    """Shuffled batches."""
+    """Make shuffled batches."""
     pin, stay = torch.cuda.is_available(), workers > 0
     return DataLoader(
         LabImages(rgb), batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=pin,
@@ -46,7 +47,7 @@ def loader(rgb: np.ndarray, batch_size: int, workers: int) -> DataLoader:
 
 
 def dense_targets(ab: Tensor, num_neighbors: int = 10, sigma: float = 5.0) -> Tensor:
-    """(B, 2, H, W) ab -> (B, Q, H, W) soft targets, the distances to all bins taken and sorted."""
+    """Compute soft targets, (B, Q, H, W), of ab, (B, 2, H, W), from the distances to all bins."""
     batch, _, height, width = ab.shape
     points = ab.movedim(1, -1).reshape(-1, 2)
     distances, bins = torch.cdist(points, gamut.gamut_ab(ab.device)).topk(num_neighbors, largest=False)
@@ -57,13 +58,13 @@ def dense_targets(ab: Tensor, num_neighbors: int = 10, sigma: float = 5.0) -> Te
 
 
 def dense_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted soft cross entropy, mean over pixels: the weight is that of the nearest bin, the target's largest."""
+    """Weighted soft cross entropy, mean over pixels; a pixel's weight is the weight of its nearest bin."""
     of_pixel = weights[target.argmax(1)]
     return (of_pixel * -(target * functional.log_softmax(logits, dim=1)).sum(1)).mean()
 
 
 class StraightPort:
-    """One model in training: call it with a batch of `loader`."""
+    """A model in training; call it with a batch of `loader`."""
 
     def __init__(self, name: str, width: float, weights: Tensor, settings, device: torch.device):
         self.model = unfuse(build(name, width)).to(device).train()
@@ -75,7 +76,7 @@ class StraightPort:
         )
 
     def __call__(self, L_norm: Tensor, ab_norm: Tensor) -> float:
-        """One step; returns the loss, for which straight code waits."""
+        """Take one step and return the loss; the host waits for it, as in most public code."""
         self._adam.zero_grad()
         output = self.model(L_norm)
         if self._is_classifier:
@@ -90,7 +91,7 @@ class StraightPort:
 
 
 def unfuse(module: nn.Module) -> nn.Module:
-    """Put upsampling and convolution in place of our one module for both, in a model."""
+    """Replace each module that upsamples and convolves at once by two modules, within a model."""
     for name, child in module.named_children():
         if isinstance(child, UpConv2d):
             plain = nn.Conv2d(child.in_channels, child.out_channels, 3, padding=1)

@@ -1,10 +1,10 @@
-"""Steps of training, loader included: ours, beside the straight port of the paper's method.
+"""Training steps, loader included, compared with the straight port of the paper's method.
 
     python -m benchmarks.training [--rounds N] [--small]
 
-On a CPU also the share of its own matrix rate that our convolutions reach, in bf16 where it multiplies in that; on a
-GPU the share of the compute limit, sustained over 2,000 steps, and how long the GPU is idle; and on both how the rate
-grows with the batch.
+The limit on a CPU is the rate of a large matrix product, in bf16 if the CPU has bf16 instructions; our share is that of
+the convolutions alone. The limit on a GPU is the arithmetic of the paper's layers at 800 TFLOP/s; our share is the
+rate over 2,000 steps. The script also measures how long the GPU is idle, and how the rate depends on the batch size.
 """
 
 from __future__ import annotations
@@ -34,42 +34,48 @@ from colorize.models.build import build
 from colorize.training.step import Objective, Step
 
 _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
-_GPU_FLOPS = 800e12  # bf16, what an H100 reaches in large products
-_TRAININGS = {"regression": 1, "cnn": 2, "unet": 2}  # trainings of 500,000 steps, a data set
-_UNTIMED = 5  # first steps on a GPU: compiled, made as they are, recorded
-_GROWTH = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (32, 1024)}  # images a step
+_GPU_FLOPS = 800e12  # what an H100 reaches in large bf16 products
+_TRAININGS = {"regression": 1, "cnn": 2, "unet": 2}  # trainings of 500,000 steps per data set
+_UNTIMED = 5  # first steps on a GPU, in which kernels are compiled and the CUDA graph is recorded
+_BATCH_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (32, 1024)}
+_QUESTION = "Training: steps, loader included"
 
 
 class Case(NamedTuple):
-    """What is trained, and how."""
+    """The model, its width, the batch size and the device."""
 
     model: str
     width: float
     batch: int
     device: torch.device
 
-    @property
-    def question(self) -> str:
-        """Title of a table."""
-        return f"training {self.model} of width {self.width:g}, batches of {self.batch}"
+
+class Reached(NamedTuple):
+    """Our share of the limit."""
+
+    share: float
+    limit: str
+    note: str
+    details: dict[str, float]
 
 
 def main(rounds: int, small: bool) -> None:
-    """Measure on the best device there is."""
+    """Measure on a GPU if there is one, otherwise on the CPU."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     width, batches = (0.25, [8]) if small else (1.0, [256, 32] if device.type == "cuda" else [16])
     with tempfile.TemporaryDirectory() as folder:
         split = inputs.write_shards(Path(folder), 512 if small else 8192)
         cases = [Case(model, width, batch, device) for model in ("regression", "cnn", "unet") for batch in batches]
-        sustained = {case: _compare(case, split, rounds, small).get("sustained") for case in cases}
+        reached = {case: _compare(case, split, rounds, small).details for case in cases}
         if device.type == "cuda" and not small:
-            _extrapolate({case.model: rate for case, rate in sustained.items() if case.batch == batches[-1]})
-        for model in ("cnn", "unet") if device.type == "cpu" else ("unet",):  # compiling takes its time
-            _grow(Case(model, 0.25 if device.type == "cpu" else width, 0, device), split, rounds, small)
+            paper = {case.model: details["sustained"] for case, details in reached.items() if case.batch == batches[-1]}
+            _extrapolate(paper)
+        for model in ("cnn", "unet") if device.type == "cpu" else ("unet",):  # one on a GPU, as compiling takes minutes
+            _by_batch_size(Case(model, 0.25 if device.type == "cpu" else width, 0, device), split, rounds, small)
 
 
-def _compare(case: Case, split: Split, rounds: int, small: bool) -> dict:
-    """Measure one case; returns how near it comes to its limit."""
+def _compare(case: Case, split: Split, rounds: int, small: bool) -> Reached:
+    """Measure one case and return its share of the limit."""
     fast = fast_precision(case.device)
     precisions = {fast, "fp32"} if case.device.type == "cpu" else {fast}
     ours = {precision: our_steps(case, precision, split) for precision in precisions}
@@ -77,50 +83,54 @@ def _compare(case: Case, split: Split, rounds: int, small: bool) -> dict:
     works["straight port"] = _next(_port_steps(case, split), case.device)
     works = {name: harness.counted(work, case.batch) for name, work in works.items()}
     rows = harness.compare(works, f"ours, {fast}", rounds=rounds, device=case.device)
-    limits = _on_gpu if case.device.type == "cuda" else _on_cpu
-    conditions = {"width": case.width, "batch": case.batch, "device": case.device.type, "small": small}
-    reached = limits(case, ours[fast], split, small)
-    harness.report("training", case.question, rows, "img/s", **conditions, **reached)
-    torch.compiler.reset()  # it compiles a network for a few shapes only, then gives up
+    reached = (_on_gpu if case.device.type == "cuda" else _on_cpu)(case, ours[fast], split, small)
+    is_ours = f"ours, {fast}"
+    rows = [row._replace(share=reached.share, note=reached.note) if row.name == is_ours else row for row in rows]
+    conditions = {"model": case.model, "precision": fast, "width": case.width, "batch": case.batch}
+    harness.report(
+        "training", _QUESTION, rows, "img/s", reached.limit, reached.details,
+        **conditions, device=case.device.type, small=small,
+    )  # fmt: skip
+    torch.compiler.reset()  # torch compiles a network for a few shapes only, then gives up
     return reached
 
 
 def fast_precision(device: torch.device) -> str:
-    """bf16 where the device multiplies in it; processors that emulate it are several times slower than in fp32."""
+    """Return bf16 if the device has instructions for it; processors that emulate it are faster in fp32."""
     has_bf16 = device.type == "cuda" or {"avx512_bf16", "amx_bf16"} & set(harness.machine()["flags"])
     return "bf16" if has_bf16 else "fp32"
 
 
-def _on_cpu(case: Case, steps: Iterator, split: Split, small: bool) -> dict:
-    """How near the convolutions come to the processor's own matrix products."""
+def _on_cpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
+    """Compare the FLOP/s of the convolutions with those of a large matrix product."""
     precision = fast_precision(case.device)
     limit = matrix_rate({"bf16": torch.bfloat16, "fp32": torch.float32}[precision])
     reached = convolution_flop(case, split.size) * case.batch / _convolution_seconds(steps)
-    share = f"{reached / limit:.0%} of a large {precision} product's {limit / 1e9:.0f}"
-    print(f"convolutions: {reached / 1e9:.0f} GFLOP/s, {share}")
-    return {"convolutions_gflops": reached / 1e9, "matrix_gflops": limit / 1e9, "share_of_matrix_rate": reached / limit}
+    details = {"convolutions_gflops": reached / 1e9, "matrix_gflops": limit / 1e9}
+    return Reached(reached / limit, f"a large {precision} product (convolutions only)", "", details)
 
 
-def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> dict:
-    """How near a long run comes to the GPU's compute limit."""
+def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
+    """Compare the rate of many steps with the GPU's compute limit."""
     limit = _GPU_FLOPS / training_flop(case, split.size)
-    rate, idle = _sustained(steps, 50 if small else 2000, case.batch), _idle_share(steps)
-    print(f"sustained: {rate:,.0f} img/s, {rate / limit:.0%} of the limit of {limit:,.0f}; the GPU is idle {idle:.1%}")
-    return {"sustained": rate, "limit": limit, "share_of_limit": rate / limit, "idle": idle}
+    count = 50 if small else 2000
+    rate, idle = _sustained(steps, count, case.batch), _idle_share(steps)
+    note = f"{float(f'{rate:.3g}'):,.0f} img/s over {count:,} steps, GPU idle {idle:.0%}"
+    return Reached(rate / limit, "800 TFLOP/s", note, {"sustained": rate, "limit": limit, "idle": idle})
 
 
 def _extrapolate(rates: dict[str, float]) -> None:
-    """The wall time of the paper's ten trainings, validation left out, from images/s at its batch of 32."""
+    """Extrapolate img/s at the paper's batch size of 32 to the time of its ten trainings, without validation."""
     hours = {model: 2 * _TRAININGS[model] * 500_000 * 32 / rate / 3600 for model, rate in rates.items()}
     notes = {model: f"{2 * _TRAININGS[model]} trainings, {taken:.1f} h" for model, taken in hours.items()}
     rows = [harness.Row(model, rate, None, None, notes[model]) for model, rate in rates.items()]
-    question = f"the steps of the paper's ten trainings on one GPU: {sum(hours.values()):.1f} h"
-    conditions = {"width": 1.0, "batch": 32, "device": "cuda", "small": False}
-    harness.report("training", question, rows, "img/s", **conditions, hours=sum(hours.values()))
+    question = f"Training: the steps of the paper's ten trainings on one GPU: {sum(hours.values()):.1f} h"
+    details = {"hours": sum(hours.values())}
+    harness.report("training", question, rows, "img/s", None, details, width=1.0, batch=32, device="cuda", small=False)
 
 
-def _grow(case: Case, split: Split, rounds: int, small: bool) -> None:
-    sizes = [size for size in _GROWTH[case.device.type] if size <= (64 if small else len(split))]
+def _by_batch_size(case: Case, split: Split, rounds: int, small: bool) -> None:
+    sizes = [size for size in _BATCH_SIZES[case.device.type] if size <= (64 if small else len(split))]
     cases = {f"batch {size}": case._replace(batch=size) for size in sizes}
     precision = fast_precision(case.device)
     works = {
@@ -128,13 +138,14 @@ def _grow(case: Case, split: Split, rounds: int, small: bool) -> None:
         for name, of_size in cases.items()
     }
     rows = harness.compare(works, "batch 32", rounds=rounds, device=case.device)
-    question = f"training {case.model} of width {case.width:g}, by batch"
-    harness.report("training", question, rows, "img/s", device=case.device.type, small=small)
+    conditions = {"model": case.model, "precision": precision, "width": case.width}
+    question = f"{_QUESTION}, by batch size"
+    harness.report("training", question, rows, "img/s", **conditions, device=case.device.type, small=small)
     torch.compiler.reset()
 
 
 def _next(steps: Iterator, device: torch.device) -> Callable[[], object]:
-    """Takes a step; on a GPU the first ones, after which the allocator begins anew as well, are taken here."""
+    """Return a function that takes one step; on a GPU this takes the first steps, which are slower, at once."""
     if device.type == "cuda":
         for _ in itertools.islice(steps, _UNTIMED):
             pass
@@ -142,7 +153,7 @@ def _next(steps: Iterator, device: torch.device) -> Callable[[], object]:
 
 
 def our_steps(case: Case, precision: str, split: Split) -> Iterator[Tensor]:
-    """Endless steps of our engine, fed from the shards."""
+    """Take endless steps with our engine, with batches from the shards."""
     torch.manual_seed(0)
     model = build(case.model, case.width).to(case.device, memory_format=torch.channels_last).train()
     objective = Objective(MODELS[case.model], model, torch.ones(313, device=case.device), _OPTIONS, precision)
@@ -156,7 +167,7 @@ def our_steps(case: Case, precision: str, split: Split) -> Iterator[Tensor]:
 
 @contextlib.contextmanager
 def _deterministic() -> Iterator[None]:
-    """As trainings are, but for the others."""
+    """Use deterministic algorithms, as our trainings do, but only during our steps."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
@@ -175,15 +186,15 @@ def _port_steps(case: Case, split: Split) -> Iterator[float]:
 
 
 def _settings(batch: int, precision: str) -> SimpleNamespace:
-    """The section `train` of the paper's parameters, as far as a step needs it."""
+    """The values of the section `train` in the paper's parameters that a step needs."""
     paper = {"lr": 3e-5, "beta1": 0.9, "beta2": 0.99, "weight_decay": 1e-3, "clip_norm": 5.0, "schedule": "constant"}
     return SimpleNamespace(**paper, steps=500_000, batch_size=batch, precision=precision)
 
 
 def convolution_flop(case: Case, size: int) -> float:
-    """Arithmetic of the convolutions in a step, an image: forward, and twice that backward (but for the first input).
+    """FLOP per image of the convolutions in a step: forward, and twice as many backward (once for the first layer).
 
-    What `UpConv2d` computes is counted, 4/9 of what upsampling and convolution would; the head is not a convolution.
+    `UpConv2d` counts with what it computes, 4/9 of upsampling and convolution. The head counts as no convolution.
     """
     model, total = build(case.model, case.width).eval(), 0
 
@@ -202,7 +213,7 @@ def convolution_flop(case: Case, size: int) -> float:
 
 
 def training_flop(case: Case, size: int) -> float:
-    """Arithmetic of a step by the paper's own layers, an image: what the compute limit is about."""
+    """FLOP per image of a step with the paper's own layers, from which the compute limit follows."""
     model = straight_port.unfuse(build(case.model, case.width)).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 1, size, size))
@@ -210,7 +221,7 @@ def training_flop(case: Case, size: int) -> float:
 
 
 def matrix_rate(dtype: torch.dtype, side: int = 2048) -> float:
-    """FLOP/s of a large matrix product, the best of ten."""
+    """FLOP/s of a large matrix product, the best of ten runs."""
     a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(10):
@@ -221,7 +232,7 @@ def matrix_rate(dtype: torch.dtype, side: int = 2048) -> float:
 
 
 def _convolution_seconds(steps: Iterator) -> float:
-    """Seconds that the convolutions of one step take, the median of five."""
+    """Time of the convolutions in one step, seconds, median of five steps."""
     seconds = []
     for _ in range(5):
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
@@ -232,7 +243,7 @@ def _convolution_seconds(steps: Iterator) -> float:
 
 
 def _idle_share(steps: Iterator, count: int = 30) -> float:
-    """Share of the time in which no kernel runs on the GPU."""
+    """Share of the time during which no kernel runs on the GPU."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         torch.cuda.synchronize()
         start = time.perf_counter()
@@ -245,7 +256,7 @@ def _idle_share(steps: Iterator, count: int = 30) -> float:
 
 
 def _sustained(steps: Iterator, count: int, batch: int) -> float:
-    """Images/s over many steps."""
+    """Images per second over many steps."""
     torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(count):

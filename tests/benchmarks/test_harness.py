@@ -1,7 +1,9 @@
-"""The harness: rounds with everybody in them, ratios within a round, nobody left out in silence."""
+"""The harness: interleaved rounds, ratios within a round, complete records."""
 
 import json
+import subprocess
 import time
+from datetime import datetime
 
 import pytest
 
@@ -16,7 +18,7 @@ def _in_a_hurry(monkeypatch):
 
 
 def paced(rates: list[float], monkeypatch) -> list[Row]:
-    """Rows of "ours" and of a peer whose turns have these rates; ours does 8 a second."""
+    """Rows of "ours", at 8 items per second, and of a peer whose turns have these rates."""
     turns = {"ours": iter([1.0] + [8.0] * len(rates)), "peer": iter([1000.0, *rates])}
     works = {name: (lambda name=name: name) for name in turns}
     monkeypatch.setattr(harness, "_rate", lambda work, device: next(turns[work()]))
@@ -31,7 +33,7 @@ def test_rates_and_ratios_are_medians_and_the_first_turn_does_not_count(monkeypa
     assert (ours.share, peer.share) == (2.0, 1.0)
 
 
-def test_every_contender_has_one_turn_a_round():
+def test_every_contender_has_one_turn_per_round():
     calls = []
     works = {name: (lambda name=name: calls.append(name) or 1) for name in "abc"}
     harness.compare(works, "a", rounds=3)
@@ -39,7 +41,7 @@ def test_every_contender_has_one_turn_a_round():
     assert len(calls) == 12
 
 
-def test_a_rate_is_items_a_second():
+def test_a_rate_is_items_per_second():
     row, _ = harness.compare({"ours": lambda: time.sleep(0.02) or 10, "other": lambda: 1}, "ours", rounds=1)
     assert 10 / 0.06 < row.rate <= 10 / 0.02
 
@@ -51,19 +53,51 @@ def test_a_peer_that_is_not_installed_is_named_with_the_reason():
     assert rows[1].note == "not installed (No module named 'no_such_package')"
 
 
-def test_records_are_appended_with_all_that_a_figure_depends_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+def test_a_record_holds_all_that_a_figure_depends_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RECORDS", tmp_path / "records")
     rows = [Row("ours", 12345.6, None, 0.5), Row("peer", 10.0, (3.0, 2.5, 4.0), 0.1), Row("gone", *[None] * 3, "why")]
-    harness.report("loading", "shuffled batches", rows, "img/s", images=7)
-    harness.report("loading", "again", rows, "img/s")
-    first, again = json.loads((tmp_path / "loading.json").read_text())
-    assert (first["question"], first["conditions"], again["question"]) == ("shuffled batches", {"images": 7}, "again")
+    rows.append(Row("memcpy (limit)", 24691.2, (0.5, 0.5, 0.5), 1.0))
+    harness.report("loading", "shuffled batches", rows, "img/s", images=7000)
+    harness.report("loading", "again", rows, "img/s", "the sky", {"height": 3})
+    first, again = (json.loads(path.read_text()) for path in sorted((tmp_path / "records").iterdir()))
+    assert (first["question"], first["conditions"], first["limit"]) == ("shuffled batches", {"images": 7000}, "memcpy")
+    assert (again["question"], again["limit"], again["details"]) == ("again", "the sky", {"height": 3})
     assert first["rows"][1] == {"name": "peer", "rate": 10.0, "ratio": [3.0, 2.5, 4.0], "share": 0.1, "note": ""}
-    assert {"cpu", "cores", "flags", "gpu"} <= set(first["machine"])
+    assert {"cpu", "cores", "flags", "gpu", "load"} <= set(first["machine"])
     assert {"python", "torch", "numpy"} <= set(first["versions"])
+    assert {"commit", "clean_tree", "unit"} <= set(first)
+    assert abs(time.time() - datetime.fromisoformat(first["date"]).timestamp()) < 60
     printed = capsys.readouterr().out
-    for text in ("12,300", "50%", "2.5 to 4", "why"):
+    for text in ("shuffled batches, images 7,000", "12,300", "50%", "2.5 to 4", "why", "records/loading-"):
         assert text in printed
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with one commit."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+    for arguments in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=m"]):
+        subprocess.run([*git, *arguments], check=True)
+    return tmp_path
+
+
+def test_the_version_of_the_code_is_the_commit_and_whether_files_differ_from_it(repository, monkeypatch):
+    monkeypatch.setattr(harness, "_REPO", repository)
+    commit, is_clean = harness.code_version()
+    assert (len(commit), is_clean) == (12, True)
+    (repository / "new.py").touch()
+    assert harness.code_version() == (commit, False)
+
+
+def test_a_copy_without_git_gets_its_version_from_the_environment_only(repository, monkeypatch):
+    copy = repository / "copy"
+    copy.mkdir()
+    monkeypatch.setattr(harness, "_REPO", copy)
+    monkeypatch.delenv("BENCHMARK_COMMIT", raising=False)
+    assert harness.code_version() == (None, None)  # and not that of the repository around it
+    for named, expected in (("abc", ("abc", True)), ("abc+", ("abc", False))):
+        monkeypatch.setenv("BENCHMARK_COMMIT", named)
+        assert harness.code_version() == expected
 
 
 @pytest.mark.parametrize("options", [["--rounds", "4"], ["--rounds", "many"]])
