@@ -17,8 +17,9 @@ from colorize.models import build, files
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty working folder that holds one untrained model, objects-unet."""
+    """A repository without anything but one untrained model, objects-unet."""
     monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").touch()
     torch.manual_seed(0)
     model = build.build("unet", 0.05)
     files.save(Path("data/models/objects-unet"), model, {"model": "unet", "width": 0.05, "size": 32})
@@ -240,6 +241,18 @@ def test_wrong_options(here, capsys, arguments, code, words):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [[], ["--model", "objects-unet"], ["--model", "scenes-cnn"]])
+def test_outside_the_repository_the_remedy_is_a_models_folder(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    draw("photo.png")
+    assert colorize("photo.png", *options) == 3
+    name = "scenes-cnn" if "scenes-cnn" in options else "objects-unet"
+    assert capsys.readouterr().err == (
+        f"error: no model {name}: no such folder here, and names such as objects-unet, the default, are known only in "
+        "the project's repository; give a model's folder with --model\n"
+    )
+
+
 def test_a_device_that_is_not_there(here, capsys):
     draw("photo.png")
     assert colorize("photo.png", "--device", "nonsense") == 2
@@ -248,7 +261,6 @@ def test_a_device_that_is_not_there(here, capsys):
 
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
-    Path("dvc.yaml").touch()
     weights = Path("data/models/objects-unet/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3
