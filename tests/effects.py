@@ -5,7 +5,6 @@
 What other libraries do when they are imported is not ours: those that `colorize` imports are imported first.
 """
 
-
 import ast
 import atexit
 import contextlib
@@ -48,7 +47,6 @@ BACKENDS = (
     "cudnn.deterministic",
     "cudnn.enabled",
     "mkldnn.enabled",
-    "nnpack.enabled",
 )
 
 

@@ -25,15 +25,16 @@ from colorize.models import build, files
 
 PIPELINE = ("dvc", "matplotlib", "pandas", "pydantic", "scikit-image", "scikit-learn", "webdataset")  # at least
 
-_BLOCK = """
+_HIDE = """
 import sys
+from importlib.machinery import PathFinder
 
-class Blocked:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {names!r}:
-            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {names!r} else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocked)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 """
 
 _CALL = """
@@ -44,7 +45,7 @@ for name in sys.argv[2:]:
         __import__(name)
     except ModuleNotFoundError:
         continue
-    sys.exit(f"{name} is not blocked")
+    sys.exit(f"{name} can be imported")
 print(colorize.__file__)
 print(colorize.load(sys.argv[1])(numpy.zeros((20, 30), numpy.uint8)).shape)
 """
@@ -119,10 +120,10 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel, repo, project
 def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_needs(installed, project, tmp_path):
     extras = project["optional-dependencies"]
     needless = import_names(extras["pipeline"] + [text for text in extras["dev"] if "setuptools" not in text])
-    (tmp_path / "blocked").mkdir()
-    (tmp_path / "blocked" / "sitecustomize.py").write_text(_BLOCK.format(names=needless))
+    (tmp_path / "hide").mkdir()
+    (tmp_path / "hide" / "sitecustomize.py").write_text(_HIDE.format(names=needless))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COLORIZE_"))}
-    environment = {**kept, "PYTHONPATH": str(tmp_path / "blocked"), "COLORIZE_DEVICE": "cpu"}
+    environment = {**kept, "PYTHONPATH": str(tmp_path / "hide"), "COLORIZE_DEVICE": "cpu"}
 
     def run(program: str, *arguments: str) -> str:
         command = [installed / program, *arguments]
