@@ -259,6 +259,18 @@ def test_a_device_that_is_not_there(here, capsys):
     assert "nonsense" in capsys.readouterr().err
 
 
+def test_the_command_applies_the_knob_for_threads(here, monkeypatch, capsys):
+    applied = []
+    monkeypatch.setattr(torch, "set_num_threads", applied.append)
+    draw("photo.png")
+    monkeypatch.setenv("COLORIZE_THREADS", "2")
+    assert colorize("photo.png") == 0
+    assert applied == [2]
+    monkeypatch.setenv("COLORIZE_THREADS", "two")
+    assert colorize("photo.png") == 2
+    assert "COLORIZE_THREADS=two: expected a whole number" in capsys.readouterr().err
+
+
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
     weights = Path("data/models/objects-unet/model.safetensors")

@@ -1,11 +1,13 @@
 """Everything between the library and the machine: environment knobs, files, processes, progress, exit codes.
 
+Importing it changes nothing in a process: the programs (stages, the command line, benchmarks) call `set_up_process`.
+
 The only package that reads the environment. These knobs change how fast a result comes, and at most its last digits,
 which is why they are not parameters:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
-    COLORIZE_THREADS             threads of one training or evaluation    (default: torch's own choice)
+    COLORIZE_THREADS             threads of one program, not of a caller  (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda where there is one)
     COLORIZE_CACHE               device, host, stream: data/feed.py       (default: auto)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
