@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         default=_DEFAULT_MODEL,
-        help="a model's folder; in the project's repository also a name under data/models (default: %(default)s)",
+        help="folder of a trained model; inside the project's repository also a name under data/models "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--temperature",
@@ -112,8 +113,8 @@ def _find_model(name: str) -> Path:
     if Path(name).is_dir():
         raise DataError(f"{name}: no model.json in this folder; expected the folder of a trained model")
     if not (root / "dvc.yaml").is_file():
-        names = f"names such as {_DEFAULT_MODEL}, the default, are known only in the project's repository"
-        raise DataError(f"no model {name}: no such folder here, and {names}; give a model's folder with --model")
+        names = f"names of models (the default is {_DEFAULT_MODEL}) are known only inside the project's repository"
+        raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
     is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
     remedy = f"train it with `dvc repro train@{name}`" if is_cell else "its name is <data set>-<model>"

@@ -2,7 +2,8 @@
 
     python tests/effects.py <folder of a model>
 
-What other libraries do when they are imported is not ours: those that `colorize` imports are imported first.
+Other libraries may change the process when they are imported: this script imports those that `colorize` needs before
+it records the state of the process for the first time.
 """
 
 import ast

@@ -248,8 +248,8 @@ def test_outside_the_repository_the_remedy_is_a_models_folder(tmp_path, monkeypa
     assert colorize("photo.png", *options) == 3
     name = "scenes-cnn" if "scenes-cnn" in options else "objects-unet"
     assert capsys.readouterr().err == (
-        f"error: no model {name}: no such folder here, and names such as objects-unet, the default, are known only in "
-        "the project's repository; give a model's folder with --model\n"
+        f"error: no model {name}: no such folder, and names of models (the default is objects-unet) are known only "
+        "inside the project's repository; pass a trained model's folder with --model\n"
     )
 
 

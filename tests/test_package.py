@@ -70,7 +70,7 @@ def project(repo) -> dict:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory, repo) -> Path:
-    """Built without the network, from a copy, for building writes into its folder."""
+    """Built without the network, from a copy of the project, because the build writes into its folder."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for name in project_files(repo):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def wheel(tmp_path_factory, repo) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory, wheel) -> Path:
-    """Programs of a virtual environment that holds the wheel and, for its dependencies, sees those of this one."""
+    """The `bin` folder of a virtual environment that holds the wheel and takes the dependencies from this one."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder)
     pip("--python", folder / "bin/python", "install", "--no-index", "--no-deps", wheel)

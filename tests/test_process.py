@@ -43,7 +43,10 @@ def test_import_load_and_call_change_nothing_in_the_process(repo, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="torch comes with GNU's OpenMP on Linux alone")
 @pytest.mark.parametrize("program", ["stages.train", "colorize"])
 def test_idle_threads_of_a_program_spin_for_a_moment_only(repo, tmp_path, program):
-    """Else two trainings on two cores take fifty times as long as one. Both programs end after importing torch."""
+    """Otherwise two trainings on two cores take fifty times as long as one.
+
+    Both programs import torch and then end, because the data set and the model are not there.
+    """
     for name in ("dvc.yaml", "profiles/ci.yaml"):
         (tmp_path / Path(name).name).write_text((repo / name).read_text())
     (tmp_path / "ci.yaml").rename(tmp_path / "params.yaml")
