@@ -1,12 +1,25 @@
 """Learned image colorization as a reproducible pipeline: `colorize.load(path)` gives a trained model to call."""
 
+from __future__ import annotations
 
-def load(path, device=None, size=None, temperature=None):
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from colorize.predict import Colorizer
+
+__version__ = "0.1.0"
+
+
+def load(
+    path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
+) -> Colorizer:
     """Load a trained model for prediction.
 
     Args:
         path: folder of the model, such as `data/models/objects-unet`.
-        device: `cpu`, `cuda`, ...; by default a GPU where there is one.
+        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU where there is one.
         size: short side of what the network sees, pixels; by default up to twice the training size.
         temperature: of the annealed mean, in [0, 1]: 1 is the mean, 0 the mode as in the paper; by default 0.38.
 

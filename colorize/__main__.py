@@ -1,4 +1,4 @@
-"""Color photos with a trained model: `python -m colorize photo.jpg -o out/ --model objects-unet`."""
+"""Color photos with a trained model: `colorize photo.jpg -o out/ --model <folder>`, or `python -m colorize ...`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from colorize import runtime
+from colorize import __version__, runtime
 from colorize.models import MODELS
 from colorize.runtime import DataError, ParameterError
 
@@ -21,12 +21,20 @@ _SIGNATURE = "colorize"  # PNG text `Software`, by which a result of an earlier 
 _SOURCE = "Source SHA-256"  # PNG text: of the photo's file; only a result of the very same photo is replaced
 _COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
 
+_DEFAULT_MODEL = "objects-unet"
+
 _REMEDIES = {  # by the reasons of raw/images.py
     "16-bit": "more than 8 bits a channel; convert it to 8 bits",
     "too large": "too large; at most 50 megapixels and 256 MiB",
     "too small": "too small; at least 16 pixels a side",
     "animated": "animated; save one picture of it",
 }
+
+
+def start() -> None:
+    """The program: the console script `colorize`, and `python -m colorize`."""
+    runtime.set_up_process()
+    runtime.run(main, sys.argv[1:])
 
 
 def main(*arguments: str) -> None:
@@ -50,7 +58,7 @@ def main(*arguments: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m colorize",
+        prog="colorize",
         description="Color photos with a trained model. Of a photo in colors only the lightness is used. It is kept, "
         "at full size, so that every result is a PNG.",
         epilog="Exit codes: 0 all done, 2 wrong arguments, 3 a photo or the model is missing or cannot be used.",
@@ -66,7 +74,10 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the results (default: %(default)s); only earlier results of the same photo are replaced",
     )
     parser.add_argument(
-        "--model", default="objects-unet", help="a name under data/models, or a model's folder (default: %(default)s)"
+        "--model",
+        default=_DEFAULT_MODEL,
+        help="folder of a trained model; inside the project's repository also a name under data/models "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--temperature",
@@ -85,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, else cuda where there is one)"
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 
 
@@ -93,12 +105,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _find_model(name: str) -> Path:
     """Folder of a model given by name or path."""
-    models = runtime.repo_root() / "data" / "models"
+    root = runtime.repo_root()
+    models = root / "data" / "models"
     for folder in (Path(name), models / name):
         if (folder / "model.json").is_file():
             return folder
     if Path(name).is_dir():
-        raise DataError(f"{name}: no model.json in this folder; expected a model, such as {models / 'objects-unet'}")
+        raise DataError(f"{name}: no model.json in this folder; expected the folder of a trained model")
+    if not (root / "dvc.yaml").is_file():
+        names = f"names of models (the default is {_DEFAULT_MODEL}) are known only inside the project's repository"
+        raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
     is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
     remedy = f"train it with `dvc repro train@{name}`" if is_cell else "its name is <data set>-<model>"
@@ -154,7 +170,8 @@ def _load(folder: Path, options: argparse.Namespace):
         print(f"loading {folder}", file=sys.stderr)
     import colorize
 
-    return colorize.load(folder, options.device, options.size, options.temperature)
+    device = runtime.set_up_torch(options.device)
+    return colorize.load(folder, device, options.size, options.temperature)
 
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
@@ -258,4 +275,4 @@ def _in_a_line(text: str) -> str:
 
 
 if __name__ == "__main__":
-    runtime.run(main, sys.argv[1:])
+    start()

@@ -45,9 +45,11 @@ def load(
 
     Args:
         path: folder of the model, such as `data/models/objects-unet`.
-        device: `cpu`, `cuda`, ...; by default a GPU where there is one.
+        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU where there is one.
         size: see `Colorizer`.
         temperature: see `Colorizer`.
+
+    Nothing of the process is changed: no thread count, flag, environment variable, current device or random state.
 
     Returns:
         a `Colorizer`: call it with an image.
@@ -56,8 +58,9 @@ def load(
         DataError: the folder holds no model, or a damaged one; names the file and the remedy.
         ParameterError: the device, the size or the temperature cannot be used.
     """
-    device = runtime.set_up_torch(device)
-    model, sidecar = files.load(Path(path), device)
+    device = runtime.choose_device(device)
+    with torch.random.fork_rng(devices=[]):  # a fresh model draws random weights, which the saved ones replace
+        model, sidecar = files.load(Path(path), device)
     return Colorizer(model, sidecar["model"], sidecar["size"], device, size, temperature)
 
 

@@ -17,8 +17,9 @@ from colorize.models import build, files
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty working folder that holds one untrained model, objects-unet."""
+    """A repository without anything but one untrained model, objects-unet."""
     monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").touch()
     torch.manual_seed(0)
     model = build.build("unet", 0.05)
     files.save(Path("data/models/objects-unet"), model, {"model": "unet", "width": 0.05, "size": 32})
@@ -240,15 +241,38 @@ def test_wrong_options(here, capsys, arguments, code, words):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [[], ["--model", "objects-unet"], ["--model", "scenes-cnn"]])
+def test_outside_the_repository_the_remedy_is_a_models_folder(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    draw("photo.png")
+    assert colorize("photo.png", *options) == 3
+    name = "scenes-cnn" if "scenes-cnn" in options else "objects-unet"
+    assert capsys.readouterr().err == (
+        f"error: no model {name}: no such folder, and names of models (the default is objects-unet) are known only "
+        "inside the project's repository; pass a trained model's folder with --model\n"
+    )
+
+
 def test_a_device_that_is_not_there(here, capsys):
     draw("photo.png")
     assert colorize("photo.png", "--device", "nonsense") == 2
     assert "nonsense" in capsys.readouterr().err
 
 
+def test_the_command_applies_the_knob_for_threads(here, monkeypatch, capsys):
+    applied = []
+    monkeypatch.setattr(torch, "set_num_threads", applied.append)
+    draw("photo.png")
+    monkeypatch.setenv("COLORIZE_THREADS", "2")
+    assert colorize("photo.png") == 0
+    assert applied == [2]
+    monkeypatch.setenv("COLORIZE_THREADS", "two")
+    assert colorize("photo.png") == 2
+    assert "COLORIZE_THREADS=two: expected a whole number" in capsys.readouterr().err
+
+
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
-    Path("dvc.yaml").touch()
     weights = Path("data/models/objects-unet/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3

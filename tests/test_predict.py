@@ -237,3 +237,10 @@ def test_colors_that_are_not_finite_are_refused(value, temperature):
     model.forward = lambda L_norm: forward(L_norm).index_fill_(1, torch.tensor([150]), value)
     with pytest.raises(DataError, match="colors are not finite"):
         predict.Colorizer(model, "cnn", SIZE, temperature=temperature)(photo(40, 40))
+
+
+def test_a_model_is_loaded_to_the_knobs_device_unless_one_is_given(folder, monkeypatch):
+    monkeypatch.setenv("COLORIZE_DEVICE", "nonsense")
+    with pytest.raises(ParameterError, match="the device nonsense cannot be used here"):
+        colorize.load(folder)
+    assert colorize.load(folder, device="cpu")(photo(20, 30)).shape == (20, 30, 3)

@@ -176,16 +176,3 @@ def test_progress_off_a_terminal_is_a_line_every_ten_seconds(capsys, monkeypatch
             advance(1000)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["count: 2,000 of 4,000 images after 11 s", "count: 4,000 of 4,000 images after 22 s"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="torch comes with GNU's OpenMP on Linux alone")
-def test_threads_of_a_training_look_out_for_work_for_a_moment_only():
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    }
-    command = [sys.executable, "-c", "import stages.train, torch"]
-    repo = Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        command, cwd=repo, env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True, check=True
-    )
-    assert "GOMP_SPINCOUNT = '2000'" in done.stderr  # as the library itself reports when it is loaded

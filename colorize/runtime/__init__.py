@@ -1,11 +1,13 @@
 """Everything between the library and the machine: environment knobs, files, processes, progress, exit codes.
 
+Importing it changes nothing in a process: the programs (stages, the command line, benchmarks) call `set_up_process`.
+
 The only package that reads the environment. These knobs change how fast a result comes, and at most its last digits,
 which is why they are not parameters:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
-    COLORIZE_THREADS             threads of one training or evaluation    (default: torch's own choice)
+    COLORIZE_THREADS             threads of one program, not of a caller  (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda where there is one)
     COLORIZE_CACHE               device, host, stream: data/feed.py       (default: auto)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
@@ -19,12 +21,14 @@ from colorize.runtime.environment import (
     cache_place,
     check_compiler,
     checkpoint_seconds,
+    choose_device,
     gpus,
     is_compiling,
     may_wait,
     processes,
     raw_dir,
     repo_root,
+    set_up_process,
     set_up_torch,
     state_dir,
     torchrun_ranks,
@@ -62,6 +66,7 @@ __all__ = [
     "check_compiler",
     "check_written",
     "checkpoint_seconds",
+    "choose_device",
     "executor",
     "fault_point",
     "finish_step",
@@ -81,6 +86,7 @@ __all__ = [
     "repair_command",
     "repo_root",
     "run",
+    "set_up_process",
     "set_up_torch",
     "sha256_of",
     "state_dir",

@@ -13,11 +13,6 @@ from pathlib import Path
 
 from colorize.runtime.errors import ParameterError, first_line
 
-# How often a thread of OpenMP that has nothing to do looks before it sleeps; GNU's library reads it when torch is
-# loaded. By default it looks for milliseconds, and two trainings on two cores take fifty times as long as one.
-if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-    os.environ["GOMP_SPINCOUNT"] = "2000"
-
 CACHE_PLACES = ("auto", "device", "host", "stream")
 
 _TORCHRUN = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
@@ -96,22 +91,44 @@ def is_run_by_dvc() -> bool:
     return "DVC_STAGE" in os.environ
 
 
+def set_up_process() -> None:
+    """Set what libraries read from the environment; a program calls this before it imports torch.
+
+    Only programs do so (stages, the command line, benchmarks): importing the library changes nothing in a process.
+    """
+    # How often an idle OpenMP thread checks for work before it sleeps; GNU's library reads it when torch is loaded. By
+    # default threads spin for milliseconds, and two trainings on two cores take fifty times as long as one.
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "2000"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA's matrix products may vary between runs
+
+
 def set_up_torch(device: str | None = None) -> str:
-    """Apply COLORIZE_THREADS and find the device: the given one, COLORIZE_DEVICE, or the best there is."""
+    """Apply COLORIZE_THREADS, and make the device that `choose_device` returns the current one; for programs only."""
     import torch
 
     if os.environ.get("COLORIZE_THREADS"):
         torch.set_num_threads(_whole_number("COLORIZE_THREADS", 1))
-    # Without it CUDA's matrix products may vary from run to run.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    name = choose_device(device)
+    if torch.device(name).type == "cuda" and torch.device(name).index is not None:
+        torch.cuda.set_device(name)  # where Triton starts its kernels
+    return name
+
+
+def choose_device(device: str | None = None) -> str:
+    """Name of the device to compute on: the given one, COLORIZE_DEVICE, or the best there is.
+
+    Raises:
+        ParameterError: it cannot be used on this machine.
+    """
+    import torch
+
     name = device or os.environ.get("COLORIZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
         raise ParameterError(f"the device {name} cannot be used here ({reason}); try COLORIZE_DEVICE=cpu") from None
-    if torch.device(name).type == "cuda" and torch.device(name).index is not None:
-        torch.cuda.set_device(name)  # where Triton starts its kernels
     return name
 
 

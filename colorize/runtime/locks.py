@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -17,8 +18,6 @@ from colorize.runtime.errors import DataError
 from colorize.runtime.files import prepare_folder
 
 _held: set[int] = set()  # descriptors
-# A worker that outlives its killed parent must not go on holding the parent's locks.
-os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in range(len(_held))])
 
 
 class Lock:
@@ -46,6 +45,7 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
         DataError: it is held and `wait` is false, or the file cannot be written.
     """
     prepare_folder(path.parent)
+    _release_in_children()
     descriptor = _open_and_lock(path, what, environment.may_wait() if wait is None else wait)
     _held.add(descriptor)
     try:
@@ -69,6 +69,15 @@ def holder_of(path: Path) -> str | None:
             return None if _try(file.fileno(), fcntl.LOCK_SH) else _describe(path)
     except OSError:  # nobody has made it, or it may not be opened
         return None
+
+
+@functools.cache
+def _release_in_children() -> None:
+    """Have forked workers let go of the locks: one that outlives its killed parent must not go on holding them.
+
+    The hook is registered with the first lock, so that importing the library changes nothing in a process.
+    """
+    os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in range(len(_held))])
 
 
 def _open_and_lock(path: Path, what: str, wait: bool) -> int:
