@@ -96,7 +96,7 @@ def test_an_unknown_section_is_refused_and_the_near_one_suggested(text, refusal)
 
 def test_a_key_that_stands_twice_is_refused(text, refusal):
     message = refusal(text.replace("  steps:", "  lr: 1.0\n  steps:"))
-    assert "'lr' stands twice" in message
+    assert "'lr' appears twice" in message
 
 
 @pytest.mark.parametrize("written", ["1e-4", "3E-5", "1.0e-3", "+2e+0", "1", ".5"])
@@ -189,11 +189,11 @@ def test_a_hostile_file_is_refused_in_one_line_and_executes_nothing(tmp_path, mo
 
 def test_an_unknown_model_is_refused_with_the_list_of_models(text, refusal):
     message = refusal(text.replace("- unet\n", "- unett\n", 1))
-    assert "unett: no such model; there are regression, cnn, cnn_weighted, unet, unet_weighted" in message
+    assert "unett: no such model; the models are regression, cnn, cnn_weighted, unet, unet_weighted" in message
 
 
 def test_a_name_that_stands_twice_is_refused(text, refusal):
-    assert "a name stands there twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
+    assert "a name appears twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
 
 
 @pytest.mark.parametrize("content", ["", "just text", "- a\n- list\n", "a: [", "a: *nowhere", "\x00"])
@@ -208,7 +208,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_says_where_to_start(tmp_path):
-    with pytest.raises(ParameterError, match="no such file; start in the repository's top folder"):
+    with pytest.raises(ParameterError, match="no such file; change to the top folder of the repository"):
         params.load(tmp_path / "params.yaml")
 
 

@@ -16,7 +16,7 @@ def main(*arguments: str) -> None:
     updated = before + START + "\n" + "\n\n".join(blocks[1:]) + "\n\n" + END + after
     if arguments == ("--check",):
         if updated != text:
-            sys.exit("error: README.md shows another Table 1 than results/; run `python tools/update_readme.py`")
+            sys.exit("error: Table 1 in README.md differs from results/table1.md; run `python tools/update_readme.py`")
     else:
         readme.write_text(updated, encoding="utf-8")
 
