@@ -33,7 +33,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["paper", "ci", "sample"])
+@pytest.mark.parametrize("name", ["paper", "tiny", "ci", "sample"])
 def test_params_become_the_profile(use, project, name):
     done = use(name)
     assert done.returncode == 0
