@@ -241,10 +241,10 @@ def _draw_legend(axes, y: float, has_skips: bool) -> None:
         )
         axes.text(x + 0.2, y, text, fontsize=NAME_FONT, va="center", color=INK)
         x += 0.55 + 0.066 * len(text)
-    note = "below each block: channels, name, height and width"
+    note = "below each block: channels, name, size"
     if has_skips:
         _draw_plus(axes, x + 0.06, y)
-        note = f"skip connection, summed;   {note}"
+        note = f"summed skip;   {note}"
     _write(axes, x + 0.2, y, note, fontsize=NAME_FONT, ha="left")
 
 

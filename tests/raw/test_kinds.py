@@ -341,12 +341,12 @@ def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, 
     assert {reason: found["images"] for reason, found in entry["rejected"].items()} == reasons
     for reason, found in entry["rejected"].items():
         assert found["first"] == [names[kind] for kind in KINDS if expected[kind] == reason][:10]
-        assert f"rejected {reasons[reason]} {reason}" in report
+        assert f"{reasons[reason]} rejected ({reason})" in report
     used = [use for use in expected.values() if isinstance(use, Used)]
     assert entry["images"] == len(used) and entry["gray"] == sum(use.is_gray for use in used)
     notes = Counter(use.note for use in used if use.note)
     assert entry["converted"] == notes
-    assert all(f"{count} {note}" in report for note, count in notes.items())
+    assert all(f"{count} converted ({note})" in report for note, count in notes.items())
     assert reasons.total() >= 50
 
 

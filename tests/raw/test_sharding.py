@@ -139,7 +139,7 @@ def test_a_rejected_image_leaves_a_gap_moves_no_other_and_is_counted_by_reason(b
         "empty file": {"images": 1, "first": [names[2]]},
         "not an image": {"images": 2, "first": [names[7], names[8]]},
     }
-    expected = "mine train: 10 images, 0 of them gray; rejected 1 empty file; rejected 2 not an image"
+    expected = "mine train: 10 images, 0 of them gray; 1 rejected (empty file); 2 rejected (not an image)"
     assert sharding.describe(manifest).splitlines()[0] == expected
 
 
@@ -196,7 +196,7 @@ def test_pale_images_are_left_out_by_their_colorfulness_and_are_not_broken_ones(
     assert len(pale) == 5 and "train/n00/gray.png" in pale
     assert manifest["min_colorfulness"] == threshold
     assert manifest["splits"]["train"]["rejected"] == {"low colorfulness": {"images": 5, "first": pale}}
-    assert "rejected 5 low colorfulness" in sharding.describe(manifest)
+    assert "5 rejected (low colorfulness)" in sharding.describe(manifest)
 
 
 def test_an_image_too_large_to_be_one_is_not_even_read(build, files, monkeypatch):

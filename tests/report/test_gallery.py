@@ -78,7 +78,7 @@ def test_page_shows_every_image_with_every_model_and_its_error(make_run):
         "Unet, trained on A, image 0",
         "CNN, trained on B, image 0",
         "Unet, trained on B, image 0",
-        "truth, image 0",
+        "ground truth, image 0",
     ]
     assert page.texts.count("0.0900") == 2 * 4  # the tenth image, by four models, of two data sets
     assert "photo9.jpg" in page.texts

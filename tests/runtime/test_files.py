@@ -60,7 +60,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_stands(full_disk, write):
         write(path)
     line = str(caught.value)
     assert line.startswith(f"disk full: {path} needs ")
-    needed, free = (int(number.replace(",", "")) for number in re.findall(r"(?:need|free) ([\d,]+)", line))
+    needed, free = (int(number.replace(",", "")) for number in re.findall(r"(?:needs|bytes,) ([\d,]+)", line))
     assert needed > free > 0
     assert path.read_bytes() == b"before"
     assert list(full_disk.iterdir()) == [path]
