@@ -37,7 +37,7 @@ lint: $(READY) ## check style and format
 paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 	@python tools/use_profile.py paper
 
-tiny: $(READY) ## switch params.yaml to Tiny ImageNet alone: about an evening on a laptop, without a GPU
+tiny: $(READY) ## switch params.yaml to Tiny ImageNet alone, for an evening on a laptop
 	@python tools/use_profile.py tiny
 
 sample: $(READY) ## switch params.yaml back to the default run
