@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test verify soak fuzz bench lint paper sample
+.PHONY: help repro train-all test verify soak fuzz bench lint paper tiny sample
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,6 +36,9 @@ lint: $(READY) ## check style and format
 
 paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 	@python tools/use_profile.py paper
+
+tiny: $(READY) ## switch params.yaml to Tiny ImageNet alone, for an evening on a laptop
+	@python tools/use_profile.py tiny
 
 sample: $(READY) ## switch params.yaml back to the default run
 	@python tools/use_profile.py sample

@@ -19,16 +19,19 @@ def load(
 
     Args:
         path: folder of the model, such as `data/models/objects-unet`.
-        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU where there is one.
-        size: short side of what the network sees, pixels; by default up to twice the training size.
-        temperature: of the annealed mean, in [0, 1]: 1 is the mean, 0 the mode as in the paper; by default 0.38.
+        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
+        size: short side of the image that the network reads, pixels; by default that of the photo, but at least the
+            training size and at most twice the training size.
+        temperature: of the annealed mean, in [0, 1]: 0 is the mode, as in the paper; 1 is the mean; by default 0.38.
+            A regression model has none.
 
     Returns:
         a `colorize.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array (H, W, 3) or
         (H, W) of uint8, it returns (H, W, 3) uint8 sRGB with the L of the image; its `predict_ab` returns the colors.
 
     Raises:
-        ValueError: no model there, a damaged one, or an option out of range; one line that says what to do.
+        ValueError: the folder holds no model, the model is damaged, or an option is out of range; the message is one
+            line and says what to do.
     """
     from colorize import predict  # imports torch, which takes seconds
 

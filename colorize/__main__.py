@@ -24,10 +24,10 @@ _COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
 _DEFAULT_MODEL = "objects-unet"
 
 _REMEDIES = {  # by the reasons of raw/images.py
-    "16-bit": "more than 8 bits a channel; convert it to 8 bits",
-    "too large": "too large; at most 50 megapixels and 256 MiB",
-    "too small": "too small; at least 16 pixels a side",
-    "animated": "animated; save one picture of it",
+    "16-bit": "more than 8 bits per channel; convert it to 8 bits",
+    "too large": "too large; the limits are 50 megapixels and 256 MiB",
+    "too small": "too small; each side needs at least 16 pixels",
+    "animated": "animated; save one frame of it as an image",
 }
 
 
@@ -49,29 +49,34 @@ def main(*arguments: str) -> None:
         failures += _colorize_all(_load(folder, options), photos, options.out)
     if num_results:
         plural = "s" if num_results > 1 else ""
-        print(f"left out: {num_results} earlier result{plural}; name one to color it", file=sys.stderr)
+        print(f"skipped {num_results} earlier result{plural}; to color one, name its file", file=sys.stderr)
     if failures:
         if num_all > 1:
-            print(f"{failures} of {num_all} photos failed, see above", file=sys.stderr)
+            print(f"{failures} of {num_all} photos failed; the errors are above", file=sys.stderr)
         sys.exit(DataError.exit_code)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="colorize",
-        description="Color photos with a trained model. Of a photo in colors only the lightness is used. It is kept, "
-        "at full size, so that every result is a PNG.",
-        epilog="Exit codes: 0 all done, 2 wrong arguments, 3 a photo or the model is missing or cannot be used.",
+        description="Color photos with a trained model. The model uses only the lightness of a photo. The result keeps "
+        "this lightness and the size of the photo; it is saved as a PNG file.",
+        epilog="Exit codes: 0 all photos are colored, 2 an argument is wrong, 3 a photo or the model is missing or "
+        "cannot be used.",
     )
     parser.add_argument(
-        "photos", nargs="+", type=Path, metavar="photo", help="a photo, or a folder, whose earlier results are left out"
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="photo",
+        help="a photo, or a folder of photos; earlier results in a folder are skipped",
     )
     parser.add_argument(
         "-o",
         "--out",
         type=Path,
         default=Path("colorized"),
-        help="folder for the results (default: %(default)s); only earlier results of the same photo are replaced",
+        help="folder for the results (default: %(default)s); only an earlier result of the same photo is replaced",
     )
     parser.add_argument(
         "--model",
@@ -83,18 +88,18 @@ def _parser() -> argparse.ArgumentParser:
         "--temperature",
         type=float,
         metavar="T",
-        help="0 takes the most probable color, as the paper does, 1 the mean of all; 0.38 (default) lies between: "
-        "smooth surfaces, still lively. Not for a regression",
+        help="0: the most probable color of each pixel, as in the paper; 1: the mean of all colors; in between "
+        "(default: 0.38): smooth surfaces with vivid colors. A regression model has no temperature",
     )
     parser.add_argument(
         "--size",
         type=int,
         metavar="PIXELS",
-        help="short side of what the network sees, 16 to 1024 (default: the photo's own, but at "
-        "least the size it was trained at and at most twice that)",
+        help="short side of the image that the network reads, 16 to 1024 (default: that of the photo, but at "
+        "least the training size and at most twice the training size)",
     )
     parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, else cuda where there is one)"
+        "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, or else cuda if available)"
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
@@ -117,7 +122,7 @@ def _find_model(name: str) -> Path:
         raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
     is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
-    remedy = f"train it with `dvc repro train@{name}`" if is_cell else "its name is <data set>-<model>"
+    remedy = f"train it with `dvc repro train@{name}`" if is_cell else "model names have the form <data set>-<model>"
     raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
 
 
@@ -154,11 +159,11 @@ def _is_photo(path: Path) -> bool:
 
 def _make_folder(folder: Path) -> None:
     if folder.suffix.lower() in _SUFFIXES and not folder.exists():
-        raise ParameterError(f"-o {folder}: the results go to a folder, whose name does not end like a photo's")
+        raise ParameterError(f"-o {folder}: expected a folder for the results, this is the name of a photo")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made a folder ({error.strerror}); choose another with -o") from None
+        raise DataError(f"{folder}: cannot create this folder ({error.strerror}); choose another one with -o") from None
 
 
 # --- the work --------------------------------------------------------------------------------------------------------
@@ -208,7 +213,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
         result = colorizer.colorize(rgb, advance)
     path = _result_path(out, photo.stem, source, taken)
     _save(path, result.rgb, source)
-    fitted = f"{100 * result.fitted_fraction:.1f} % of the pixels fitted into sRGB"
+    fitted = f"colors of {100 * result.fitted_fraction:.1f} % of the pixels reduced to fit into sRGB"
     print(_in_a_line(f"{photo} -> {path}  ({f'{note}; ' if note else ''}{fitted})"), flush=True)
 
 

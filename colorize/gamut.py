@@ -183,4 +183,6 @@ def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:
 
 def _check_bins(logits: Tensor) -> None:
     if logits.shape[1] != NUM_BINS:
-        raise ValueError(f"logits have {logits.shape[1]} bins, the gamut has {NUM_BINS}: was another model loaded?")
+        raise ValueError(
+            f"logits have {logits.shape[1]} bins, but the gamut has {NUM_BINS}; do they come from another model?"
+        )

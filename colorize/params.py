@@ -113,7 +113,7 @@ class Settings(Section):
     @classmethod
     def _is_without_repeats(cls, names: list[str]) -> list[str]:
         if len(set(names)) < len(names):
-            raise ValueError("a name stands there twice")
+            raise ValueError("a name appears twice")
         return names
 
     @field_validator("models")
@@ -121,7 +121,7 @@ class Settings(Section):
     def _are_known(cls, names: list[str]) -> list[str]:
         unknown = [name for name in names if name not in MODELS]
         if unknown:
-            raise ValueError(f"{', '.join(unknown)}: no such model; there are {', '.join(MODELS)}")
+            raise ValueError(f"{', '.join(unknown)}: no such model; the models are {', '.join(MODELS)}")
         return names
 
     @model_validator(mode="after")
@@ -137,7 +137,7 @@ class Settings(Section):
             f"{key}: {name} is not in `{known}`" for key, name, known in wanted if name not in getattr(self, known)
         ]
         if self.report.figure4_models and not self.evaluate.num_worst:
-            problems.append("report.figure4_models shows worst predictions, and evaluate.num_worst keeps 0")
+            problems.append("report.figure4_models needs worst predictions, but evaluate.num_worst is 0")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -153,11 +153,11 @@ class Settings(Section):
 
 def _known(name: str, names: list[str], key: str) -> str:
     if name not in names:
-        raise ParameterError(f"{name} is not in params.yaml's `{key}` ({', '.join(names)})")
+        raise ParameterError(f"{name} is not in `{key}` of params.yaml ({', '.join(names)})")
     return name
 
 
-MISSING = "no such file; start in the repository's top folder"
+MISSING = "no such file; change to the top folder of the repository"
 
 
 def load(path: Path | str = "params.yaml") -> Settings:

@@ -72,10 +72,10 @@ class Colorizer:
         name: a key of `models.MODELS`.
         training_size: side of the images that the model was trained on, pixels.
         device: of the model.
-        size: short side of what the network sees, pixels. By default the photo's own, but at least the training size
-            and at most twice that.
-        temperature: of the annealed mean, in [0, 1]: 1 is the mean, 0 the mode as in the paper, by default 0.38.
-            A regression predicts one color and has none.
+        size: short side of the image that the network reads, pixels; by default that of the photo, but at least the
+            training size and at most twice the training size.
+        temperature: of the annealed mean, in [0, 1]: 0 is the mode, as in the paper; 1 is the mean; by default 0.38.
+            A regression model has none.
 
     Raises:
         ParameterError: the size or the temperature cannot be used.
@@ -95,7 +95,7 @@ class Colorizer:
         if temperature is not None and not 0 <= temperature <= 1:
             raise ParameterError(f"temperature {temperature}: expected 0 (the mode) to 1 (the mean)")
         if temperature is not None and not MODELS[name].is_classifier:
-            raise ParameterError(f"temperature {temperature}: a {name} predicts a single color, leave it out")
+            raise ParameterError(f"temperature {temperature}: a {name} model has no temperature; leave it out")
         self._model = model
         self._device = device
         self._training_size = training_size
@@ -104,27 +104,27 @@ class Colorizer:
         self._temperature = (DEFAULT_TEMPERATURE if temperature is None else temperature) or None
 
     def __call__(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Color an image; one in colors gives only its L.
+        """Color an image. Only its L is used, even if it has colors.
 
         Args:
             image: Pillow image of mode RGB or L, turned upright by its EXIF orientation, or an array (H, W, 3) or
-                (H, W) of uint8; sRGB. `colorize.raw.images.open_rgb` makes one of any other file.
+                (H, W) of uint8; sRGB. `colorize.raw.images.open_rgb` converts any other file to such an image.
 
         Returns:
             (H, W, 3) uint8 sRGB with the L of the image.
 
         Raises:
-            ValueError: the image is something else, or the model's colors are not finite; says what it is.
+            ValueError: the image has another type or shape, or the model's colors are not finite.
         """
         return self.colorize(image).rgb
 
     @torch.inference_mode()
     def colorize(self, image: Pillow.Image | np.ndarray, advance: Callable[[int], None] | None = None) -> Colorized:
-        """As a call, and how much had to be fitted into sRGB.
+        """Like a call, and report the share of pixels whose colors were outside sRGB.
 
         Args:
             image: as for a call.
-            advance: told the number of rows done, now and then.
+            advance: called now and then with the number of rows done since the last call.
 
         Returns:
             the photo in color.

@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
         if len(mapping) < len(node.value):
             keys = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
             raise yaml.constructor.ConstructorError(
-                None, None, f"the key {keys.most_common(1)[0][0]!r} stands twice", node.start_mark
+                None, None, f"the key {keys.most_common(1)[0][0]!r} appears twice", node.start_mark
             )
         return mapping
 

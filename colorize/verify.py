@@ -61,7 +61,7 @@ def main(*arguments: str) -> None:
         raise ParameterError("expected: python -m colorize.verify [--repair] [path]")
     place = enter_repository(places[0] if places else None)
     if is_repairing and (busy := running_stages()):
-        raise DataError(f"{busy[0]}; wait until it has ended, then repair")
+        raise DataError(f"{busy[0]}; wait until it has ended, then run the repair")
     checked = verify(place)
     for line in (*checked.problems, *checked.notes):
         print(line)
@@ -72,7 +72,7 @@ def main(*arguments: str) -> None:
     elif checked.problems:
         sys.exit(DataError.exit_code)
     if not checked.num_files:
-        raise ParameterError(f"nothing of {place} is here to be checked; `dvc repro` makes it")
+        raise ParameterError(f"nothing to check in {place} yet; `dvc repro` creates it")
 
 
 def enter_repository(place: str | None) -> Path:
@@ -90,7 +90,7 @@ def enter_repository(place: str | None) -> Path:
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), None)
     if root is None:
-        raise ParameterError(f"{here}: no dvc.yaml here or above; change to the repository first")
+        raise ParameterError(f"{here}: no dvc.yaml in this folder or above it; change to the repository first")
     if place is None:
         os.chdir(root)
         return Path()
@@ -111,7 +111,9 @@ def verify(place: Path = Path()) -> Checked:
     known = recorded.read()
     stages = stages_by_out(known)
     if place != Path() and not any(_is_related(path, place) for path in (*stages, Path(".state/checkpoints"))):
-        raise ParameterError(f"{place}: nothing of this pipeline; expected a path such as data/models/objects-unet")
+        raise ParameterError(
+            f"{place}: not an output of this pipeline; expected a path such as data/models/objects-unet"
+        )
     busy = {stage: line for stage in {*stages.values()} if (line := running(stage))}
     mine = {path: stage for path, stage in stages.items() if _is_related(path, place) and stage not in busy}
     unreadable: dict[Path, str] = {}
@@ -119,7 +121,7 @@ def verify(place: Path = Path()) -> Checked:
     md5s = _md5_of_all(objects, "verify the cache", unreadable)
     damaged = [path for path in objects if path in md5s and md5s[path] != _md5_in_name(path)]
     files = sorted({file for path in mine for file in digests.files_in(path)})
-    md5s |= _md5_of_all(files, "verify the outs", unreadable)
+    md5s |= _md5_of_all(files, "verify the outputs", unreadable)
     problems = [
         *(_unreadable_record(path, what) for path, what in known.unreadable),
         *(Problem(path, f"cannot be read ({what})", "check the disk") for path, what in sorted(unreadable.items())),
@@ -159,13 +161,13 @@ def _cells() -> dict[Path, str]:
 def running(stage: str) -> str | None:
     """A line that says who runs a stage; None where nobody does."""
     holder = runtime.holder_of(Path(".state/locks", stage.replace("@", "-")))
-    return f"{stage} runs as {holder}: its outputs are not checked" if holder else None
+    return f"{stage} is running ({holder}): its outputs were not checked" if holder else None
 
 
 def running_stages() -> list[str]:
     """A line for each stage that runs in this repository."""
     locks = sorted(path for path in Path(".state/locks").glob("*") if path.suffix != ".waiting")
-    return [f"{path.name} runs as {holder}" for path in locks if (holder := runtime.holder_of(path))]
+    return [f"{path.name} is running ({holder})" for path in locks if (holder := runtime.holder_of(path))]
 
 
 # --- problems --------------------------------------------------------------------------------------------------------
@@ -193,7 +195,9 @@ def _unreadable_record(path: Path, what: str) -> Problem:
 
 
 def _damaged_object(path: Path) -> Problem:
-    return Problem(path, "DVC's object is damaged, its MD5 is not its name", repair_command(), objects=(path,))
+    return Problem(
+        path, "damaged object of DVC's cache: its MD5 differs from its name", repair_command(), objects=(path,)
+    )
 
 
 def _out_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str], damaged: set) -> Iterator[Problem]:
@@ -202,15 +206,15 @@ def _out_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str],
         if out.path not in mine:
             continue
         if out.path.is_symlink() and not out.path.exists():
-            yield Problem(out.path, "a link that leads nowhere", f"dvc checkout {out.path}")
+            yield Problem(out.path, "a link to a file that does not exist", f"dvc checkout {out.path}")
         elif not out.path.exists() or _md5_of_out(out.path, md5s) == out.md5:
             continue
         elif any(_inode(file) in damaged for file in digests.files_in(out.path)):
             command = repair_command(out.path, out.stage)
-            yield Problem(out.path, "damaged together with DVC's object", command, outs=(out.path,))
+            yield Problem(out.path, "damaged, and so is its object in DVC's cache", command, outs=(out.path,))
         else:
             command = f"mv {out.path} elsewhere && dvc repro {out.stage}"
-            yield Problem(out.path, "not what dvc.lock says: damaged, or not made by `dvc repro`", command)
+            yield Problem(out.path, "differs from dvc.lock: damaged, or not made by `dvc repro`", command)
 
 
 def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
@@ -239,7 +243,7 @@ def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, s
         yield Problem(path, what, repair_command(path, stage), outs=(path,), objects=objects, stages=stages)
     for path in sorted(Path(".state/checkpoints").glob("*/*/*.ckpt")):
         if what := contents.checkpoint_problem(path):
-            yield Problem(path, f"{what}; training takes the one before", f"rm {path}", outs=(path,))
+            yield Problem(path, f"{what}; training uses the checkpoint before it", f"rm {path}", outs=(path,))
 
 
 def _objects_of(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
@@ -274,7 +278,7 @@ def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Probl
 
 def _contradicted(known: Recorded, run: Run, what: str) -> Problem:
     if run.path != LOCK:
-        text = f"DVC's cache of runs, {run.stage.removeprefix('exec python -m ')}: {what}"
+        text = f"DVC's run cache, {run.stage.removeprefix('exec python -m ')}: {what}"
         return Problem(run.path, text, repair_command(), objects=(run.path,))
     keys = ("params", "deps", "outs")
     twins = tuple(other.path for other in known.runs if all(other.entry.get(k) == run.entry.get(k) for k in keys))
@@ -285,13 +289,13 @@ def _contradicted(known: Recorded, run: Run, what: str) -> Problem:
 
 def _notes(known: Recorded, mine: dict[Path, str], num_unknown: int) -> Iterator[str]:
     if known.cache is None:
-        yield "there is no .dvc here: DVC's cache was not checked"
+        yield "there is no .dvc folder: DVC's cache was not checked"
     absent = [out.path for out in known.outs if out.path in mine and not out.path.exists()]
     if absent:
-        what = f"{len(absent)} outs of dvc.lock are not here and were not checked, such as {absent[0]}"
+        what = f"{len(absent)} outputs of dvc.lock are missing and were not checked (first: {absent[0]})"
         yield f"{what}; see `dvc checkout`"
     if num_unknown:
-        yield f"{num_unknown} stages have no record here; `dvc checkout {RECORDS}` or `dvc pull` brings it"
+        yield f"{num_unknown} stages have no record of their run; `dvc checkout {RECORDS}` or `dvc pull` restores it"
 
 
 # --- repair ----------------------------------------------------------------------------------------------------------
@@ -301,7 +305,7 @@ def _repair(problems: list[Problem]) -> Iterator[str]:
     """Mend what can be mended; yields a line per step."""
     if stages := sorted({stage for problem in problems for stage in problem.stages}):
         _forget(stages)
-        yield f"dvc.lock: forgot {', '.join(stages)}; `dvc repro` runs them again"
+        yield f"dvc.lock: removed the entries of {', '.join(stages)}; `dvc repro` runs these stages again"
     for path in sorted({path for problem in problems for path in problem.objects}):
         path.unlink(missing_ok=True)
         if path.parent.parent.parent.name == "runs" and not any(path.parent.iterdir()):
@@ -311,7 +315,7 @@ def _repair(problems: list[Problem]) -> Iterator[str]:
         target = next(place for place in _places(path) if not os.path.lexists(place))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
-        yield f"removed {path}, kept as {target}; `dvc repro` makes it again"
+        yield f"moved {path} to {target}; `dvc repro` makes it again"
 
 
 def _places(path: Path) -> Iterator[Path]:
@@ -329,7 +333,9 @@ def _forget(stages: list[str]) -> None:
             for stage in stages:
                 content["stages"].pop(stage, None)
     except DvcException as error:
-        raise DataError(f"{LOCK}: cannot be changed now ({runtime.first_line(error)}); repair again later") from None
+        raise DataError(
+            f"{LOCK}: cannot be changed now ({runtime.first_line(error)}); run the repair again later"
+        ) from None
 
 
 # --- paths and hashes -------------------------------------------------------------------------------------------------

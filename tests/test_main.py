@@ -72,7 +72,7 @@ def test_a_photo_in_a_process_of_its_own(here):
     done = process("my photo é.png", "-o", "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"my photo é.png -> {Path('out/my photo é.png')}  (")
-    assert done.stdout.endswith(" % of the pixels fitted into sRGB)\n")
+    assert done.stdout.endswith(" % of the pixels reduced to fit into sRGB)\n")
     assert np.abs(lightness(read("out/my photo é.png")) - lightness(rgb)).max() < 0.35
 
 
@@ -81,7 +81,7 @@ def test_a_photo_in_a_process_of_its_own(here):
     [
         (["missing.jpg"], 3, "missing.jpg: no such file"),
         (["photo.png", "--model", "scenes-cnn"], 3, "found: objects-unet); train it with `dvc repro train@scenes-cnn`"),
-        (["photo.png", "-o", "photo.png"], 3, "photo.png: cannot be made a folder"),
+        (["photo.png", "-o", "photo.png"], 3, "photo.png: cannot create this folder"),
     ],
 )
 def test_errors_are_one_line_without_waiting_for_torch(here, arguments, code, words):
@@ -162,10 +162,10 @@ def test_a_folder_of_results_alone_holds_no_photo(here, capsys):
     assert colorize("out", "-o", "again") == 3
     assert capsys.readouterr().err.splitlines() == [
         "error: out: no photos in this folder",
-        "left out: 1 earlier result; name one to color it",
+        "skipped 1 earlier result; to color one, name its file",
     ]
     assert colorize("out", "out/photo.png", "-o", "again") == 3
-    assert "left out" not in capsys.readouterr().err
+    assert "skipped" not in capsys.readouterr().err
     assert Path("again/photo.png").exists()
 
 
@@ -198,8 +198,8 @@ def test_a_bad_photo_does_not_stop_the_others(here, capsys):
         "error: missing.png: no such file or folder",
         "error: folder: no photos in this folder",
         "error: text\\n.jpg: not an image",
-        "error: deep.png: more than 8 bits a channel; convert it to 8 bits",
-        "4 of 5 photos failed, see above",
+        "error: deep.png: more than 8 bits per channel; convert it to 8 bits",
+        "4 of 5 photos failed; the errors are above",
     ]
     assert [path.name for path in Path("out").iterdir()] == ["good.png"]
 
@@ -213,8 +213,8 @@ def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys
     assert capsys.readouterr().err.splitlines() == [
         "error: pipe.jpg: not a regular file",
         "error: /dev/zero: not a regular file",
-        "error: sparse.jpg: too large; at most 50 megapixels and 256 MiB",
-        "3 of 4 photos failed, see above",
+        "error: sparse.jpg: too large; the limits are 50 megapixels and 256 MiB",
+        "3 of 4 photos failed; the errors are above",
     ]
     assert Path("out/good.png").exists()
 
@@ -228,8 +228,8 @@ def test_a_model_by_its_path(here):
     ("arguments", "code", "words"),
     [
         (["--model", "data"], 3, "data: no model.json in this folder"),
-        (["--model", "nonsense"], 3, "its name is <data set>-<model>"),
-        (["-o", "result.jpg"], 2, "-o result.jpg: the results go to a folder"),
+        (["--model", "nonsense"], 3, "model names have the form <data set>-<model>"),
+        (["-o", "result.jpg"], 2, "-o result.jpg: expected a folder for the results"),
         (["--size", "5"], 2, "size 5: expected 16 to 1024"),
         (["--temperature", "2"], 2, "temperature 2.0: expected 0"),
         (["--size", "large"], 2, "invalid int value"),

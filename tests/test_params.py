@@ -8,6 +8,8 @@ import yaml
 from colorize import params
 from colorize.runtime import ParameterError
 
+PROFILES = ("ci", "paper", "sample", "tiny")
+
 
 @pytest.fixture
 def text(repo) -> str:
@@ -54,15 +56,36 @@ def keys_of(value, prefix: str = "") -> list[str]:
     return [name for key in value for name in (f"{prefix}{key}", *keys_of(value[key], f"{prefix}{key}."))]
 
 
-@pytest.mark.parametrize("name", ["sample", "paper", "ci"])
+def comments_of(text: str) -> dict[str, str]:
+    """Dotted name of every key of at most two levels that has a comment -> the comment."""
+    comments, section = {}, ""
+    for indent, key, comment in re.findall(r"(?m)^( {0,2})(\w+):[^#\n]*(?:# (.*))?$", text):
+        section = section if indent else key
+        comments[f"{section}.{key}" if indent else key] = comment
+    return {name: comment for name, comment in comments.items() if comment}
+
+
+@pytest.mark.parametrize("name", PROFILES)
 def test_profile_loads(repo, name):
     params.load(repo / "profiles" / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("name", ["sample", "paper", "ci"])
+@pytest.mark.parametrize("name", PROFILES)
 def test_profile_has_the_keys_of_params_yaml_in_its_order(repo, name):
     profile = yaml.safe_load((repo / "profiles" / f"{name}.yaml").read_text())
     assert keys_of(profile) == keys_of(yaml.safe_load((repo / "params.yaml").read_text()))
+
+
+def test_a_key_has_the_same_comment_in_every_profile(repo):
+    first, *others = (comments_of((repo / "profiles" / f"{name}.yaml").read_text()) for name in PROFILES)
+    assert len(first) > 30
+    assert others == [first] * len(others)
+
+
+def test_the_tiny_profile_shares_its_shards_and_prior_with_the_paper_profile(repo):
+    tiny, paper = (params.load(repo / "profiles" / f"{name}.yaml") for name in ("tiny", "paper"))
+    assert (tiny.datasets, tiny.models) == (["tiny_imagenet"], paper.models)
+    assert (tiny.shard, tiny.soft_targets, tiny.prior) == (paper.shard, paper.soft_targets, paper.prior)
 
 
 def test_the_paper_profile_has_the_papers_numbers(repo):
@@ -96,7 +119,7 @@ def test_an_unknown_section_is_refused_and_the_near_one_suggested(text, refusal)
 
 def test_a_key_that_stands_twice_is_refused(text, refusal):
     message = refusal(text.replace("  steps:", "  lr: 1.0\n  steps:"))
-    assert "'lr' stands twice" in message
+    assert "'lr' appears twice" in message
 
 
 @pytest.mark.parametrize("written", ["1e-4", "3E-5", "1.0e-3", "+2e+0", "1", ".5"])
@@ -189,11 +212,11 @@ def test_a_hostile_file_is_refused_in_one_line_and_executes_nothing(tmp_path, mo
 
 def test_an_unknown_model_is_refused_with_the_list_of_models(text, refusal):
     message = refusal(text.replace("- unet\n", "- unett\n", 1))
-    assert "unett: no such model; there are regression, cnn, cnn_weighted, unet, unet_weighted" in message
+    assert "unett: no such model; the models are regression, cnn, cnn_weighted, unet, unet_weighted" in message
 
 
 def test_a_name_that_stands_twice_is_refused(text, refusal):
-    assert "a name stands there twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
+    assert "a name appears twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
 
 
 @pytest.mark.parametrize("content", ["", "just text", "- a\n- list\n", "a: [", "a: *nowhere", "\x00"])
@@ -208,7 +231,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
 
 
 def test_a_missing_file_says_where_to_start(tmp_path):
-    with pytest.raises(ParameterError, match="no such file; start in the repository's top folder"):
+    with pytest.raises(ParameterError, match="no such file; change to the top folder of the repository"):
         params.load(tmp_path / "params.yaml")
 
 
@@ -216,9 +239,9 @@ def test_a_data_set_or_model_out_of_the_run_is_refused(text, load):
     settings = load(text)
     assert settings.dataset("objects") == "objects"
     assert settings.model("unet") == "unet"
-    with pytest.raises(ParameterError, match=r"cars is not in params\.yaml's `datasets` \(objects, scenes\)"):
+    with pytest.raises(ParameterError, match=r"cars is not in `datasets` of params\.yaml \(objects, scenes\)"):
         settings.dataset("cars")
-    with pytest.raises(ParameterError, match=r"gan is not in params\.yaml's `models`"):
+    with pytest.raises(ParameterError, match=r"gan is not in `models` of params\.yaml"):
         settings.model("gan")
 
 

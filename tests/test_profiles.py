@@ -33,7 +33,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["paper", "ci", "sample"])
+@pytest.mark.parametrize("name", ["paper", "tiny", "ci", "sample"])
 def test_params_become_the_profile(use, project, name):
     done = use(name)
     assert done.returncode == 0
@@ -60,7 +60,7 @@ def test_a_cell_that_dvc_has_not_recorded_is_in_the_way(use, project):
     before = tree(project)
     done = use("paper")
     assert done.returncode == 3
-    assert done.stderr.startswith("error: data/models/objects-unet: neither DVC's cache nor git could bring this back")
+    assert done.stderr.startswith("error: data/models/objects-unet: neither DVC's cache nor git could restore this")
     assert tree(project) == before
 
 
@@ -70,7 +70,7 @@ def test_edits_of_ones_own_are_never_overwritten(use, project):
     before = tree(project)
     done = use("paper")
     assert done.returncode != 0
-    assert done.stderr.startswith("error: params.yaml holds edits of your own")
+    assert done.stderr.startswith("error: params.yaml has changes of your own")
     assert len(done.stderr.splitlines()) == 1
     assert tree(project) == before
 
@@ -79,5 +79,5 @@ def test_an_unknown_profile_is_refused_with_the_list(use, project):
     before = tree(project)
     done = use("papers")
     assert done.returncode != 0
-    assert done.stderr == "error: there is no profile 'papers'; there are ci, paper, sample\n"
+    assert done.stderr == "error: there is no profile 'papers'; the profiles are ci, paper, sample, tiny\n"
     assert tree(project) == before

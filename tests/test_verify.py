@@ -85,7 +85,10 @@ def test_nothing_is_wrong_with_what_was_made(project):
 )
 def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
     flip(project / file)
-    expected = {"object": "DVC's object is damaged, its MD5 is not its name", out: "damaged together with DVC's object"}
+    expected = {
+        "object": "damaged object of DVC's cache: its MD5 differs from its name",
+        out: "damaged, and so is its object in DVC's cache",
+    }
     assert found() == expected
     assert found(out) == expected
     assert found("results") == {}
@@ -123,7 +126,7 @@ def test_an_out_made_by_hand_is_told_from_a_damaged_one_and_no_repair_removes_it
     path = project / "results/metrics" / f"tiny-{MODEL}" / "tiny.json"
     runtime.write_text(path, json.dumps({"l2": 0.5}))
     assert found() == {
-        str(path.parent.relative_to(project)): "not what dvc.lock says: damaged, or not made by `dvc repro`",
+        str(path.parent.relative_to(project)): "differs from dvc.lock: damaged, or not made by `dvc repro`",
     }
     verify.main("--repair")
     assert path.exists()

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 [ ! -x .venv/bin/dvc ] || PATH="$PWD/.venv/bin:$PATH"
 
 cmp --silent params.yaml profiles/sample.yaml || {
-    echo "error: params.yaml is not profiles/sample.yaml; copy one over the other"
+    echo "error: params.yaml differs from profiles/sample.yaml; copy one over the other"
     exit 1
 }
 # exits 0 with "Running stage" when only results are missing, hence the look at what it says

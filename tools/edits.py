@@ -31,7 +31,7 @@ _SECONDS, _TRAINING_SECONDS = 14.0, 5.0  # in which a run of DVC, or its trainin
 _IN_TRAINING = 0.6  # share of the disturbances
 _DISTURBANCES = 5  # a round
 _CHANGED, _LATE, _UNDONE = 0.9, 0.4, 0.6  # shares: something to compute, edits in the last moment, edits undone
-_REFUSED = re.compile(r"changed while this ran")
+_REFUSED = re.compile(r"changed during the run")
 _RESUMED = re.compile(r"resumes after step (\d+)")
 
 
@@ -103,7 +103,7 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore, tree:
         _check_records(truth, project, score, kind)
         if rng.random() < _UNDONE:
             undo()
-            is_training = f"error: train {truth.model}: " in said and "changed while this ran" in said
+            is_training = f"error: train {truth.model}: " in said and "changed during the run" in said
             _finish(project, score, f"{kind}, undone", _last_checkpoint(project, truth.model) if is_training else None)
             _check_records(truth, project, score, f"{kind}, undone")
     for path in _editable(project)[1:]:  # all but the parameters
@@ -238,7 +238,7 @@ def _check_records(truth: Truth, project: Path, score: EditScore, where: str) ->
         return
     said = _verify(project)
     for what in wrong:
-        if truth.model in said and "computed with another parameter" in said:
+        if truth.model in said and "computed with another parameter value" in said:
             score.named += 1
         else:
             score.note(f"{where}: {what}; verify: {said[-1500:]}")

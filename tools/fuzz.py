@@ -108,6 +108,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
     except ValueError:
-        sys.exit(f"error: {sys.argv[1]!r} is no number of minutes")
+        sys.exit(f"error: {sys.argv[1]!r} is not a number of minutes")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -22,7 +22,7 @@ def main(*arguments: str) -> None:
     updated = before + START + "\n" + same_domain_table() + "\n" + END + after
     if arguments == ("--check",):
         if updated != text:
-            sys.exit("error: README.md shows another table than results/; run `python tools/update_readme.py`")
+            sys.exit("error: the table in README.md differs from results/; run `python tools/update_readme.py`")
     else:
         readme.write_text(updated, encoding="utf-8")
 

@@ -30,20 +30,18 @@ def main(name: str = "") -> None:
     """
     profiles = {path.stem: path.read_bytes() for path in sorted(Path("profiles").glob("*.yaml"))}
     if name not in profiles:
-        raise ParameterError(f"there is no profile {name!r}; there are {', '.join(profiles)}")
+        raise ParameterError(f"there is no profile {name!r}; the profiles are {', '.join(profiles)}")
     if PARAMS.exists() and PARAMS.read_bytes() not in profiles.values():
-        raise ParameterError(
-            "params.yaml holds edits of your own; keep them as profiles/<name>.yaml, or drop them, first"
-        )
+        raise ParameterError("params.yaml has changes of your own; first save it as profiles/<name>.yaml, or undo them")
     if busy := verify.running_stages():
-        raise DataError(f"{busy[0]}; wait until it has ended, then switch")
+        raise DataError(f"{busy[0]}; wait until it has ended, then switch the profile")
     outs = _outs_to_remove(recorded.read())
     PARAMS.write_bytes(profiles[name])
     for path in outs:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     print(
-        f"params.yaml is now profiles/{name}.yaml, and the results of another one are out of the working tree; "
-        "`make repro` runs it, or restores it from the cache"
+        f"params.yaml is now profiles/{name}.yaml; the results of the previous profile were removed from the working "
+        "tree and stay in DVC's cache; `make repro` runs the new profile, or restores its results from the cache"
     )
 
 
@@ -58,8 +56,8 @@ def _outs_to_remove(known: Recorded) -> list[Path]:
     lacking = [path for path in mine if not (_is_committed(path) or _is_cached(known, of_lock.get(path)))]
     if lacking:
         raise DataError(
-            f"{lacking[0]}: neither DVC's cache nor git could bring this back{_more(lacking)}; record it with "
-            "`dvc commit`, or move it out of the way, first"
+            f"{lacking[0]}: neither DVC's cache nor git could restore this{_more(lacking)}; first record it "
+            "with `dvc commit`, or move it elsewhere"
         )
     return mine
 

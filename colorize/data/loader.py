@@ -76,7 +76,7 @@ def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: s
     expected = geometry.shard_bytes(count)
     found = path.stat().st_size if path.exists() else 0
     if found != expected:
-        raise DataError(f"{path}: {found:,} bytes, the manifest says {expected:,}; {remedy}")
+        raise DataError(f"{path}: the file has {found:,} bytes, the manifest says {expected:,}; {remedy}")
     with path.open("rb") as file:
         header = file.read(geometry.pixel_offset)[shards.TAR_BLOCK :]
     if header != geometry.ppm_header():

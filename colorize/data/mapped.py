@@ -79,4 +79,4 @@ def _map_at(address: int, length: int, path: Path) -> None:
     with path.open("rb") as file:
         found = libc.mmap(address, length, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, file.fileno(), 0)
     if found != address:
-        raise OSError(ctypes.get_errno(), f"{os.strerror(ctypes.get_errno())}: cannot be mapped", str(path))
+        raise OSError(ctypes.get_errno(), f"{os.strerror(ctypes.get_errno())}: cannot be mapped into memory", str(path))

@@ -187,9 +187,9 @@ def _problem(manifest: object) -> str:
     for name, split in manifest["splits"].items():
         shards = split.get("shards") if isinstance(split, dict) else None
         if name not in SPLITS or not isinstance(shards, list) or not all(map(_is_shard, shards)):
-            return f"the shards of {reprlib.repr(name)}"
+            return f"the list of shards of {reprlib.repr(name)} is wrong"
         if not _is_count(split.get("images")) or split["images"] != sum(shard["images"] for shard in shards):
-            return f"the number of images of {name}"
+            return f"the number of images of {name} is wrong"
     return ""
 
 
@@ -219,7 +219,7 @@ def shards_of(manifest: dict, split: str, folder: Path) -> list[dict]:
     """
     if split not in manifest["splits"]:
         raise DataError(
-            f"{folder / 'manifest.json'}: no split {split!r}, only {', '.join(manifest['splits']) or 'none'}; "
+            f"{folder / 'manifest.json'}: no split {split!r} (splits: {', '.join(manifest['splits']) or 'none'}); "
             f"run `{repair_command(folder, f'shard@{folder.name}')}`"
         )
     return manifest["splits"][split]["shards"]

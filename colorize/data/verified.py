@@ -42,7 +42,7 @@ def check(paths: Sequence[Path], digests: Sequence[str], remedy: str) -> None:
     ):
         for path, is_intact in zip(paths, pool.map(_is_intact, paths, digests), strict=True):
             if not is_intact:
-                raise DataError(f"{path}: damaged, its SHA-256 is not that of the manifest; {remedy}")
+                raise DataError(f"{path}: damaged: its SHA-256 differs from the one in the manifest; {remedy}")
             advance(1)
 
 

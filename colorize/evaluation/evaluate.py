@@ -99,8 +99,8 @@ def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
     model, sidecar = files.load(paths.model, device)
     if sidecar["size"] != size:
         raise DataError(
-            f"{paths.model}: trained on {sidecar['size']} px, {paths.shards} holds {size} px; "
-            "shard all data sets with one shard.size"
+            f"{paths.model}: trained on images of {sidecar['size']} px, but {paths.shards} has {size} px; "
+            "run `dvc repro`, which uses one shard.size for all data sets"
         )
     return lambda L_norm: (model(L_norm), None)
 

@@ -48,7 +48,8 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     keys = split.keys(np.arange(len(split)))
     unknown = sorted(set(named) - set(keys.tolist()))
     if unknown:
-        raise DataError(f"evaluate.named.{folder.name}: {unknown} are no keys of its test split (0 to {keys[-1]})")
+        problem = f"{unknown} are not keys of the test split (0 to {keys[-1]})"
+        raise DataError(f"evaluate.named.{folder.name}: {problem}; correct params.yaml")
     saved = loader.spread(len(split), settings.num_saved)
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
@@ -56,7 +57,7 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: l
     sources = np.array(list(shards.read_column(folder / "test.csv", "source")), dtype=object)
     if len(sources) != len(split):
         raise DataError(
-            f"{folder / 'test.csv'}: {len(sources)} rows, the shards hold {len(split)} images; "
+            f"{folder / 'test.csv'}: {len(sources)} rows, but the shards hold {len(split)} images; "
             f"run `{repair_command(folder, f'shard@{folder.name}')}`"
         )
     membership = [np.isin(rows, chosen) for chosen in (saved, worst)]

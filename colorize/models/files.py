@@ -67,7 +67,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, d
 def _problem(name: str, tensor: Tensor, saved: Tensor) -> str:
     """Why a loaded tensor cannot be used; empty if it can. Such weights give black pictures without an error."""
     if saved.dtype != tensor.dtype:
-        return f"is of {saved.dtype}, expected {tensor.dtype}"
+        return f"has type {saved.dtype}, expected {tensor.dtype}"
     if not tensor.isfinite().all():
         return "has values that are not finite"
     if name.endswith("running_var") and (tensor < 0).any():
@@ -108,13 +108,15 @@ def read_sidecar(folder: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{path}: damaged ({error}); {_remedy(folder)}") from None
     if not isinstance(sidecar, dict):
-        raise Damaged(f"{path}: no JSON object; {_remedy(folder)}")
+        raise Damaged(f"{path}: not a JSON object; {_remedy(folder)}")
     for key, is_valid in _NEEDED.items():
         if not is_valid(sidecar.get(key)):
-            problem = f"`{key}` cannot be {reprlib.repr(sidecar[key])}" if key in sidecar else f"no `{key}`"
+            problem = f"`{key}` has the wrong value {reprlib.repr(sidecar[key])}" if key in sidecar else f"no `{key}`"
             raise Damaged(f"{path}: {problem}; {_remedy(folder)}")
     if sidecar["num_bins"] != gamut.NUM_BINS:
-        raise DataError(f"{path}: made for {sidecar['num_bins']} bins, the gamut has {gamut.NUM_BINS}; train it again")
+        raise DataError(
+            f"{path}: made for {sidecar['num_bins']} bins, but the gamut has {gamut.NUM_BINS}; train it again"
+        )
     return sidecar
 
 
@@ -137,5 +139,5 @@ def _retraining(folder: Path) -> str:
 
 def _in_repository(folder: Path, command: str) -> str:
     if not (root := _repository(folder)):
-        return "copy the folder again from where it came"
+        return "copy the folder again from its source"
     return f"run `{command}`" + ("" if root == Path.cwd() else f" in {root}")

@@ -51,4 +51,5 @@ def _resnet(pretrained: bool) -> nn.Module:
     try:
         return resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
     except OSError as error:
-        raise DataError(f"train.pretrained: no ImageNet weights ({error}); connect, or set it to false") from None
+        remedy = "connect to the network, or set it to false"
+        raise DataError(f"train.pretrained: cannot get the ImageNet weights ({error}); {remedy}") from None

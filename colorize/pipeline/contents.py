@@ -33,7 +33,7 @@ def _check_shards(folder: Path) -> None:
             _check_shard(folder / name / shard["name"], shard["sha256"])
         rows = sum(1 for _ in (folder / f"{name}.csv").open("rb")) - 1 if (folder / f"{name}.csv").exists() else 0
         if rows < split["images"]:  # a name may hold a line end
-            raise Damaged(f"{folder / name}.csv: {rows} rows, the manifest says {split['images']}")
+            raise Damaged(f"{folder / name}.csv: {rows} rows, but the manifest lists {split['images']} images")
 
 
 def _check_shard(path: Path, sha256: str) -> None:

@@ -55,7 +55,7 @@ def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Def
         params, deps = found["params"], found["deps"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         reason = first_line(error)
-        raise DataError(f"{path}: no stage {stage!r} can be read ({reason}); run `git checkout {path}`") from None
+        raise DataError(f"{path}: the stage {stage!r} cannot be read ({reason}); run `git checkout {path}`") from None
     paths = [Path(_filled(out, item)) for out in outs]
     name = "-".join(item.values())
     record = RECORDS / (f"{stage}-{name}.json" if item else f"{stage}.json")

@@ -64,7 +64,7 @@ class Promise:
         if self._changes():
             time.sleep(_SETTLE_S)
             if changes := self._changes():
-                remedy = "undo the edit and run again, or run again with it"
+                remedy = "undo the change and run again, or keep the change and run again"
                 raise DataError(f"{self.stage.what}: {', '.join(changes)}; {remedy}")
 
     def _changes(self) -> list[str]:
@@ -72,7 +72,7 @@ class Promise:
 
     def _changed_params(self) -> list[str]:
         try:
-            values = strict_yaml.read(PARAMS, "no such file any more")
+            values = strict_yaml.read(PARAMS, "the file no longer exists")
         except ParameterError as error:
             return [f"{PARAMS} {_CHANGED} ({error})"]
         pairs = ((key, self.params[key], _value(values, key)) for key in self.stage.params)
@@ -91,7 +91,7 @@ class Promise:
 
 
 _CODE = ("colorize", "stages")
-_CHANGED = "changed while this ran"
+_CHANGED = "changed during the run"
 
 
 def _value(values: dict, key: str) -> object:

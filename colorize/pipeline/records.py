@@ -85,16 +85,16 @@ def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listin
     for values in entry.get("params", {}).values():
         for key, recorded in values.items():
             for change in difference(key, record["params"].get(key, ABSENT), recorded):
-                yield f"computed with another parameter than DVC recorded: {change}"
+                yield f"computed with another parameter value than DVC recorded (computed -> recorded): {change}"
     for kind, verb in (("deps", "read"), ("outs", "wrote")):
         for item in entry.get(kind, []):
             path, md5 = item["path"], item["md5"]
             if Path(path).parent == RECORDS:
                 continue
             if path not in record[kind]:
-                yield f"{path}: not among what the stage {verb}"
+                yield f"{path}: recorded by DVC, but the stage never {verb} it"
             elif name := _other_file(record[kind][path], md5, listing_of):
-                yield f"{Path(path) / name}: not what the stage {verb}"
+                yield f"{Path(path) / name}: DVC recorded other content than the stage {verb}"
 
 
 def _other_file(seen: Digest, md5: str, listing_of: Callable[[str], Listing | None]) -> str | None:

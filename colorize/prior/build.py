@@ -39,7 +39,9 @@ def build(name: str, shards: Path, options: Options, lambda_: float, out: Path) 
     for file, array in arrays.items():
         runtime.fault_point("prior-write")
         runtime.write_array(out / f"{file}.npy", array)
-    picture.draw(out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {name} (training)")
+    picture.draw(
+        out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {name} (training split)"
+    )
 
 
 def _bin_colors() -> np.ndarray:

@@ -24,7 +24,7 @@ def load_array(path: Path) -> np.ndarray:
         array = np.load(file, allow_pickle=False)
         problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
         if file.read():  # a damaged length of the header moves all values
-            problem = "damaged (bytes behind the array)"
+            problem = "damaged (extra bytes after the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None
     except Exception as error:  # for a damaged header numpy raises almost anything, also errors of Python's parser

@@ -68,13 +68,13 @@ def kind_of(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(8)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; put the archive there or correct its path") from error
+        raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
     if not head:
         raise DataError(f"{path}: the file is empty; delete it and download it again")
     for magic, tool in _COMPRESSED.items():
         if head.startswith(magic):
             raise DataError(
-                f"{path}: compressed as a whole, so members cannot be read in place; run `{tool}` on it first"
+                f"{path}: compressed as a whole, so its members cannot be read in place; run `{tool}` on it"
             )
     return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else "tar"
 
@@ -102,7 +102,7 @@ class Reader:
             return self._read_file(entry)
         if self._kind == "tar":
             if entry.packed:  # nothing would notice the header of a zip member among the pixels
-                raise self._damaged(entry, "the archive is not the zip any more that was listed")
+                raise self._damaged(entry, "the archive is no longer the zip that was listed")
             return self._slice(entry, entry.offset, entry.size)
         return self._read_zipped(entry)
 
@@ -128,19 +128,19 @@ class Reader:
                 return file.read(entry.size)  # no more, should it have grown since
         except OSError as error:
             raise DataError(
-                f"{self.path / entry.name}: {error.strerror}; it was there when the folder was listed"
+                f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
             ) from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
         if start < 0 or start + size > len(self._view):
-            raise self._damaged(entry, "the archive is shorter than when it was listed")
+            raise self._damaged(entry, "the archive has become shorter since it was listed")
         return self._view[start : start + size]
 
     def _read_zipped(self, entry: Entry) -> bytes | memoryview:
         """One zip member, its length and CRC-32 checked."""
         signature, name_size, extra_size = _LOCAL_HEADER.unpack(self._slice(entry, entry.offset, _LOCAL_HEADER.size))
         if signature != b"PK\x03\x04":
-            raise self._damaged(entry, "no local header there")
+            raise self._damaged(entry, "no local header at this position")
         # the local header's own lengths count: its extra field often differs from the central directory's
         packed = self._slice(entry, entry.offset + _LOCAL_HEADER.size + name_size + extra_size, entry.packed)
         data = packed if entry.method == zipfile.ZIP_STORED else self._inflate(entry, packed)
@@ -151,7 +151,7 @@ class Reader:
     def _inflate(self, entry: Entry, packed: memoryview) -> bytes:
         if entry.size > MAX_INFLATED:
             raise DataError(
-                f"{self.path}: {entry.name!r} unpacks to {entry.size:,} bytes, {MAX_INFLATED:,} are allowed; remove it"
+                f"{self.path}: {entry.name!r} unpacks to {entry.size:,} bytes, the limit is {MAX_INFLATED:,}; remove it"
             )
         try:  # never more than a byte over what was announced, whatever the stream would unpack to
             return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, entry.size + 1)
@@ -176,7 +176,7 @@ def _map_file(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be mapped ({error}); download it again") from error
+        raise DataError(f"{path}: cannot be mapped into memory ({error}); download it again") from error
 
 
 def _list_tar(path: Path) -> tuple[list[Entry], Counter]:
@@ -205,7 +205,8 @@ def _list_zip(path: Path) -> tuple[list[Entry], Counter]:
             raise DataError(f"{path}: {info.filename!r} is encrypted; make the archive again without a password")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
-                f"{path}: {info.filename!r} is neither stored nor deflated; make the archive again with `zip`"
+                f"{path}: {info.filename!r} is neither stored nor compressed with deflate; make the archive again with "
+                "`zip`"
             )
         found.append(
             Entry(info.filename, info.header_offset, info.file_size, info.compress_size, info.CRC, info.compress_type)

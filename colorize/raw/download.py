@@ -96,7 +96,8 @@ def _verify_found(wanted: Wanted) -> None:
     found = _hash(wanted.path, wanted.algorithm)
     if found != wanted.digest:
         raise DataError(
-            f"{wanted.path}: {wanted.algorithm} {found}, expected {wanted.digest}; delete the file to download it again"
+            f"{wanted.path}: {wanted.algorithm} is {found}, expected {wanted.digest}; delete the file to download it "
+            "again"
         )
     with contextlib.suppress(OSError):  # a read-only folder is hashed every time
         runtime.write_json(wanted.marker, _fingerprint(wanted))
@@ -131,8 +132,8 @@ def _download(wanted: Wanted) -> None:
     if found != wanted.digest:
         wanted.part.unlink()  # nothing in it can be told from the damage: a resumed download would fail for ever
         raise DataError(
-            f"{wanted.url}: {wanted.algorithm} {found}, expected {wanted.digest}; the download was deleted, try again, "
-            "or correct the source file if the publisher has changed the archive"
+            f"{wanted.url}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
+            "again, or correct the source file if the publisher has changed the archive"
         )
     wanted.part.replace(wanted.path)
     runtime.write_json(wanted.marker, _fingerprint(wanted))
@@ -160,7 +161,7 @@ def _fetch(wanted: Wanted) -> None:
         failures = 0 if _part_size(wanted) > have else failures + 1
         if failures >= ATTEMPTS:
             raise DataError(
-                f"{wanted.url}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts in a row; run again "
+                f"{wanted.url}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts failed; run again "
                 f"to resume, or put the file at {wanted.path} by hand"
             )
         if failures:
@@ -201,7 +202,8 @@ def _receive(wanted: Wanted, response, have: int) -> bool:
     if wanted.size is not None and total is not None and total != wanted.size:
         wanted.part.unlink(missing_ok=True)
         raise DataError(
-            f"{wanted.url}: offers {total:,} bytes, expected {wanted.size:,}; correct the source file or the url"
+            f"{wanted.url}: the server offers {total:,} bytes, expected {wanted.size:,}; correct `bytes` or `url` in "
+            "the source file"
         )
     return _append(wanted, response, have, wanted.size or total)
 
@@ -224,7 +226,9 @@ def _append(wanted: Wanted, response, have: int, total: int | None) -> bool:
         size = file.tell()
     if total is not None and size > total:
         wanted.part.unlink()
-        raise DataError(f"{wanted.url}: sent {size:,} bytes, expected {total:,}; the download was deleted, try again")
+        raise DataError(
+            f"{wanted.url}: the server sent {size:,} bytes, expected {total:,}; the download was deleted; try again"
+        )
     return total is None or size == total
 
 
@@ -247,12 +251,12 @@ def _check_space(wanted: Wanted, needed: int) -> None:
     free = shutil.disk_usage(wanted.path.parent).free
     if needed > free:
         raise DataError(
-            f"disk full writing {wanted.path}: need {needed:,} bytes, free {free:,}; make room and run again"
+            f"disk full: {wanted.path} needs {needed:,} bytes, {free:,} are free; free some space and run again"
         )
 
 
 def _disk_error(wanted: Wanted, error: OSError) -> DataError:
     free = shutil.disk_usage(wanted.path.parent).free if wanted.path.parent.is_dir() else 0
     return DataError(
-        f"{wanted.path}: {error.strerror or error} ({free:,} bytes free); mend that and run again to resume"
+        f"{wanted.path}: {error.strerror or error} ({free:,} bytes free); solve this problem and run again to resume"
     )

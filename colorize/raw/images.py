@@ -339,7 +339,7 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
         alpha = None
         notes.append("empty alpha ignored")
     elif alpha is not None:
-        notes.append("alpha on white")
+        notes.append("alpha blended onto white")
     if profile:  # of the colors, before anything else is mixed in
         photo, done = profiles.apply(photo, profile)
         notes += [done] if done else []

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-CONVERTED = "profile converted"
-UNUSABLE = "unusable profile ignored"
+CONVERTED = "color profile converted"
+UNUSABLE = "unusable color profile ignored"
 
 _SRGB_GAMMA = 1 / 2.2  # as a PNG writes it
 _SRGB_CHROMATICITIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green and blue

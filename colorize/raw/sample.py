@@ -55,9 +55,11 @@ class Photo(Section):
     def _is_a_map(cls, tiles: str) -> str:
         rows = tiles.split()
         if not rows or len({len(row) for row in rows}) != 1:
-            raise ValueError("the rows of the map differ in length")
+            raise ValueError("the lines of the map must have the same length")
         if set("".join(rows)) != set(SYMBOLS.values()):
-            raise ValueError(f"the map needs tiles of every split: {' '.join(SYMBOLS.values())}")
+            raise ValueError(
+                f"the map must contain tiles of every split and no other letters: {' '.join(SYMBOLS.values())}"
+            )
         return tiles
 
 
@@ -120,7 +122,7 @@ def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
                 _write_archives(recipe, paths)
     except OSError as error:
         raise DataError(
-            f"{folder}: {error.strerror or error}; the sample's archives cannot be written there"
+            f"{folder}: {error.strerror or error}; the archives of the sample cannot be written to this folder"
         ) from error
     return paths
 

@@ -101,7 +101,7 @@ def _check_unchanged(stamps: dict[Path, tuple[int, int, int] | None]) -> None:
     """A tar has no checksums, so that a half of its images could come from another one."""
     for path, stamp in stamps.items():
         if not path.exists() or _stamp(path) != stamp:
-            raise DataError(f"{path}: changed while this ran; run again when it is complete")
+            raise DataError(f"{path}: changed during the run; run again when it is complete")
 
 
 def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: list[dict]) -> None:
@@ -109,8 +109,9 @@ def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], fou
     for (file, path), archive in zip(paths.items(), found, strict=True):
         if archive["is_published"] is False:
             print(
-                f"warning: {path}: {archive['bytes']:,} bytes, published with {source.archives[file].bytes:,}: taken "
-                f"as your own cut of the data set; after replacing it, run `dvc repro -f shard@{name}`",
+                f"warning: {path}: {archive['bytes']:,} bytes, but the published archive has "
+                f"{source.archives[file].bytes:,}; it is used as your own selection of the data set; if you replace "
+                f"it, run `dvc repro -f shard@{name}`",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
 
@@ -257,27 +258,27 @@ def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> 
         )
         raise DataError(
             f"{name}, {split}: {count} of {summary['listed']} images are broken, more than "
-            f"shard.max_reject_fraction = {max_reject_fraction}: {found}; repair the files, or raise the fraction in "
+            f"shard.max_reject_fraction = {max_reject_fraction}: {found}; repair the files, or raise this fraction in "
             "params.yaml"
         )
     if not summary["images"]:
         remedy = "repair the files" if broken else "set shard.gray to keep or lower shard.min_colorfulness"
-        raise DataError(f"{name}, {split}: no image is left of {summary['listed']}; {remedy}")
+        raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
 
 
 def _check_leaks(name: str, leaked: dict[str, dict], max_leaked: int | None) -> None:
     if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
         raise DataError(
-            f"{name}: {_describe_leaks(leaked)}, more than shard.max_leaked = {max_leaked}; remove one of each pair, "
+            f"{name}: {_describe_leaks(leaked)}; more than shard.max_leaked = {max_leaked}; remove one of each pair, "
             "or raise max_leaked in params.yaml (null allows any number)"
         )
 
 
 def _describe_leaks(leaked: dict[str, dict]) -> str:
     found = {split: entry for split, entry in leaked.items() if entry["images"]}
-    counts = " and ".join(f"{entry['images']:,} of {split}" for split, entry in found.items())
+    counts = ", ".join(f"{entry['images']:,} of {split}" for split, entry in found.items())
     held_out, twin = next(iter(found.values()))["first"][0]
-    return f"{counts} stand in train too, pixel for pixel (first: {held_out!r} is {twin!r})"
+    return f"images that are also in train, pixel for pixel: {counts} (first: {held_out!r} equals {twin!r})"
 
 
 def describe(manifest: dict) -> str:
@@ -286,11 +287,11 @@ def describe(manifest: dict) -> str:
     for split, summary in manifest["splits"].items():
         line = f"{manifest['dataset']} {split}: {summary['images']:,} images, {summary['gray']:,} of them gray"
         for reason, entry in summary["rejected"].items():
-            line += f"; rejected {entry['images']:,} {reason}"
-        lines += [line + "".join(f"; {count:,} {note}" for note, count in summary["converted"].items())]
+            line += f"; {entry['images']:,} rejected ({reason})"
+        lines += [line + "".join(f"; {count:,} converted ({note})" for note, count in summary["converted"].items())]
     if manifest["skipped"]:
-        kinds = "; ".join(f"{count:,} {kind}" for kind, count in manifest["skipped"].items())
-        lines.append(f"{manifest['dataset']}: left out of the archives: {kinds}")
+        kinds = ", ".join(f"{count:,} ({kind})" for kind, count in manifest["skipped"].items())
+        lines.append(f"{manifest['dataset']}: files skipped in the archives: {kinds}")
     if any(entry["images"] for entry in manifest["leaked"].values()):
         lines.append(f"{manifest['dataset']}: {_describe_leaks(manifest['leaked'])}")
     return "\n".join(lines)

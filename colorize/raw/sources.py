@@ -28,7 +28,7 @@ from colorize.runtime import DataError
 from colorize.strict_yaml import Section
 
 SplitName = Literal[SPLITS]
-OTHER = "asked for by no split"  # such as lists of classes
+OTHER = "in no split"  # such as lists of classes
 PATH = "path"  # stands for the archive of a source that names a local path
 
 # hidden files and the resource forks that macOS puts into zips are no images, whatever their ending
@@ -99,7 +99,7 @@ class Fractions(Section):
     @model_validator(mode="after")
     def _leaves_training_images(self) -> "Fractions":
         if self.val + self.test >= 1:
-            raise ValueError("val and test together leave nothing for training")
+            raise ValueError("val and test together leave no images for training")
         return self
 
     def split_of(self, name: str) -> SplitName:
@@ -138,7 +138,7 @@ class Source(Section):
         for split in self.splits:
             self._archive_of(split)
         if self.fractions and len(self.files) != 1:
-            raise ValueError("fractions need a single archive")
+            raise ValueError("fractions needs exactly one archive")
         return self
 
     @property
@@ -183,7 +183,7 @@ def load(name: str, folder: Path | str = "sources") -> Source:
     """
     path = Path(folder) / f"{name}.yaml"
     have = ", ".join(sorted(file.stem for file in Path(folder).glob("*.yaml"))) or "none"
-    return strict_yaml.load(path, Source, missing=f"no such data set; there are: {have}")
+    return strict_yaml.load(path, Source, missing=f"no such data set; the data sets are: {have}")
 
 
 def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
@@ -255,7 +255,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = 
     """
     if source.splits and (missing := [split for split in splits if split not in source.splits]):
         raise DataError(
-            f"{source.title}: no split {missing[0]!r}; add it under `splits` (there are: {', '.join(source.splits)})"
+            f"{source.title}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
     found: dict[str, list[Member]] = {}
     skipped: Counter = Counter()
@@ -311,9 +311,9 @@ def _why_empty(source: Source, split: str, listing: archives.Listing) -> str:
     example = f", such as {listing.entries[0].name!r}" if listing.entries else ""
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in listing.skipped.items())
     return (
-        f"no image for split {split!r} of {source.title} among its {len(listing.entries):,} files{example}"
+        f"no file is an image of split {split!r} of {source.title}; {len(listing.entries):,} files were listed{example}"
         f"{f' (skipped: {skipped})' if skipped else ''}; "
-        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}"
+        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}; correct the source file"
     )
 
 

@@ -76,7 +76,7 @@ class _Walker:
             if header == _ZERO_BLOCK:
                 break
             if len(header) < BLOCK:
-                raise self._damaged(offset, "truncated: no end mark")
+                raise self._damaged(offset, "truncated: the end mark is missing")
             if len(self.headers) == BATCH:
                 self._verify()
                 self._show(offset)
@@ -93,7 +93,7 @@ class _Walker:
                 offset = self._special(header, offset)
             if offset > total:
                 raise self._damaged(
-                    self.offsets[-1], "truncated: the member begun there reaches past the end of the file"
+                    self.offsets[-1], "truncated: a member starts here and reaches past the end of the file"
                 )
         self._verify()
         self._check_end(offset)
@@ -131,7 +131,7 @@ class _Walker:
 
     def _extension(self, start: int, size: int, offset: int) -> bytes:
         if size > MAX_EXTENSION:
-            raise self._damaged(offset, f"an extended header of {size:,} bytes")
+            raise self._damaged(offset, f"an extended header of {size:,} bytes is too large")
         if start + size > len(self.data):
             raise self._damaged(offset, "truncated inside an extended header")
         return self.data[start : start + size]
@@ -139,7 +139,7 @@ class _Walker:
     def _extend(self, kind: int, body: bytes, offset: int) -> None:
         """Remember what a GNU long name or a pax header says about the members after it."""
         if kind in self.announced:
-            raise self._damaged(offset, "two extended headers for one member: the member between was lost")
+            raise self._damaged(offset, "two extended headers for one member: the member between them is missing")
         if kind != ord("g"):
             self.announced.add(kind)
         if kind == ord("L"):
@@ -193,7 +193,7 @@ class _Walker:
             except ValueError:
                 stored = -1
             if stored != total and stored != _signed_sum(header):
-                what = "neither a zip nor an uncompressed tar, or damaged" if offset == 0 else "damaged header"
+                what = "damaged, or neither a zip nor an uncompressed tar" if offset == 0 else "damaged header"
                 raise _refusal(self.path, offset, what)
         self.headers.clear()
         self.offsets.clear()
@@ -201,12 +201,12 @@ class _Walker:
     def _check_end(self, offset: int) -> None:
         """The end mark is two zero blocks, and nothing but zeros follows: a wiped header is not the end."""
         if self.announced or offset + 2 * BLOCK > len(self.data):
-            raise self._damaged(offset, "truncated: no end mark")
+            raise self._damaged(offset, "truncated: the end mark is missing")
         step = 1 << 20
         for start in range(offset, len(self.data), step):
             chunk = self.data[start : start + step]
             if chunk.count(0) != len(chunk):
-                raise self._damaged(offset, "an end mark, and data after it: a header was lost")
+                raise self._damaged(offset, "data after the end mark: a header is missing")
 
     def _damaged(self, offset: int, what: str, remedy: str = "download it again") -> DataError:
         # headers before this one may be what led astray: the first bad one is the one to name

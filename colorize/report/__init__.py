@@ -28,7 +28,7 @@ def build(settings, root: Path = Path()) -> None:
     inputs = Inputs(settings.datasets, settings.models, root)
     table1 = table.read_table(inputs)
     sheets = _sheets(inputs, settings)
-    with progress("drawing the report", total=len(sheets) + 4, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
         _write_tables(table1, root / "results")
         advance()
         drawn = {"figure1.png": diagram.draw(inputs)}

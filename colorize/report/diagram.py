@@ -158,8 +158,8 @@ def row_title(models: list[str]) -> str:
 def row_subtitle(layers: dict, models: list[str]) -> str:
     """Parameters, width and what the output means."""
     output = f"{layers['blocks'][-1]['out_channels']} ab " + ("bins" if MODELS[models[0]].is_classifier else "channels")
-    shared = "; they differ in the loss only" if len(models) > 1 else ""
-    return f"{layers['parameters']:,} parameters at width {layers['width']:g}, output {output} a pixel{shared}"
+    shared = "; these models differ only in the loss" if len(models) > 1 else ""
+    return f"{layers['parameters']:,} parameters at width {layers['width']:g}, output: {output} per pixel{shared}"
 
 
 def _draw_group(axes, group: Group, middle: float) -> None:
@@ -241,7 +241,7 @@ def _draw_legend(axes, y: float, has_skips: bool) -> None:
         )
         axes.text(x + 0.2, y, text, fontsize=NAME_FONT, va="center", color=INK)
         x += 0.55 + 0.066 * len(text)
-    note = "below a block: channels, name, spatial size"
+    note = "below each block: channels, name, size"
     if has_skips:
         _draw_plus(axes, x + 0.06, y)
         note = f"summed skip;   {note}"

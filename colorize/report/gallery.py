@@ -95,7 +95,7 @@ def _section(inputs: Inputs, target: str) -> Section:
     columns = [Column("", "input", f"{target}-input.png", _sprite(first.gray[rows]), None)]
     for source in [target, *(name for name in inputs.datasets if name != target)]:
         columns += [_prediction_column(inputs, source, model, target, keys) for model in inputs.models]
-    columns.append(Column("", "truth", f"{target}-truth.png", _sprite(first.truth[rows]), None))
+    columns.append(Column("", "ground truth", f"{target}-truth.png", _sprite(first.truth[rows]), None))
     names = [str(name) for name in first.source[rows]]
     return Section(target, keys, names, columns, first.truth.shape[1])
 
@@ -103,7 +103,7 @@ def _section(inputs: Inputs, target: str) -> Section:
 def _prediction_column(inputs: Inputs, source: str, model: str, target: str, keys: np.ndarray) -> Column:
     cell: Predictions = inputs.predictions(source, model, target)
     if not np.array_equal(cell.key[cell.is_saved], keys):
-        raise DataError(f"{cell.path}: saved other test images than the models before it; run `dvc repro`")
+        raise DataError(f"{cell.path}: its saved test images differ from those of the first model; run `dvc repro`")
     rows, title = cell.rows(keys), short_title(model)
     group = f"trained on {dataset_title(source)}"
     return Column(group, title, f"{target}-by-{source}-{model}.png", _sprite(cell.predicted[rows]), cell.l2[rows])

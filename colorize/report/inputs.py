@@ -80,7 +80,7 @@ class Predictions:
         missing = [int(key) for key in keys if int(key) not in self._position]
         if missing:
             raise DataError(
-                f"{self.path}: no image with key {missing[0]} (it has {len(self.key)} keys); "
+                f"{self.path}: no image with key {missing[0]} (the file has {len(self.key)} images); "
                 "check `evaluate.named` in params.yaml, then run `dvc repro`"
             )
         return np.array([self._position[int(key)] for key in keys], dtype=np.int64)
@@ -104,7 +104,7 @@ class Inputs:
             raise DataError(f"{path}: expected at least `l2` and `l1`; run `{repair_command(path, stage)}`")
         for name, value in values.items():
             if type(value) not in (int, float) or not math.isfinite(value):
-                raise DataError(f"{path}: `{name}` is no finite number; run `{repair_command(path, stage)}`")
+                raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
         return values
 
     def layers(self, dataset: str, model: str) -> dict:
@@ -112,7 +112,7 @@ class Inputs:
         path, stage = self._history_folder(dataset, model) / "layers.json", f"train@{dataset}-{model}"
         layers = _read_json(path, stage)
         if not _is_layers(layers):
-            raise DataError(f"{path}: no list of a network's layers; run `{repair_command(path, stage)}`")
+            raise DataError(f"{path}: not a list of the layers of a network; run `{repair_command(path, stage)}`")
         return layers
 
     def history(self, dataset: str, model: str) -> list[dict[str, str]]:

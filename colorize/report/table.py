@@ -27,8 +27,9 @@ PAPER_TABLE = Path(__file__).with_name("paper_table.csv")
 MINUS = "\N{MINUS SIGN}"  # never reads as the dash of an absent value
 CSV_COLUMNS = ("source", "target", "model", "metric", "value", "paper", "difference")
 CAPTION = (
-    "L2 and L1 (ab / 128), cross entropy in nats (plain, and weighted with the source's class weights) and accuracy of "
-    "the most probable bin on the test splits. The best model of a column is bold; the two baselines do not compete."
+    "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
+    "and accuracy of the most probable bin, all on the test splits. The best model of each column is bold; the two "
+    "baselines are left out of this comparison."
 )
 
 

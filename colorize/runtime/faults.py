@@ -46,7 +46,9 @@ def fault_point(name: str) -> None:
 def _pass(name: str, armed: str) -> None:
     wanted, count, number, *rest = [*armed.split(":"), *("", "1", "KILL")[armed.count(":") + 1 :]]
     if rest or wanted not in FAULT_POINTS or not count.isdecimal() or not hasattr(signal, f"SIG{number}"):
-        raise ParameterError(f"COLORIZE_FAULT={armed}: no such fault point; there are {', '.join(FAULT_POINTS)}")
+        raise ParameterError(
+            f"COLORIZE_FAULT={armed}: no such fault point; the fault points are {', '.join(FAULT_POINTS)}"
+        )
     _passes[name] += 1
     if name == wanted and _passes[name] == int(count):
         os.kill(os.getpid(), getattr(signal, f"SIG{number}"))

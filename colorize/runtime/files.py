@@ -110,11 +110,11 @@ def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Ite
             free = shutil.disk_usage(_existing(path.parent)).free
             free += os.fstat(file.fileno()).st_size if file else 0  # it goes, so this counts as free
             raise DataError(
-                f"disk full writing {path}: need {needed:,} bytes, free {free:,}; make room and run again"
+                f"disk full: {path} needs {needed:,} bytes, {free:,} are free; free some space and run again"
             ) from error
         if error.errno == errno.EFBIG:
             raise DataError(
-                f"{path}: larger than a file may be here, need {needed:,} bytes; see `ulimit -f`"
+                f"{path}: needs {needed:,} bytes, more than the limit for file sizes; see `ulimit -f`"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise DataError(
@@ -179,7 +179,7 @@ def check_written(folders: Iterable[Path]) -> None:
     """
     for path, size in _written.items():
         if any(path.is_relative_to(folder) for folder in folders) and not _has_size(path, size):
-            raise DataError(f"{path}: removed or changed by another program while this ran; run again")
+            raise DataError(f"{path}: removed or changed by another program during the run; run again")
 
 
 def _has_size(path: Path, size: int) -> bool:

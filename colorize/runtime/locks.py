@@ -119,8 +119,8 @@ def _has_name(descriptor: int, path: Path) -> bool:
 def _announce(path: Path, what: str, wait: bool) -> None:
     who = _describe(path)
     if not wait:
-        raise DataError(f"{what} runs already, as {who}; wait for it or stop it")
-    print(f"waits for {what}, which runs as {who}", file=sys.stderr, flush=True)
+        raise DataError(f"{what} is already running ({who}); wait until it ends, or stop it")
+    print(f"waiting for {what}, which is already running ({who})", file=sys.stderr, flush=True)
 
 
 def _describe(path: Path) -> str:

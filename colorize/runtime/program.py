@@ -29,7 +29,7 @@ def executor(workers: int) -> Iterator[Executor]:
     except (BrokenProcessPool, MemoryError):
         if last_words.poll():  # sent before that worker ended
             raise DataError(last_words.recv()) from None
-        raise DataError("a worker was killed (probably memory): lower COLORIZE_PROCS") from None
+        raise DataError("a worker was killed, probably because memory ran out; lower COLORIZE_PROCS") from None
     finally:
         pool.shutdown(cancel_futures=True)
         last_words.close()
@@ -91,7 +91,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        print(f"error: out of memory ({first_line(error)}); lower train.batch_size, or free some", file=sys.stderr)
+        print(f"error: out of memory ({first_line(error)}); lower train.batch_size, or free memory", file=sys.stderr)
         sys.exit(DataError.exit_code)
 
 
@@ -107,4 +107,4 @@ def _check_arguments(main: Callable[..., None], arguments: list[str]) -> None:
         signature.bind(*arguments)
     except TypeError as error:
         names = " ".join(signature.parameters)
-        raise ParameterError(f"{error}; expected: {names}") from None
+        raise ParameterError(f"{error}; expected arguments: {names}") from None

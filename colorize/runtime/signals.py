@@ -67,7 +67,7 @@ def handle_bus_errors(report: Callable[[str], None]) -> None:
         try:
             is_ending.acquire()  # for ever: other threads come to the same place, and wait here
             name = next((f"{path}:" for path in _shortened_files()), "a file")
-            report(f"{name} became shorter while it was being read; run the command again: it names the repair")
+            report(f"{name} became shorter while it was being read; run the command again: its error names the repair")
         finally:
             os._exit(DataError.exit_code)
 
@@ -128,7 +128,7 @@ def finish_step() -> Iterator[None]:
     if caught is not None:
         _leave(caught)
     if is_orphaned():
-        print("stopped: the dvc that started this stage is gone", file=sys.stderr)
+        print("stopped: the dvc process that started this stage has ended", file=sys.stderr)
         _leave(signal.SIGTERM)
 
 

@@ -100,9 +100,13 @@ class Checkpoints:
             try:
                 return read(path)
             except ValueError as error:
-                print(f"warning: {path}: {error}; taking the one before", file=sys.stderr, flush=True)
+                print(f"warning: {path}: {error}; using the checkpoint before it", file=sys.stderr, flush=True)
         if paths:
-            print(f"warning: {self.folder}: nothing whole; training starts afresh", file=sys.stderr, flush=True)
+            print(
+                f"warning: {self.folder}: no intact checkpoint; training starts from the first step",
+                file=sys.stderr,
+                flush=True,
+            )
         return None
 
     def remove(self) -> None:
@@ -123,12 +127,12 @@ def read(path: Path) -> tuple[int, dict]:
     """
     digest, _, content = path.read_bytes().partition(b"\n")
     if len(digest) != _DIGEST or hashlib.sha256(content).hexdigest().encode() != digest:
-        raise ValueError("damaged, its SHA-256 is not the one it begins with")
+        raise ValueError("damaged: its SHA-256 differs from the one at its start")
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return found["step"], found["state"]
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
-        raise ValueError(f"no checkpoint of ours ({runtime.first_line(error)})") from None
+        raise ValueError(f"not a checkpoint of this project ({runtime.first_line(error)})") from None
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:

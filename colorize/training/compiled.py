@@ -35,7 +35,7 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
                 raise  # no failure of the compiler, whose work was done before
             failed = True
             reason = f"{type(error).__name__}: {runtime.first_line(error)}"[:200]
-            print(f"torch.compile failed ({reason}); goes on without it", file=sys.stderr, flush=True)
+            print(f"torch.compile failed ({reason}); continuing without it", file=sys.stderr, flush=True)
             return network(x)
 
     return run

@@ -39,7 +39,9 @@ class Group(NamedTuple):
             ParameterError: it is not.
         """
         if batch_size % self.size:
-            raise ParameterError(f"train.batch_size: {batch_size} cannot be shared by {self.size} processes evenly")
+            raise ParameterError(
+                f"train.batch_size: {batch_size} is not a multiple of the number of processes, {self.size}"
+            )
         return self.rank, self.size
 
     def distribute(self, objective: nn.Module) -> nn.Module:
@@ -53,7 +55,7 @@ class Group(NamedTuple):
         if self.device.type == "cuda":
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         elif self.rank == 0:
-            print("warning: on a CPU each process's BatchNorm sees its part of a batch alone", file=sys.stderr)
+            print("warning: on a CPU, BatchNorm uses only the part of a batch that its process has", file=sys.stderr)
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of a head of 1 x 1
         return nn.parallel.DistributedDataParallel(objective)
 

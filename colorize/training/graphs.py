@@ -54,7 +54,7 @@ class Replayed:
         needed = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
         total = torch.cuda.get_device_properties(self._device).total_memory
         if needed > _MEMORY_SHARE * total:
-            _say(f"a step takes {needed / 1e9:.1f} of {total / 1e9:.1f} GB")
+            _say(f"a step needs {needed / 1e9:.1f} GB of the GPU's {total / 1e9:.1f} GB")
         return needed <= _MEMORY_SHARE * total
 
     def _call_aside(self, *inputs: Tensor) -> Tensor:
@@ -78,4 +78,4 @@ class Replayed:
 
 
 def _say(reason: str) -> None:
-    print(f"no CUDA graph ({reason}); goes on without it", file=sys.stderr, flush=True)
+    print(f"no CUDA graph ({reason}); continuing without it", file=sys.stderr, flush=True)

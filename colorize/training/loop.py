@@ -237,7 +237,9 @@ class Training:
         found = checkpoints.latest()
         step = found[0] if found else 0
         if self._group.mean(torch.tensor(float(step), device=self._group.device)) != step:
-            raise DataError(f"{checkpoints.folder}: not the same for all processes; put it on a disk that they share")
+            raise DataError(
+                f"{checkpoints.folder}: not the same for all processes; put it on a disk that all of them share"
+            )
         if found:
             self.load_state_dict(found[1])
             self._step = step

@@ -33,7 +33,7 @@ def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bo
     with runtime.lock(runtime.state_dir() / "locks" / f"{cell}-{key}", what) as lock:
         is_done = finished.is_dir()
         if is_done:
-            print(f"{what}: takes the result of the run that has just ended", file=sys.stderr, flush=True)
+            print(f"{what}: uses the result of the run that has just ended", file=sys.stderr, flush=True)
             _copy({name: finished / name for name in folders}, folders)
         yield is_done
         if not lock.is_awaited():

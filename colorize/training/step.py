@@ -150,6 +150,8 @@ class Step:
 
 def _check_precision(precision: str, device: torch.device) -> None:
     if precision == "fp16" and device.type == "cpu":
-        raise ParameterError("train.precision: fp16 wants a GPU; take bf16 or fp32 on a CPU")
+        raise ParameterError("train.precision: fp16 needs a GPU; use bf16 or fp32 on a CPU")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ParameterError(f"train.precision: {torch.cuda.get_device_name(device)} has no bf16; take fp16 or fp32")
+        raise ParameterError(
+            f"train.precision: {torch.cuda.get_device_name(device)} does not support bf16; use fp16 or fp32"
+        )

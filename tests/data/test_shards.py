@@ -132,7 +132,7 @@ def test_a_truncated_shard_is_refused_with_its_remedy(damaged):
 
 def test_a_missing_shard_is_refused(damaged):
     (damaged / "train" / "000000.tar").unlink()
-    assert "000000.tar: 0 bytes, the manifest says" in refusal(damaged)
+    assert "000000.tar: the file has 0 bytes, the manifest says" in refusal(damaged)
 
 
 def test_a_tar_of_another_geometry_is_refused(damaged):
@@ -258,7 +258,7 @@ def test_every_cut_at_a_block_is_noticed(sound):
     folder, path, whole = sound
     for length in range(0, len(whole), shards.TAR_BLOCK):
         path.write_bytes(whole[:length])
-        assert f"{path}: {length:,} bytes, the manifest says {len(whole):,}" in refusal(folder)
+        assert f"{path}: the file has {length:,} bytes, the manifest says {len(whole):,}" in refusal(folder)
     path.write_bytes(whole)
 
 

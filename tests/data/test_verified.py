@@ -73,7 +73,9 @@ def replace_with_as_many_bytes(path) -> None:
 def test_a_change_after_the_verification_is_noticed(shard, check, damage):
     check()
     damage(shard)
-    with pytest.raises(DataError, match=r"000000\.tar: damaged, its SHA-256 is not that of the manifest; restore it"):
+    with pytest.raises(
+        DataError, match=r"000000\.tar: damaged: its SHA-256 differs from the one in the manifest; restore it"
+    ):
         check()
 
 

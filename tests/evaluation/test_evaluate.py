@@ -182,7 +182,7 @@ def test_keys_are_those_of_the_split_where_an_image_was_rejected(run, tiny, tmp_
 
 
 def test_an_unknown_named_key_is_refused(run):
-    with pytest.raises(DataError, match=r"evaluate\.named\.tiny: \[77\] are no keys of its test split"):
+    with pytest.raises(DataError, match=r"evaluate\.named\.tiny: \[77\] are not keys of the test split"):
         run("cnn", named={"tiny": [1, 77]})
 
 
@@ -196,7 +196,7 @@ def test_two_evaluations_are_the_same_bytes(run):
 
 def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_images, images_of):
     shards = write_images(tmp_path / "large", {"test": images_of(2, 32)})
-    with pytest.raises(DataError, match=r"trained on 16 px, .* holds 32 px"):
+    with pytest.raises(DataError, match=r"trained on images of 16 px, but .* has 32 px"):
         run("cnn", shards=shards)
 
 
@@ -222,5 +222,5 @@ def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
     found = run("gray", shards=shards, num_saved=6).predictions
     assert found["source"].tolist() == names
     (shards / "test.csv").write_text("key,source\n0,only one\n")
-    with pytest.raises(DataError, match=r"test\.csv: 1 rows, the shards hold 6 images; run `"):
+    with pytest.raises(DataError, match=r"test\.csv: 1 rows, but the shards hold 6 images; run `"):
         run("gray", shards=shards)

@@ -127,12 +127,12 @@ def test_two_runs_of_one_cell_train_it_once(undisturbed, tmp_path, start):
     first = start(copies[0], tmp_path / "first.log", COLORIZE_FAULT=STOP, **root)
     until_stopped(first)
     second = start(copies[1], tmp_path / "second.log", **root)
-    until(lambda: any("waits for" in path.read_text() for path in tmp_path.glob("second.log")))
+    until(lambda: any("waiting for" in path.read_text() for path in tmp_path.glob("second.log")))
     os.kill(first, signal.SIGCONT)
     assert (soak.wait(first), soak.wait(second)) == (0, 0)
     lines = (tmp_path / "second.log").read_text().splitlines()
-    assert lines[0].startswith(f"waits for train tiny-{MODEL}, which runs as PID {first} on ")
-    assert lines[1:] == [f"train tiny-{MODEL}: takes the result of the run that has just ended"]
+    assert lines[0].startswith(f"waiting for train tiny-{MODEL}, which is already running (PID {first} on ")
+    assert lines[1:] == [f"train tiny-{MODEL}: uses the result of the run that has just ended"]
     done = soak.tree(undisturbed.parent / "done")
     assert soak.tree(copies[0]) == soak.tree(copies[1]) == done
     assert soak.tree(tmp_path) == {}
@@ -144,7 +144,7 @@ def test_a_second_run_in_the_same_place_waits_or_ends(undisturbed, tmp_path, sta
     until_stopped(first)
     assert soak.wait(start(project, tmp_path / "second.log", COLORIZE_NO_WAIT="1")) == 3
     line = (tmp_path / "second.log").read_text()
-    assert line.startswith(f"error: train tiny-{MODEL} runs already, as PID {first} on ") and line.count("\n") == 1
+    assert line.startswith(f"error: train tiny-{MODEL} is already running (PID {first} on ") and line.count("\n") == 1
     os.kill(first, signal.SIGCONT)
     assert soak.wait(first) == 0
     assert soak.tree(project) == soak.tree(undisturbed.parent / "done")

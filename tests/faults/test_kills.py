@@ -56,7 +56,7 @@ def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_
     killed = soak.wait(soak.start(place, STAGES[name], log, COLORIZE_FAULT=fault))
     if name == "shard" and not fault.startswith(("shard-manifest", "stage-checked")):  # a worker writes first
         assert killed == 3
-        assert log.read_text() == "error: a worker was killed (probably memory): lower COLORIZE_PROCS\n"
+        assert log.read_text() == "error: a worker was killed, probably because memory ran out; lower COLORIZE_PROCS\n"
     else:
         assert killed == -signal.SIGKILL
     assert soak.wait(soak.start(place, STAGES[name], log)) == 0, log.read_text()

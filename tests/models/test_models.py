@@ -127,7 +127,9 @@ def test_all_three_skips_reach_the_output():
 def test_imagenet_weights_that_cannot_be_downloaded_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where no weights lie
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
-    with pytest.raises(DataError, match=r"train.pretrained: no ImageNet weights \(.*\); connect, or set it to false"):
+    with pytest.raises(
+        DataError, match=r"train.pretrained: cannot get the ImageNet weights \(.*\); connect to the network, or set it"
+    ):
         build("regression", WIDTH, pretrained=True)
 
 

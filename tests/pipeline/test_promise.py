@@ -66,7 +66,9 @@ def test_a_definition_has_the_names_of_its_item_in_it(project):
 @pytest.mark.parametrize("text", ["", "stages: 1", "stages: {many: {do: {}}}", "stages: [", "\x00"])
 def test_a_definition_that_cannot_be_read_is_one_line(project, text):
     Path("dvc.yaml").write_text(text)
-    with pytest.raises(DataError, match=r"^dvc\.yaml: no stage 'many' can be read .*; run `git checkout dvc\.yaml`$"):
+    with pytest.raises(
+        DataError, match=r"^dvc\.yaml: the stage 'many' cannot be read .*; run `git checkout dvc\.yaml`$"
+    ):
         definition.read("many", {"dataset": "a"})
 
 
@@ -118,8 +120,10 @@ def test_nothing_has_changed_at_first(running):
 def test_a_change_is_named_with_the_remedy(running, monkeypatch, file, old, new, said):
     monkeypatch.setattr(promise, "_SETTLE_S", 0)
     edit(file, old, new)
-    said = said.replace("{}", "changed while this ran")
-    with pytest.raises(DataError, match=f"^many objects: {said}; undo the edit and run again, or run again with it$"):
+    said = said.replace("{}", "changed during the run")
+    with pytest.raises(
+        DataError, match=f"^many objects: {said}; undo the change and run again, or keep the change and run again$"
+    ):
         running.check()
     edit(file, new, old)
     running.check()
@@ -134,7 +138,7 @@ def test_files_that_come_and_go_are_changes(running, monkeypatch, how):
         Path("colorize/code/one.py").unlink()
     else:
         shutil.rmtree("data/shards")
-    with pytest.raises(DataError, match="changed while this ran"):
+    with pytest.raises(DataError, match="changed during the run"):
         running.check()
 
 
@@ -162,7 +166,9 @@ def test_a_file_that_an_editor_is_just_writing_is_looked_at_again(running):
 def test_parameters_that_are_gone_are_a_change(running, monkeypatch):
     monkeypatch.setattr(promise, "_SETTLE_S", 0)
     Path("params.yaml").unlink()
-    with pytest.raises(DataError, match=r"params\.yaml changed while this ran \(params\.yaml: no such file any more\)"):
+    with pytest.raises(
+        DataError, match=r"params\.yaml changed during the run \(params\.yaml: the file no longer exists\)"
+    ):
         running.check()
 
 
@@ -172,7 +178,7 @@ def test_a_large_file_is_known_by_its_stamp(running, monkeypatch):
     begun = promise.Promise(running.stage)
     assert begun.deps[Path("data/shards/objects")] == {"manifest.json": len("data/shards/objects/manifest.json")}
     edit("data/shards/objects/manifest.json", "json", "JSON")
-    with pytest.raises(DataError, match=r"manifest\.json changed while this ran"):
+    with pytest.raises(DataError, match=r"manifest\.json changed during the run"):
         begun.check()
 
 

@@ -29,12 +29,15 @@ def entry(lr: float = 0.003, code: str = "11", shards: str = "44.dir", model: st
     ("changes", "found"),
     [
         ({}, []),
-        ({"lr": 0.005}, ["computed with another parameter than DVC recorded: train.lr 0.003 -> 0.005"]),
-        ({"code": "12"}, ["colorize/a.py: not what the stage read"]),
-        ({"shards": "66.dir"}, ["data/shards/a/train/0.tar: not what the stage read"]),
-        ({"shards": "77.dir"}, ["data/shards/a/manifest.json: not what the stage read"]),
+        (
+            {"lr": 0.005},
+            ["computed with another parameter value than DVC recorded (computed -> recorded): train.lr 0.003 -> 0.005"],
+        ),
+        ({"code": "12"}, ["colorize/a.py: DVC recorded other content than the stage read"]),
+        ({"shards": "66.dir"}, ["data/shards/a/train/0.tar: DVC recorded other content than the stage read"]),
+        ({"shards": "77.dir"}, ["data/shards/a/manifest.json: DVC recorded other content than the stage read"]),
         ({"shards": "88.dir"}, []),  # nobody knows what that stands for
-        ({"model": "34.dir"}, ["data/models/a-x: not what the stage wrote"]),
+        ({"model": "34.dir"}, ["data/models/a-x: DVC recorded other content than the stage wrote"]),
     ],
 )
 def test_what_contradicts_is_named(changes, found):
@@ -45,7 +48,7 @@ def test_what_the_stage_never_saw_is_named():
     recorded = entry()
     recorded["deps"].append({"path": "colorize/b.py", "md5": "1"})
     assert list(records.contradictions(RECORD, recorded, LISTINGS.get)) == [
-        "colorize/b.py: not among what the stage read"
+        "colorize/b.py: recorded by DVC, but the stage never read it"
     ]
 
 

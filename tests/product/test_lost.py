@@ -186,7 +186,7 @@ def test_outside_of_a_repository_a_check_says_so(project, tmp_path):
 def test_an_out_that_is_not_here_is_named(project):
     shutil.rmtree(project / f"data/models/{CELL}")
     done = verify(project)
-    assert f"not checked, such as data/models/{CELL}" in done.stdout
+    assert f"not checked (first: data/models/{CELL})" in done.stdout
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

@@ -241,6 +241,6 @@ def test_results_beside_the_photos_are_not_colored_again(project):
     done = color(project, "photos", "link", "-o", "link")
     names = sorted(path.name for path in project.glob("photos/*"))
     assert names == ["a-2.png", "a.png", "b-2.png", "b.png", "renamed.png"]
-    assert done.stderr.splitlines() == ["left out: 2 earlier results; name one to color it"]
+    assert done.stderr.splitlines() == ["skipped 2 earlier results; to color one, name its file"]
     assert color(project, "photos/renamed.png", "-o", "out").stderr == ""
     assert (project / "out/renamed.png").exists()

@@ -146,7 +146,7 @@ def test_an_edit_while_a_stage_runs_is_not_recorded_for_what_was_computed_before
         edit(folder / file, old, new)
     said = (folder / "log").read_text()
     assert process.returncode == 3
-    assert f"{file}" in said and "changed while this ran" in said and "undo the edit and run again" in said
+    assert f"{file}" in said and "changed during the run" in said and "undo the change and run again" in said
     if file == "params.yaml":
         assert f"{old.split()[-1]} -> {new.split()[-1]}" in said
     assert "Traceback" not in said
@@ -181,7 +181,7 @@ def test_an_experiment_beside_a_running_stage_is_noticed_and_can_be_undone(proje
     assert refused.returncode != 0 and "is busy" in refused.stdout
     assert "lr: 0.005" in (folder / "params.yaml").read_text()
     assert dvc.returncode != 0 and TRAIN not in recorded(folder)
-    assert "params.yaml changed while this ran (train.lr 0.001 -> 0.005); undo" in (folder / "log").read_text()
+    assert "params.yaml changed during the run (train.lr 0.001 -> 0.005); undo" in (folder / "log").read_text()
     (folder / "params.yaml").unlink()  # git may take DVC's text for the committed one
     git(folder, "checkout", "--quiet", "HEAD", "params.yaml")
     said = run(folder, "dvc", "repro", TRAIN).stdout
@@ -207,7 +207,7 @@ def test_a_dependency_that_is_replaced_while_a_stage_reads_it_is_noticed(project
         path.unlink()
         path.write_text(text)
     assert process.returncode == 3
-    assert "data/shards/tiny/manifest.json changed while this ran" in (folder / "log").read_text()
+    assert "data/shards/tiny/manifest.json changed during the run" in (folder / "log").read_text()
 
 
 def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
@@ -217,7 +217,7 @@ def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
         shutil.copy(archive, folder / "other.zip")
         (folder / "other.zip").replace(archive)
     assert process.returncode == 3
-    assert "data/raw/tiny.zip: changed while this ran; run again" in (folder / "log").read_text()
+    assert "data/raw/tiny.zip: changed during the run; run again" in (folder / "log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -235,14 +235,14 @@ def test_an_out_that_lost_files_while_its_stage_ran_is_not_recorded(project, sta
     with halted(folder, stage) as process:
         (folder / lost).unlink()
     assert process.returncode == 3
-    assert f"{lost}: removed or changed by another program while this ran; run again" in (folder / "log").read_text()
+    assert f"{lost}: removed or changed by another program during the run; run again" in (folder / "log").read_text()
 
 
 def test_a_repair_beside_a_running_stage_removes_nothing(project):
     folder = project("shard@tiny")
     with halted(folder, "shard@tiny") as process:
         done = run(folder, "colorize.verify", "--repair")
-        assert done.returncode == 3 and "shard-tiny runs as PID" in done.stdout
+        assert done.returncode == 3 and "shard-tiny is running (PID" in done.stdout
         assert (folder / "data/shards/tiny/train/000000.tar").exists()
     assert process.returncode == 0
 

@@ -157,7 +157,7 @@ def test_wiped_headers_are_not_taken_for_the_end(tmp_path):
     second = archives.scan(path).entries[1].offset - 512
     whole[second : second + 1024] = bytes(1024)
     path.write_bytes(whole)
-    expect_refusal(path, f"(byte {second})", "a header was lost", "download it again")
+    expect_refusal(path, f"(byte {second})", "a header is missing", "download it again")
 
 
 def test_truncated_tars_are_refused_wherever_they_are_cut(tmp_path):
@@ -207,7 +207,7 @@ def test_an_extended_header_without_its_member_tells_of_a_loss(tmp_path, kind):
     whole, (first, second) = path.read_bytes(), archives.scan(path).entries
     lost = first if kind == "member" else second
     path.write_bytes(whole[: lost.offset - 512] + whole[lost.offset + 512 :])
-    expect_refusal(path, "the member between was lost" if kind == "member" else "no end mark")
+    expect_refusal(path, "the member between them is missing" if kind == "member" else "the end mark is missing")
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
@@ -275,7 +275,7 @@ def test_entries_of_a_zip_are_not_read_from_what_is_no_zip_any_more(tmp_path):
     path = write_zip(tmp_path / "a.zip", ["a.jpg"], zipfile.ZIP_STORED)
     (entry,) = archives.scan(path).entries
     path.write_bytes(b"Q" + path.read_bytes()[1:])
-    with archives.Reader(path) as reader, pytest.raises(DataError, match="not the zip any more"):
+    with archives.Reader(path) as reader, pytest.raises(DataError, match="no longer the zip"):
         reader.read(entry)
 
 
@@ -288,7 +288,9 @@ def test_encrypted_zip_is_refused(tmp_path):
 
 
 def test_zip_with_other_compression_is_refused(tmp_path):
-    expect_refusal(write_zip(tmp_path / "a.zip", ["a.jpg"], zipfile.ZIP_LZMA), "neither stored nor deflated")
+    expect_refusal(
+        write_zip(tmp_path / "a.zip", ["a.jpg"], zipfile.ZIP_LZMA), "neither stored nor compressed with deflate"
+    )
 
 
 def test_zip_bomb_unpacks_no_more_than_it_announces(tmp_path):
@@ -302,7 +304,7 @@ def test_zip_bomb_unpacks_no_more_than_it_announces(tmp_path):
             reader.read(entry._replace(size=100))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
         tracemalloc.stop()
-        with pytest.raises(DataError, match="allowed"):
+        with pytest.raises(DataError, match="the limit is 268,435,456"):
             reader.read(entry._replace(size=archives.MAX_INFLATED + 1))
 
 

@@ -245,7 +245,7 @@ def test_sha256_is_as_good_as_md5(server, tmp_path, expect_one_line):
 
 def test_too_small_a_disk_is_noticed_before_the_transfer(server, tmp_path, monkeypatch, expect_one_line):
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=7))
-    with expect_one_line(DataError, "disk full", "free 7"):
+    with expect_one_line(DataError, "disk full", "7 are free"):
         sources.locate(served(server, "tiny_imagenet"), tmp_path)
 
 

@@ -170,7 +170,7 @@ def test_foreign_profiles_are_converted_and_srgb_left_alone():
     for format in ("JPEG", "PNG"):
         assert images.decode(encoded(photo(), format, icc_profile=srgb), 64).note is None
         image = images.decode(encoded(photo(), format, icc_profile=bytes(swapped)), 64)
-        assert image.note == "profile converted"
+        assert image.note == "color profile converted"
         assert difference(image.rgb[:, :, ::-1], photo(64, 64)) < 8
 
 
@@ -190,7 +190,7 @@ def test_alpha_is_laid_on_white():
     picture.putpixel((0, 0), (255, 255, 255, 1))  # zero everywhere would be no alpha
     for format, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
         image = images.decode(encoded(picture, format, **options), 64)
-        assert (image.rgb == 255).all() and image.note == "alpha on white"
+        assert (image.rgb == 255).all() and image.note == "alpha blended onto white"
 
 
 def test_transparent_palette_color_is_laid_on_white():

@@ -201,21 +201,24 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     # used and converted
     "JPEG, CMYK": (encoded("JPEG", photo().convert("CMYK")), Used(photo(), "cmyk converted")),
     "JPEG, YCCK": (ycck(), Used(photo(), "cmyk converted")),
-    "JPEG, ICC profile": (encoded("JPEG", icc_profile=swapped_profile()), Used(swapped(), "profile converted", 8)),
-    "PNG, ICC profile": (encoded("PNG", icc_profile=swapped_profile()), Used(swapped(), "profile converted", 8)),
+    "JPEG, ICC profile": (
+        encoded("JPEG", icc_profile=swapped_profile()),
+        Used(swapped(), "color profile converted", 8),
+    ),
+    "PNG, ICC profile": (encoded("PNG", icc_profile=swapped_profile()), Used(swapped(), "color profile converted", 8)),
     "PNG, palette": (encoded("PNG", photo().quantize(256)), Used(photo(), "palette converted", 8)),
     "PNG, palette with transparency": (
         encoded("PNG", one_index(), transparency=3),
-        Used(WHITE, "palette converted, alpha on white", 0, is_gray=True),
+        Used(WHITE, "palette converted, alpha blended onto white", 0, is_gray=True),
     ),
-    "PNG, alpha": (encoded("PNG", with_alpha(0)), Used(WHITE, "alpha on white", 0, is_gray=True)),
+    "PNG, alpha": (encoded("PNG", with_alpha(0)), Used(WHITE, "alpha blended onto white", 0, is_gray=True)),
     "PNG, half transparent": (
         encoded("PNG", with_alpha(128)),
-        Used(Pillow.blend(WHITE, photo(), 128 / 255), "alpha on white", 1),
+        Used(Pillow.blend(WHITE, photo(), 128 / 255), "alpha blended onto white", 1),
     ),
     "PNG, gray with alpha": (
         encoded("PNG", with_alpha(0, "L")),
-        Used(WHITE, "alpha on white", 0, is_gray=True),
+        Used(WHITE, "alpha blended onto white", 0, is_gray=True),
     ),
     "PNG, alpha zero everywhere": (encoded("PNG", without_alpha()), Used(photo(), "empty alpha ignored", 0)),
     "BMP of Photoshop, alpha zero everywhere": (
@@ -226,7 +229,7 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
         encoded("PNG", without_alpha("LA")),
         Used(no_color(), "empty alpha ignored", 0, is_gray=True),
     ),
-    "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha on white", 0, is_gray=True)),
+    "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha blended onto white", 0, is_gray=True)),
     "GIF": (GIF, Used(photo(), "palette converted", 8)),
     "TIFF, YCbCr": (encoded("TIFF", photo().convert("YCbCr")), Used(photo(), "ycbcr converted")),
     **{
@@ -338,12 +341,12 @@ def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, 
     assert {reason: found["images"] for reason, found in entry["rejected"].items()} == reasons
     for reason, found in entry["rejected"].items():
         assert found["first"] == [names[kind] for kind in KINDS if expected[kind] == reason][:10]
-        assert f"rejected {reasons[reason]} {reason}" in report
+        assert f"{reasons[reason]} rejected ({reason})" in report
     used = [use for use in expected.values() if isinstance(use, Used)]
     assert entry["images"] == len(used) and entry["gray"] == sum(use.is_gray for use in used)
     notes = Counter(use.note for use in used if use.note)
     assert entry["converted"] == notes
-    assert all(f"{count} {note}" in report for note, count in notes.items())
+    assert all(f"{count} converted ({note})" in report for note, count in notes.items())
     assert reasons.total() >= 50
 
 

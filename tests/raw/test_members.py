@@ -160,7 +160,7 @@ def test_what_is_no_regular_file_is_left_out_counted_and_shown(archive, settings
     assert table(folder) == ["sound.png"]
     assert manifest["skipped"] == expected
     for what, count in expected.items():
-        assert f"odd: left out of the archives: {count} {what}" in sharding.describe(manifest)
+        assert f"odd: files skipped in the archives: {count} ({what})" in sharding.describe(manifest)
 
 
 def test_files_that_no_split_asks_for_are_counted(archive, settings):
@@ -169,8 +169,8 @@ def test_files_that_no_split_asks_for_are_counted(archive, settings):
     splits = "{train: {glob: '*.png'}, val: {glob: '*.png'}, test: {glob: '*.png'}}"
     Path("sources/odd.yaml").write_text(f"{{title: Odd, path: {archive}, splits: {splits}}}")
     manifest = sharding.build("odd", settings.shard.model_copy(update={"max_leaked": None}), Path("out"))
-    assert manifest["skipped"] == {"asked for by no split": 2}
-    assert "odd: left out of the archives: 2 asked for by no split" in sharding.describe(manifest)
+    assert manifest["skipped"] == {"in no split": 2}
+    assert "odd: files skipped in the archives: 2 (in no split)" in sharding.describe(manifest)
 
 
 # --- archives that are refused as a whole ----------------------------------------------------------------------------
@@ -227,7 +227,7 @@ REFUSED = {
     sparse: "a sparse member",
     sparse_of_old: "a sparse member",
     encrypted: "encrypted",
-    of_other_compression: "neither stored nor deflated",
+    of_other_compression: "neither stored nor compressed with deflate",
     holding_more_than_it_claims: "does not match its checksum",
     overlapping: "overlap",
     of_an_endless_name: "an extended header of",

@@ -93,7 +93,7 @@ def test_an_own_cut_is_named_in_the_manifest_and_in_one_line_with_the_way_back(b
     size = Path("mine.zip").stat().st_size
     assert manifest["archives"] == [{"file": "mine.zip", "bytes": size, "is_published": False}]
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-    assert f"{size:,} bytes, published with 99" in warning and "dvc repro -f shard@mine" in warning
+    assert f"{size:,} bytes, but the published archive has 99" in warning and "dvc repro -f shard@mine" in warning
     assert str(Path.cwd()) not in (folder / "manifest.json").read_text()
 
 
@@ -139,7 +139,7 @@ def test_a_rejected_image_leaves_a_gap_moves_no_other_and_is_counted_by_reason(b
         "empty file": {"images": 1, "first": [names[2]]},
         "not an image": {"images": 2, "first": [names[7], names[8]]},
     }
-    expected = "mine train: 10 images, 0 of them gray; rejected 1 empty file; rejected 2 not an image"
+    expected = "mine train: 10 images, 0 of them gray; 1 rejected (empty file); 2 rejected (not an image)"
     assert sharding.describe(manifest).splitlines()[0] == expected
 
 
@@ -196,7 +196,7 @@ def test_pale_images_are_left_out_by_their_colorfulness_and_are_not_broken_ones(
     assert len(pale) == 5 and "train/n00/gray.png" in pale
     assert manifest["min_colorfulness"] == threshold
     assert manifest["splits"]["train"]["rejected"] == {"low colorfulness": {"images": 5, "first": pale}}
-    assert "rejected 5 low colorfulness" in sharding.describe(manifest)
+    assert "5 rejected (low colorfulness)" in sharding.describe(manifest)
 
 
 def test_an_image_too_large_to_be_one_is_not_even_read(build, files, monkeypatch):
@@ -239,16 +239,15 @@ def test_held_out_images_that_are_training_images_are_counted_and_named(build, l
         "test": {"images": 2, "first": [["test/a.png", train[0]], ["test/b.bmp", train[3]]]},
         "val": {"images": 1, "first": [["val/b.png", train[12]]]},
     }
-    expected = (
-        "mine: 1 of val and 2 of test stand in train too, pixel for pixel (first: 'val/b.png' is 'train/n01/11.png')"
-    )
+    twins = "'val/b.png' equals 'train/n01/11.png'"
+    expected = f"mine: images that are also in train, pixel for pixel: 1 of val, 2 of test (first: {twins})"
     assert expected in sharding.describe(manifest)
 
 
 def test_more_leaks_than_allowed_fail_in_one_line(build, leaky):
     assert build(leaky, "allowed", max_leaked=3)[1]["leaked"]["test"]["images"] == 2
     message = refusal(build, leaky, max_leaked=2)
-    assert message.startswith("mine: 1 of val and 2 of test stand in train too")
+    assert message.startswith("mine: images that are also in train, pixel for pixel: 1 of val, 2 of test (first:")
     assert "more than shard.max_leaked = 2; remove one of each pair" in message
 
 
@@ -270,7 +269,7 @@ def test_too_many_broken_images_fail_in_one_line_with_reason_and_name(build, fil
     files["train/n00/00.png"] = b""
     message = refusal(build, files, max_reject_fraction=0.05)
     assert "mine, train: 1 of 13 images are broken, more than shard.max_reject_fraction = 0.05" in message
-    assert "1 empty file (first: 'train/n00/00.png'); repair the files, or raise the fraction in" in message
+    assert "1 empty file (first: 'train/n00/00.png'); repair the files, or raise this fraction in" in message
 
 
 def test_as_many_broken_images_as_allowed_are_fine(build, files):
@@ -279,13 +278,16 @@ def test_as_many_broken_images_as_allowed_are_fine(build, files):
 
 
 def test_a_split_without_files_is_refused(build, files):
-    assert "no image for split 'val'" in refusal(build, {name: f for name, f in files.items() if "val/" not in name})
+    assert "no file is an image of split 'val'" in refusal(
+        build, {name: f for name, f in files.items() if "val/" not in name}
+    )
 
 
 def test_a_split_of_which_nothing_is_left_is_refused(build, files):
     files["val/a.png"] = files["val/b.png"] = png(np.zeros((64, 64, 3), np.uint8))
-    assert "mine, val: no image is left of 2; set shard.gray to keep or lower shard.min_colorfulness" in refusal(
-        build, files, gray="drop"
+    assert (
+        "mine, val: none of the 2 images can be used; set shard.gray to keep or lower shard.min_colorfulness"
+        in refusal(build, files, gray="drop")
     )
 
 

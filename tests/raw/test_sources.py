@@ -216,7 +216,7 @@ def test_a_misspelt_key_is_answered_with_the_nearest_at_any_depth(tmp_path, expe
         ("title: [\n", "YAML"),
         ("title: a\n", "exactly one of archives, path and sample"),
         ("title: a\npath: b\n", "exactly one of splits and fractions"),
-        ("title: a\npath: b\nfractions: {val: 0.5, test: 0.5}\n", "nothing for training"),
+        ("title: a\npath: b\nfractions: {val: 0.5, test: 0.5}\n", "no images for training"),
         ("title: a\npath: b\nsplits: {train: {glob: a, regex: b}}\n", "not both"),
         ("title: a\narchives: {a.zip: {url: 'http://a/a.zip'}}\nfractions: {val: 0, test: 0}\n", "md5 or a sha256"),
         (

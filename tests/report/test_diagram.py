@@ -34,8 +34,8 @@ def test_slabs_follow_channels_and_size(make_run):
 def test_parameters_width_and_output_are_named(make_run):
     found = diagram.distinct_architectures(inputs_of(make_run(models=["regression", "cnn", "cnn_weighted"])))
     assert [diagram.row_subtitle(layers, models) for layers, models in found] == [
-        "1,234 parameters at width 0.25, output 2 ab channels a pixel",
-        "1,234 parameters at width 0.25, output 313 ab bins a pixel; they differ in the loss only",
+        "1,234 parameters at width 0.25, output: 2 ab channels per pixel",
+        "1,234 parameters at width 0.25, output: 313 ab bins per pixel; these models differ only in the loss",
     ]
 
 

@@ -78,7 +78,7 @@ def test_page_shows_every_image_with_every_model_and_its_error(make_run):
         "Unet, trained on A, image 0",
         "CNN, trained on B, image 0",
         "Unet, trained on B, image 0",
-        "truth, image 0",
+        "ground truth, image 0",
     ]
     assert page.texts.count("0.0900") == 2 * 4  # the tenth image, by four models, of two data sets
     assert "photo9.jpg" in page.texts
@@ -116,5 +116,5 @@ def test_policy_knows_the_style_sheet_by_its_hash(make_run):
 def test_models_that_saved_other_images_are_refused(make_run):
     run = make_run(("a",), ("cnn", "unet"))
     run.write_predictions("a", "unet", "a", is_saved=np.arange(12) > 1)
-    with pytest.raises(DataError, match=r"a-unet.a.*other test images"):
+    with pytest.raises(DataError, match=r"a-unet.a.*its saved test images differ"):
         build(run)

@@ -129,7 +129,7 @@ def test_layers_of_another_shape_are_one_line(make_run, key, value):
     run = make_run(["a"], ["cnn"])
     path = run.root / "data/histories/a-cnn/layers.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    assert f"{path}: no list of a network's layers" in refusal(run)
+    assert f"{path}: not a list of the layers of a network" in refusal(run)
 
 
 @pytest.mark.parametrize("row", ["x,1,1,1,1,1", "1,1", "1,nan,1,1,1,1", "1,1,\xff,1,1,1", "1,1,1,1,1," + "1" * 200_000])

@@ -41,5 +41,5 @@ def test_the_process_dies_at_the_pass_that_is_named(tmp_path, fault, number):
 )
 def test_a_point_that_is_not_there_is_refused(monkeypatch, armed):
     monkeypatch.setenv("COLORIZE_FAULT", armed)
-    with pytest.raises(runtime.ParameterError, match=r"no such fault point; there are shard-member, "):
+    with pytest.raises(runtime.ParameterError, match=r"no such fault point; the fault points are shard-member, "):
         runtime.fault_point("shard-member")

@@ -59,8 +59,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_stands(full_disk, write):
     with pytest.raises(runtime.DataError) as caught:
         write(path)
     line = str(caught.value)
-    assert line.startswith(f"disk full writing {path}: need ")
-    needed, free = (int(number.replace(",", "")) for number in re.findall(r"(?:need|free) ([\d,]+)", line))
+    assert line.startswith(f"disk full: {path} needs ")
+    needed, free = (int(number.replace(",", "")) for number in re.findall(r"(?:needs|bytes,) ([\d,]+)", line))
     assert needed > free > 0
     assert path.read_bytes() == b"before"
     assert list(full_disk.iterdir()) == [path]
@@ -72,7 +72,7 @@ def test_a_limit_on_file_size_is_one_line(tmp_path):
         runtime.run(write_bytes, [tmp_path / "file.bin"])
 
     assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 3
-    expected = "larger than a file may be here, need 100,000 bytes; see `ulimit -f`"
+    expected = "needs 100,000 bytes, more than the limit for file sizes; see `ulimit -f`"
     assert (tmp_path / "log").read_text() == f"error: {tmp_path}/file.bin: {expected}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 

@@ -61,7 +61,7 @@ def test_the_second_names_the_first_waits_and_follows(tmp_path, hold):
     assert (soak.wait(first), soak.wait(second)) == (0, 0)
     assert (tmp_path / "second").exists()
     line = (tmp_path / "second.log").read_text()
-    assert line.startswith(f"waits for train a-unet, which runs as PID {first} on ")
+    assert line.startswith(f"waiting for train a-unet, which is already running (PID {first} on ")
     assert line.count("\n") == 1
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("lock")]
 
@@ -77,7 +77,7 @@ def test_who_may_not_wait_ends_at_once_naming_the_holder(tmp_path, hold, run):
     pid = run(lambda: runtime.run(body, []), "second.log", COLORIZE_NO_WAIT="1")
     assert soak.wait(pid) == 3
     line = (tmp_path / "second.log").read_text()
-    assert line.startswith(f"error: train a-unet runs already, as PID {first} on ") and line.count("\n") == 1
+    assert line.startswith(f"error: train a-unet is already running (PID {first} on ") and line.count("\n") == 1
     (tmp_path / "release").touch()
     assert soak.wait(first) == 0
 

@@ -105,7 +105,7 @@ def test_elsewhere_than_on_linux_it_notices_by_itself(tmp_path, monkeypatch):
     pid = orphan(tmp_path, steps, DVC_STAGE="train")
     until(lambda: is_gone(pid))
     assert (tmp_path / "saved").read_text() == (tmp_path / "begun").read_text() != "99"
-    assert (tmp_path / "log").read_text() == "stopped: the dvc that started this stage is gone\n"
+    assert (tmp_path / "log").read_text() == "stopped: the dvc process that started this stage has ended\n"
 
 
 def test_a_stage_started_by_hand_outlives_its_shell(tmp_path):
@@ -190,7 +190,7 @@ def test_a_mapped_file_that_becomes_shorter_ends_the_program_with_one_line(tmp_p
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(line, capture_output=True, text=True, cwd=repo, timeout=60, env=environment)
     name = "a file" if kind == "unlinked" else f"{tmp_path / 'a'}:"
-    ending = " became shorter while it was being read; run the command again: it names the repair\n"
+    ending = " became shorter while it was being read; run the command again: its error names the repair\n"
     assert (done.returncode, done.stderr) == (3, f"error: {name}{ending}")
 
 

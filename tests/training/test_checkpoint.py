@@ -88,7 +88,9 @@ def test_when_none_is_whole_training_starts_afresh_and_says_so(checkpoints, caps
     for path in checkpoints.folder.iterdir():
         flip(path, 100)
     assert checkpoints.latest() is None
-    assert capsys.readouterr().err.splitlines()[-1].endswith("nothing whole; training starts afresh")
+    assert (
+        capsys.readouterr().err.splitlines()[-1].endswith("no intact checkpoint; training starts from the first step")
+    )
 
 
 class Hostile:
@@ -108,7 +110,7 @@ def test_a_hostile_one_is_refused_and_runs_nothing(checkpoints, tmp_path, monkey
     digest = hashlib.sha256(content.getvalue()).hexdigest().encode()
     (checkpoints.folder / "000000005.ckpt").write_bytes(digest + b"\n" + content.getvalue())
     assert checkpoints.latest() == (1, {"n": 1})
-    assert "no checkpoint of ours" in capsys.readouterr().err
+    assert "not a checkpoint of this project" in capsys.readouterr().err
     assert not (tmp_path / "hostile").exists()
 
 

@@ -56,8 +56,8 @@ def test_the_second_takes_the_result_of_the_first_and_nothing_stays_behind(tmp_p
         "begun": "reused", "model/model.json": "made by a", "history/pictures/1.png": "drawn by a",
     }  # fmt: skip
     lines = (tmp_path / "b.log").read_text().splitlines()
-    assert lines[0].startswith(f"waits for train x-unet, which runs as PID {first} on ")
-    assert lines[1:] == ["train x-unet: takes the result of the run that has just ended"]
+    assert lines[0].startswith(f"waiting for train x-unet, which is already running (PID {first} on ")
+    assert lines[1:] == ["train x-unet: uses the result of the run that has just ended"]
     assert files(tmp_path / ".state") == {}
 
 

@@ -83,7 +83,7 @@ def test_half_precision_loses_no_more_than_autocast_of_the_plain_formula(name):
 
 
 def test_fp16_is_refused_on_a_cpu(tiny_train):
-    with pytest.raises(ParameterError, match="precision: fp16 wants a GPU; take bf16 or fp32"):
+    with pytest.raises(ParameterError, match="precision: fp16 needs a GPU; use bf16 or fp32"):
         stepper(fresh(), tiny_train(precision="fp16"))
 
 
