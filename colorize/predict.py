@@ -45,7 +45,7 @@ def load(
 
     Args:
         path: folder of the model, such as `data/models/objects-unet`.
-        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU where there is one.
+        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
         size: see `Colorizer`.
         temperature: see `Colorizer`.
 
