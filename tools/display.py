@@ -138,7 +138,7 @@ class Screen:
 
     def _table(self, num_rows: int) -> Table:
         table = Table(box=None, expand=True, pad_edge=False)
-        table.title, table.title_style, table.title_justify = self._counts(), "bold", "left"
+        table.title, table.title_style, table.title_justify = self._title(), "bold", "left"
         table.caption, table.caption_style, table.caption_justify = f"log: {self._log}", "dim", "left"
         table.add_column("job", no_wrap=True)
         table.add_column("state", no_wrap=True)
@@ -152,8 +152,9 @@ class Screen:
             table.add_row(f"{len(others)} more", "", _states(others))
         return table
 
-    def _counts(self) -> str:
-        return f"{len(self._jobs)} jobs: {_states(self._jobs)}; {clock(time.monotonic() - self._began)}"
+    def _title(self) -> Text:
+        counts = f"{len(self._jobs)} jobs: {_states(self._jobs)}; {clock(time.monotonic() - self._began)}"
+        return Text(counts, no_wrap=True, overflow="ellipsis")
 
     def _row(self, job: Job) -> tuple:
         if job.state in (jobs.WAITING, jobs.NOT_BEGUN):

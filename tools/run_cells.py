@@ -184,7 +184,7 @@ class Runner:
 
     def _run_process(self, job: Job, slot: Slot) -> None:
         job.begin(slot.name)
-        self._log.write(job.name, f"begins {slot.name and f'on {slot.name}'}")
+        self._log.write(job.name, f"begins on {slot.name}" if slot.name else "begins")
         command = ["dvc", "--wait-for-lock", "repro", *job.arguments]
         environment = {**os.environ, **slot.environment, "COLORIZE_PROGRESS": str(self._records)}
         with subprocess.Popen(
