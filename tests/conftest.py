@@ -16,6 +16,7 @@ import pytest
 from colorize import params, runtime
 from colorize.data import shards, verified
 from colorize.raw.sharding import COLUMNS
+from tests import quiet_end  # noqa: F401
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

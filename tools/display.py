@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -125,21 +125,20 @@ class Screen:
             self._live.stop()
             self._console.clear()
             self._live = self._open()
-        self._live.update(self._table(max(1, self._size.height - _OTHER_LINES)), refresh=True)
+        self._live.update(self._content(max(1, self._size.height - _OTHER_LINES)), refresh=True)
 
     def close(self) -> None:
         """Leave the whole table on the screen, and below it the errors in full."""
         self._live.stop()
-        self._console.print(self._table(len(self._jobs)))
+        self._console.print(self._content(len(self._jobs)))
         for job in self._jobs:
             if job.state == jobs.FAILED:
                 self._console.print(Text(f"\n{job.name} failed:", style="bold red"))
                 self._console.print("\n".join(job.error()), markup=False, highlight=False, soft_wrap=True)
 
-    def _table(self, num_rows: int) -> Table:
+    def _content(self, num_rows: int) -> Group:
         table = Table(box=None, expand=True, pad_edge=False)
         table.title, table.title_style, table.title_justify = self._title(), "bold", "left"
-        table.caption, table.caption_style, table.caption_justify = f"log: {self._log}", "dim", "left"
         table.add_column("job", no_wrap=True)
         table.add_column("state", no_wrap=True)
         table.add_column("progress, or result on the test images", ratio=1, no_wrap=True)
@@ -150,7 +149,8 @@ class Screen:
             table.add_row(*self._row(job), style=_STYLES.get(job.state, ""))
         if others := [job for job in self._jobs if job not in chosen]:
             table.add_row(f"{len(others)} more", "", _states(others))
-        return table
+        log = Text(f"log: {self._log}", style="dim", no_wrap=True)  # not padded: the terminal adds ^C behind it
+        return Group(table, log)
 
     def _title(self) -> Text:
         counts = f"{len(self._jobs)} jobs: {_states(self._jobs)}; {clock(time.monotonic() - self._began)}"

@@ -120,7 +120,7 @@ def _metrics(run: str) -> str:
     """On the test images of the data set that the model was trained on."""
     dataset = run.rpartition("-")[0]
     metrics = json.loads(Path(f"results/metrics/{run}/{dataset}.json").read_text())
-    words = {"l2": ("L2", ".4f"), "cross_entropy": ("CE", ".3f"), "accuracy": ("accuracy", ".3f")}
+    words = {"l2": ("L2", ".4f"), "accuracy": ("accuracy", ".3f"), "cross_entropy": ("cross entropy", ".3f")}
     return "  ".join(f"{word} {metrics[key]:{form}}" for key, (word, form) in words.items() if key in metrics)
 
 

@@ -28,7 +28,7 @@ from tools import display, jobs
 from tools.jobs import Job
 
 _REFRESH_S = 0.25
-_HOW_TO_GO_ON = "run `{}` again: what has ended is kept, and trainings continue from their last checkpoint"
+_HOW_TO_GO_ON = "run `{}` again: finished jobs are kept, trainings continue at their checkpoint"
 
 
 class Slot(NamedTuple):

@@ -23,6 +23,7 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     """
     if path := _record_path():
         yield _Records(path, description, total, unit).advance
+        _write_record(path, {})  # unless an error or a signal leaves the block: then the count so far is of interest
     elif sys.stderr.isatty():
         with _progress_bar(description, total, unit) as advance:
             yield advance
