@@ -51,7 +51,7 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     project = soak.make_project(tmp_path / "project", ("cnn",))
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
     assert terminal.wait(soak.HANGS_AFTER_S) == 0
-    title, _, *table, log = terminal.rest()
+    title, _, *table, log, _ = terminal.rest()
     assert title.startswith("4 jobs: 4 done; ")
     results = {
         "tiny data": "22 images",
@@ -122,7 +122,7 @@ runtime.run(main, [])
 """
     terminal = Terminal([sys.executable, "-c", script], project, environment(TERM="xterm"))
     assert terminal.wait(soak.HANGS_AFTER_S) == 3
-    _, _, broken, sound, _, _, title, error, last = terminal.rest()
+    _, _, broken, sound, _, title, error, last = (line for line in terminal.rest() if line)
     assert re.match(r"train@tiny-nothing +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
     assert title == "train@tiny-nothing failed:"
     assert error.startswith("ERROR: ") and "train@tiny-nothing" in error  # DVC's own words

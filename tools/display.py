@@ -130,11 +130,11 @@ class Screen:
     def close(self) -> None:
         """Leave the whole table on the screen, and below it the errors in full."""
         self._live.stop()
-        self._console.print(self._content(len(self._jobs)))
+        self._console.print(self._content(len(self._jobs)), "")
         for job in self._jobs:
             if job.state == jobs.FAILED:
-                self._console.print(Text(f"\n{job.name} failed:", style="bold red"))
-                self._console.print("\n".join(job.error()), markup=False, highlight=False, soft_wrap=True)
+                self._console.print(Text(f"{job.name} failed:", style="bold red"))
+                self._console.print("\n".join(job.error()), "", markup=False, highlight=False, soft_wrap=True)
 
     def _content(self, num_rows: int) -> Group:
         table = Table(box=None, expand=True, pad_edge=False)
