@@ -29,7 +29,15 @@ hypothesis.settings.register_profile("fuzz", max_examples=200, print_blob=True, 
 hypothesis.settings.load_profile("ci")
 
 
-_SLOWEST = ("test_pipeline.py", "product/test_recorded.py", "product/test_lost.py", "faults/", "fuzz/", "product/")
+_SLOWEST = (
+    "test_pipeline.py",
+    "test_run_cells.py",
+    "product/test_recorded.py",
+    "product/test_lost.py",
+    "faults/",
+    "fuzz/",
+    "product/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
