@@ -1,4 +1,4 @@
-# Everything a person starts; the first target that needs it sets up .venv from requirements.txt.
+# All commands of the project; the first target that needs packages installs those of requirements.txt into .venv.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
@@ -7,27 +7,26 @@ BENCHMARKS := sharding loading prior targets loss training inference
 
 .PHONY: help repro train-all test verify soak fuzz bench lint paper tiny sample
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-repro: $(READY) ## run whatever is out of date, from raw archives to Table 1, and show the table
+repro: $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
 	@python tools/run_cells.py
-	@dvc repro
 	@python -m stages.report show
 
-train-all: $(READY) ## only train all models, one a GPU; `make repro` then does the rest
+train-all: $(READY) ## only train all models, one per GPU; `make repro` then does the rest
 	@python tools/run_cells.py train
 
-test: $(READY) ## run the tests, on every core
+test: $(READY) ## run the tests on all cores
 	@python -m pytest --numprocesses logical --dist loadscope --no-loadscope-reorder
 
-verify: $(READY) ## check everything on the disk, and name what repairs it
+verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify
 
-soak: $(READY) ## kill stages and compare, until interrupted, or MINUTES=20, or KILLS=200
+soak: $(READY) ## kill stages at random and compare the results, for MINUTES=20 or KILLS=200, or until Ctrl-C
 	@python tools/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS))
 
-fuzz: $(READY) ## damage archives, images and parameter files for MINUTES=10 and print the score
+fuzz: $(READY) ## test with damaged archives, images and parameter files for MINUTES=10, and print the score
 	@python tools/fuzz.py $(MINUTES)
 
 lint: $(READY) ## check style and format
@@ -56,7 +55,7 @@ $(PEERS): benchmarks/requirements.txt
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	@echo "setting up .venv (5.7 GB, a few minutes)"
+	@echo "installing the pinned packages into .venv: 5.7 GB, about 3 minutes; the log is .venv/pip.log"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	@.venv/bin/python -m pip install --quiet --log .venv/pip.log --disable-pip-version-check --requirement requirements.txt
 	@touch $(READY)

@@ -16,6 +16,7 @@ import pytest
 from colorize import params, runtime
 from colorize.data import shards, verified
 from colorize.raw.sharding import COLUMNS
+from tests import quiet_end  # noqa: F401
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,7 +29,15 @@ hypothesis.settings.register_profile("fuzz", max_examples=200, print_blob=True, 
 hypothesis.settings.load_profile("ci")
 
 
-_SLOWEST = ("test_pipeline.py", "product/test_recorded.py", "product/test_lost.py", "faults/", "fuzz/", "product/")
+_SLOWEST = (
+    "test_pipeline.py",
+    "test_run_cells.py",
+    "product/test_recorded.py",
+    "product/test_lost.py",
+    "faults/",
+    "fuzz/",
+    "product/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

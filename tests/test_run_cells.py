@@ -1,6 +1,8 @@
 """`make repro` runs cells side by side: one that fails stops no other, and whoever ends it ends them all."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,52 +10,161 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
-from colorize import runtime
 from tests.runtime.test_locks import until
-from tools import run_cells, soak
+from tests.terminal import Terminal
+from tools import display, jobs, run_cells, soak
 
 KNOBS = {"COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_CHECKPOINT_SECONDS": "0", "PYTHONPATH": ""}
+COMMAND = [sys.executable, str(soak.ROOT / "tools" / "run_cells.py")]
+HOW_TO_GO_ON = "run `make repro` again: finished jobs are kept, trainings continue at their checkpoint"
+HINT = "dvc push"
 
 
-def start(project: Path) -> subprocess.Popen:
-    """The tool in a project, one cell at a time; without SHELL, as cron would, so that DVC takes /bin/sh."""
+def environment(**changes: str) -> dict[str, str]:
+    """One job at a time; without SHELL, as cron would, so that DVC takes /bin/sh."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with (project.parent / "log").open("w") as log:
-        return subprocess.Popen(
-            [sys.executable, soak.ROOT / "tools" / "run_cells.py"],
-            cwd=project,
-            env={**os.environ, **KNOBS, "PATH": path, "SHELL": ""},
-            stdout=log,
-            stderr=log,
-        )
+    return {**os.environ, **KNOBS, "PATH": path, "SHELL": "", **changes}
 
 
-def test_a_job_that_fails_is_named_and_stops_no_other(tmp_path, monkeypatch, capfd):
+def run(project: Path, expect: int = 0) -> list[str]:
+    """The lines that the tool prints where there is no terminal."""
+    done = subprocess.run(
+        COMMAND, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == expect, done.stdout
+    return done.stdout.splitlines()
+
+
+def change(project: Path, section: str, **values: object) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params[section] |= values
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def log_of(project: Path) -> str:
+    return (project / ".state/repro.log").read_text()
+
+
+def test_jobs_with_and_without_a_terminal(tmp_path):
     project = soak.make_project(tmp_path / "project", ("cnn",))
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("COLORIZE_PROCS", "1")
-    jobs = [run_cells.Job("broken", ("train@tiny-nothing",)), run_cells.Job("sound", ("shard@tiny",))]
-    with pytest.raises(runtime.DataError, match="failed: broken; their errors are above"):
-        run_cells.run(jobs)
-    lines = capfd.readouterr().out.splitlines()
-    assert any("train@tiny-nothing" in line for line in lines)  # DVC's own words
-    assert [line for line in lines if " of 2" in line] == ["broken: FAILED, 1 of 2", "sound: done, 2 of 2"]
-    assert (project / "data/shards/tiny/manifest.json").exists()
+    terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
+    assert terminal.wait(soak.HANGS_AFTER_S) == 0
+    title, _, *table, log, _ = terminal.rest()
+    assert title.startswith("4 jobs: 4 done; ")
+    results = {
+        "tiny data": "22 images",
+        "tiny-cnn": r"L2 \d\.\d+  accuracy \d\.\d+  cross entropy \d\.\d+",
+        "tiny baselines": r"L2 \d\.\d+  accuracy \d\.\d+  cross entropy \d\.\d+",
+        "report": "results/table1.md, data/gallery/index.html",
+    }
+    for line, (name, result) in zip(table, results.items(), strict=True):
+        assert re.fullmatch(rf"{name} +done +{result} +\d+:\d\d", line)
+    assert log == "log: .state/repro.log"
+    assert terminal.shows_cursor()
+    assert HINT not in terminal.text
+    assert HINT in log_of(project)
+    assert "tiny-cnn: Running stage 'train@tiny-cnn':" in log_of(project)
+
+    assert run(project) == ["everything is up to date"]
+
+    change(project, "train", lr=1e30)
+    first, data, cnn, error, dvc, baselines, last = run(project, expect=3)
+    assert first == "4 jobs; the log is .state/repro.log"
+    assert re.fullmatch(r"tiny data: up to date after \d+:\d\d, 22 images \(1 of 4\)", data)
+    assert re.fullmatch(r"tiny-cnn: failed after \d+:\d\d \(2 of 4\)", cnn)
+    assert error.startswith("error: train tiny-cnn: the loss or its gradient is not finite at step ")
+    assert error.endswith("; lower train.lr or train.clip_norm")
+    assert dvc.startswith("ERROR: failed to reproduce 'train@tiny-cnn': ")
+    assert re.fullmatch(r"tiny baselines: up to date after \d+:\d\d, L2 .* \(3 of 4\)", baselines)
+    assert last == "error: failed: tiny-cnn; their errors are above"
 
 
-def test_asked_to_end_it_ends_what_runs_and_begins_no_more(tmp_path):
+def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
     project = soak.make_project(tmp_path / "project", ("regression", "cnn"), steps=1_000_000)
-    process = start(project)
+    terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
     until(lambda: list(project.glob(".state/checkpoints/tiny-cnn/*/*.ckpt")))
+    terminal.resize(24, 80)
+    until(lambda: "\x1b[2J" in terminal.text)  # what a resized terminal has wrapped is cleared
+    until(lambda: re.search(r"tiny-cnn +train +\S+ [\d,]+ of 1,000,000 steps", terminal.plain()))
+    terminal.type("\x03")
+    assert terminal.wait(soak.HANGS_AFTER_S) == 130
+    assert terminal.shows_cursor()
+    *table, last = terminal.rest()
+    assert any(re.match(r"tiny-cnn +stopped +[\d,]+ of 1,000,000 steps", line) for line in table), table
+    assert last == f"stopped; {HOW_TO_GO_ON}"
+    assert "train tiny-cnn: stops after step " in log_of(project)
+
+    with (tmp_path / "output").open("w") as file:
+        process = subprocess.Popen(COMMAND, cwd=project, env=environment(), stdout=file, stderr=file)
+    until(lambda: "train tiny-cnn: resumes after step " in log_of(project))
     process.send_signal(signal.SIGTERM)
     assert process.wait(soak.HANGS_AFTER_S) == 143
-    log = (tmp_path / "log").read_text()
-    assert "train tiny-cnn: stops after step " in log
-    assert "tiny-regression: begins" not in log
+    assert (tmp_path / "output").read_text().splitlines()[-1] == f"stopped; {HOW_TO_GO_ON}"
+    assert "tiny-regression: begins" not in log_of(project)
     assert not list((project / ".state/locks").iterdir())  # nobody trains any more
     assert sorted(yaml.safe_load((project / "dvc.lock").read_text())["stages"]) == ["prior@tiny", "shard@tiny"]
+
+
+def test_a_job_that_fails_is_named_with_its_whole_error_and_stops_no_other(tmp_path):
+    project = soak.make_project(tmp_path / "project", ("cnn",))
+    script = f"""
+import sys
+sys.path.insert(0, {str(soak.ROOT)!r})
+from colorize import runtime
+from tools import run_cells
+def main():
+    jobs = [run_cells.Job(name, (name,), (name,)) for name in ("train@tiny-nothing", "shard@tiny")]
+    with run_cells.Runner(jobs, set()) as runner:
+        runner.run(jobs)
+runtime.run(main, [])
+"""
+    terminal = Terminal([sys.executable, "-c", script], project, environment(TERM="xterm"))
+    assert terminal.wait(soak.HANGS_AFTER_S) == 3
+    _, _, broken, sound, _, title, error, last = (line for line in terminal.rest() if line)
+    assert re.match(r"train@tiny-nothing +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
+    assert title == "train@tiny-nothing failed:"
+    assert error.startswith("ERROR: ") and "train@tiny-nothing" in error  # DVC's own words
+    assert last == "error: failed: train@tiny-nothing; their errors are above"
+
+
+def test_a_sign_of_life_says_what_runs_and_how_far_it_is(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    running, other = jobs.Job("a-cnn", ("train@a-cnn",), ()), jobs.Job("b-cnn", ("train@b-cnn",), ())
+    lines = display.Lines([running, other], tmp_path, Path("log"))
+    running.begin("")
+    (tmp_path / "train@a-cnn.json").write_text(json.dumps({"done": 40, "total": 2000, "unit": "steps", "end": 200.0}))
+    for seconds in (1.0, 59.0, 61.0, 90.0):
+        clock[0] = seconds
+        lines.refresh()
+    assert capsys.readouterr().out.splitlines()[1:] == ["a-cnn: train for 1:01, 40 of 2,000 steps, 2:19 left"]
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(100, 30), (80, 24), (60, 12)])
+def test_the_table_fits_the_terminal_and_shows_what_runs_and_what_failed(tmp_path, columns, lines):
+    many = [jobs.Job(f"data_{n}-unet", (f"train@data_{n}-unet",), ()) for n in range(40)]
+    many[7].begin("GPU 0")
+    many[30].begin("GPU 1")
+    many[30].output = ["error: the disk is full"]
+    many[30].end(False, True, True)
+    console = Console(width=columns, height=lines)
+    screen = display.Screen(many, tmp_path, Path(".state/repro.log"))
+    with console.capture() as capture:
+        console.print(screen._content(lines - display._OTHER_LINES))
+    shown = capture.get().splitlines()
+    assert len(shown) < lines
+    assert max(map(len, shown)) <= columns
+    assert sum("data_7-unet" in line or "data_30-unet" in line for line in shown) == 2
+
+
+@pytest.mark.parametrize("name", ["dumb", ""])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch, name):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", name)
+    assert isinstance(display.open_display([], Path(), Path("log")), display.Lines)
 
 
 @pytest.mark.parametrize(("cores", "jobs", "count", "share"), [(2, 10, 2, "1"), (8, 2, 2, "4"), (1, 3, 1, "1")])

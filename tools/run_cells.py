@@ -1,56 +1,92 @@
-"""Train and evaluate all cells side by side: `make repro`, or `make train-all`, which only trains.
+"""Run the study side by side and show how far it is: `make repro`, or `make train-all`, which only trains.
 
     python tools/run_cells.py [train]
 
-One cell a GPU at a time; without any, one a core (COLORIZE_PROCS says how many), with its share of the threads. Each
+One job per GPU at a time; without any, one per core (COLORIZE_PROCS says how many), with its share of the threads. Each
 is a `dvc repro` of its own stages: DVC locks what a stage reads and writes, not the repository. What is up to date is
-left as it is, a cell that fails stops no other, and `dvc repro` does the rest.
+left as it is, and a job that fails stops no other of its phase. What DVC and the stages print is in `.state/repro.log`.
 """
 
+import contextlib
+import json
 import os
 import queue
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from colorize import params, runtime
+from tools import display, jobs
+from tools.jobs import Job
 
-
-class Job(NamedTuple):
-    """Stages that one process runs one after the other."""
-
-    name: str
-    arguments: tuple[str, ...]  # of `dvc repro`
+_REFRESH_S = 0.25
+_HOW_TO_GO_ON = "run `{}` again: finished jobs are kept, trainings continue at their checkpoint"
 
 
 class Slot(NamedTuple):
     """A place where one job runs at a time."""
 
-    name: str
+    name: str  # empty on a CPU
     environment: dict[str, str]
 
 
 def main(what: str = "evaluate") -> None:
-    """Shards and priors of all data sets, then the cells of `params.yaml`, the most expensive models first."""
+    """Shards and priors of all data sets, then all models, the most expensive first, then the report."""
     if what not in ("train", "evaluate"):
         raise runtime.ParameterError(f"unknown word {what!r}; expected: train, evaluate")
-    settings = params.load()
-    if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode == 0:
+    try:
+        _run_study(params.load(), what)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        command = "make train-all" if what == "train" else "make repro"
+        print(f"stopped; {_HOW_TO_GO_ON.format(command)}", file=sys.stderr, flush=True)
+        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+
+
+def _run_study(settings, what: str) -> None:
+    changed = _changed_stages()
+    if not changed:
+        print("everything is up to date")
         return
-    run([Job(name, (f"prior@{name}",)) for name in settings.datasets])
+    phases = plan(settings, what)
+    with Runner([job for phase in phases for job in phase], changed) as runner:
+        for phase in phases:
+            runner.run(phase)
+
+
+def plan(settings, what: str) -> list[list[Job]]:
+    """All jobs, in phases: a phase begins when the one before has ended without a failure."""
+    preparations = [
+        Job(f"{name} data", (f"shard@{name}", f"prior@{name}"), (f"prior@{name}",)) for name in settings.datasets
+    ]
     by_cost = sorted(settings.models, key=lambda model: ("unet" not in model, "cnn" not in model))
-    cells = [f"{dataset}-{model}" for model in by_cost for dataset in settings.datasets]
-    stages = ("train",) if what == "train" else ("train", "evaluate")
-    jobs = [Job(cell, ("--single-item", *(f"{stage}@{cell}" for stage in stages))) for cell in cells]
-    if what == "evaluate":
-        jobs += [Job(f"{name}, baselines", ("--single-item", f"baseline@{name}")) for name in settings.datasets]
-    run(jobs)
+    runs = [f"{dataset}-{model}" for model in by_cost for dataset in settings.datasets]
+    if what == "train":
+        return [preparations, [_single(run, f"train@{run}") for run in runs]]
+    cells = [_single(run, f"train@{run}", f"evaluate@{run}") for run in runs]
+    cells += [_single(f"{name} baselines", f"baseline@{name}") for name in settings.datasets]
+    return [preparations, cells, [Job("report", ("report",), ())]]  # and whatever else dvc.yaml may have
+
+
+def _single(name: str, *stages: str) -> Job:
+    return Job(name, stages, ("--single-item", *stages))
+
+
+def _changed_stages() -> set[str]:
+    """Names of the stages that DVC would run again, or bring back from its cache."""
+    with display.waiting("checking what is up to date"):
+        command = ["dvc", "--wait-for-lock", "status", "--json"]
+        status = subprocess.run(command, capture_output=True, text=True, check=False)
+    if status.returncode:
+        raise runtime.DataError(f"`dvc status` failed:\n{status.stderr.strip()}")
+    return set(json.loads(status.stdout))
 
 
 def slots(num_jobs: int) -> list[Slot]:
@@ -59,64 +95,130 @@ def slots(num_jobs: int) -> list[Slot]:
         return [Slot(f"GPU {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
     count = min(runtime.processes(), num_jobs)
     share = str(runtime.processes() // count)
-    environment = {"COLORIZE_PROCS": share, "COLORIZE_THREADS": os.environ.get("COLORIZE_THREADS", share)}
-    return [Slot(f"CPU, {count} at a time", environment)] * count
+    return [Slot("", {"COLORIZE_PROCS": share, "COLORIZE_THREADS": os.environ.get("COLORIZE_THREADS", share)})] * count
 
 
-def run(jobs: Sequence[Job]) -> None:
-    """Run jobs side by side; ends them all when this process is asked to end.
+class Runner:
+    """Runs jobs side by side, shows them, and ends them all when this process is asked to end.
 
-    Raises:
-        DataError: some of them failed; names them.
+    Args:
+        shown: all jobs, in the order in which they begin.
+        changed: names of the stages that are not up to date.
     """
-    free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-    places = slots(len(jobs))
-    for slot in places:
-        free.put(slot)
-    running, stopping = set(), threading.Event()
-    failed = []
-    with ThreadPoolExecutor(len(places)) as pool:
-        pending = {pool.submit(_run_job, job, free, running, stopping): job for job in jobs}
+
+    def __init__(self, shown: Sequence[Job], changed: set[str]):
+        self._shown, self._changed = shown, changed
+        self._processes: set[subprocess.Popen] = set()
+        self._is_stopping = False
+
+    def __enter__(self) -> "Runner":
+        self._folder = tempfile.TemporaryDirectory(prefix="colorize-progress-")
+        self._records = Path(self._folder.name)
+        self._log = Log(runtime.state_dir() / "repro.log")
+        self._display = display.open_display(self._shown, self._records, self._log.path)
+        return self
+
+    def __exit__(self, *_) -> None:
+        with runtime.finish_step():
+            for job in self._shown:
+                if job.state == jobs.WAITING:
+                    job.state = jobs.NOT_BEGUN
+            self._display.close()
+        self._log.close()
+        self._folder.cleanup()
+
+    def run(self, phase: Sequence[Job]) -> None:
+        """Run jobs that do not depend on each other.
+
+        Raises:
+            DataError: some of them failed; names them.
+        """
+        is_rest = not phase[0].arguments  # of the DAG: it has the machine to itself
+        places = [Slot("", {})] if is_rest else slots(len(phase))
+        free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for slot in places:
+            free.put(slot)
+        with ThreadPoolExecutor(len(places)) as pool:
+            futures = [pool.submit(self._run_job, job, free) for job in phase]
+            try:
+                self._watch(futures)
+            except BaseException:  # Ctrl-C, SIGTERM
+                self._stop()
+                self._watch(futures)
+                raise
+        if failed := sorted(job.name for job in phase if job.state == jobs.FAILED):
+            raise runtime.DataError(f"failed: {', '.join(failed)}; their errors are above")
+
+    def _watch(self, futures: Sequence[Future]) -> None:
+        """Show the jobs until these have ended."""
+        pending = futures
+        while pending:
+            _, pending = wait(pending, _REFRESH_S)
+            with runtime.finish_step():  # a signal in the middle would leave half a table
+                self._display.refresh()
+        for future in futures:
+            future.result()  # or its error
+
+    def _stop(self) -> None:
+        """Ask all stages to end, and begin no more; a terminal sends a second Ctrl-C to the stages themselves."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        self._is_stopping = True
+        for job in self._shown:
+            if job.state == jobs.RUNNING:
+                job.state = jobs.STOPPING
+        for process in list(self._processes):
+            process.terminate()
+
+    def _run_job(self, job: Job, free: queue.SimpleQueue) -> None:
+        slot = free.get()
         try:
-            for number, done in enumerate(as_completed(pending), start=1):
-                name, is_complete = pending[done].name, done.result()
-                failed += [] if is_complete else [name]
-                _say(f"{name}: {'done' if is_complete else 'FAILED'}, {number} of {len(jobs)}")
-        except BaseException:  # Ctrl-C, SIGTERM
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running):
-                process.terminate()
-            raise
-    if failed:
-        raise runtime.DataError(f"failed: {', '.join(sorted(failed))}; their errors are above")
+            if not self._is_stopping:
+                self._run_process(job, slot)
+        finally:
+            free.put(slot)
 
-
-def _run_job(job: Job, free: queue.SimpleQueue, running: set[subprocess.Popen], stopping: threading.Event) -> bool:
-    """Whether the stages of a job ended well; what they print is passed on by whole lines."""
-    slot = free.get()
-    _say(f"{job.name}: begins ({slot.name})")
-    command = ["dvc", "--wait-for-lock", "repro", *job.arguments]
-    environment = {**os.environ, **slot.environment}
-    try:
+    def _run_process(self, job: Job, slot: Slot) -> None:
+        job.begin(slot.name)
+        self._log.write(job.name, f"begins on {slot.name}" if slot.name else "begins")
+        command = ["dvc", "--wait-for-lock", "repro", *job.arguments]
+        environment = {**os.environ, **slot.environment, "COLORIZE_PROGRESS": str(self._records)}
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:
-            running.add(process)
-            if stopping.is_set():  # since the others were ended
+            self._processes.add(process)
+            if self._is_stopping:  # since the others were asked to end
+                job.state = jobs.STOPPING
                 process.terminate()
             for line in process.stdout:
-                _say(line.rstrip("\n"))
-        running.discard(process)
-        return process.returncode == 0
-    finally:
-        free.put(slot)
+                job.output.append(line.rstrip("\n"))
+                self._log.write(job.name, job.output[-1])
+        self._processes.discard(process)
+        has_run = jobs.stage_of(job, self._records) is not None
+        job.end(process.returncode == 0, has_run, was_changed=not self._changed.isdisjoint(job.stages))
+        self._log.write(job.name, f"{job.state} after {job.seconds:.1f} s")
 
 
-def _say(line: str) -> None:
-    """Print a line in one piece: `print` writes its end on its own, and another thread's line between."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+class Log:
+    """A file of what all jobs print, each line with the job's name; that of the run before has `.1` in its name."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        runtime.prepare_folder(path.parent)
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(path.with_name(f"{path.name}.1"))
+        self._file = path.open("w", buffering=1)
+        self._lock = threading.Lock()
+
+    def write(self, name: str, line: str) -> None:
+        """Add one line, from any thread; a full disk ends the stages, which say so, and not this process."""
+        with self._lock, contextlib.suppress(OSError):
+            self._file.write(f"{name}: {line}\n")
+
+    def close(self) -> None:
+        """End the file."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 if __name__ == "__main__":

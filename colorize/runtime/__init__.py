@@ -12,6 +12,7 @@ which is why they are not parameters:
     COLORIZE_CACHE               device, host, stream: data/feed.py       (default: auto)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
     COLORIZE_CHECKPOINT_SECONDS  from one checkpoint to the next          (default: a minute; 0: after every step)
+    COLORIZE_PROGRESS            folder in which each stage keeps a record of its progress  (default: it prints it)
     COLORIZE_NO_WAIT             1: end where another run holds a lock    (default: wait for it)
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
 """

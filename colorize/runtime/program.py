@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from colorize.runtime import environment, signals
+from colorize.runtime import environment, signals, terminal
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
@@ -79,6 +79,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     half-written outputs as done.
     """
     signals.install_handlers()
+    terminal.begin_records()
     try:
         _check_arguments(main, arguments)
         main(*arguments)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 _PAUSE_S = 5  # between two lines
+_RECORD_PAUSE_S = 0.5  # between two records: a training of thousands of steps per second writes no more
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show how far a long piece of work is: a bar on a terminal, else a line every five seconds."""
-    if sys.stderr.isatty():
+    """Show how far a long piece of work is.
+
+    A stage whose folder of records is set (COLORIZE_PROGRESS) writes records, which `tools/run_cells.py` shows. Else
+    this is a bar on a terminal, and a line every five seconds without one.
+    """
+    if path := _record_path():
+        yield _Records(path, description, total, unit).advance
+        _write_record(path, {})  # unless an error or a signal leaves the block: then the count so far is of interest
+    elif sys.stderr.isatty():
         with _progress_bar(description, total, unit) as advance:
             yield advance
     else:
@@ -53,3 +64,49 @@ def _progress_lines(description: str, total: int, unit: str) -> Callable[[int], 
             )
 
     return advance
+
+
+def begin_records() -> None:
+    """Write the first record of a stage, which tells that DVC runs it; does nothing without COLORIZE_PROGRESS."""
+    if path := _record_path():
+        _write_record(path, {})
+
+
+def _record_path() -> Path | None:
+    """The file of this stage's latest record."""
+    folder, stage = os.environ.get("COLORIZE_PROGRESS"), os.environ.get("DVC_STAGE")
+    return Path(folder, f"{stage}.json") if folder and stage else None
+
+
+class _Records:
+    """Counts what is done and writes it at most twice per second."""
+
+    def __init__(self, path: Path, description: str, total: int, unit: str):
+        self._path, self._total = path, total
+        self._record = {"description": description, "total": total, "unit": unit}
+        self._done = 0
+        self._began: tuple[float, int] | None = None  # time and count of the first call
+        self._written = -float("inf")
+
+    def advance(self, n: int = 1) -> None:
+        """Count n more; the first call may tell of an earlier run's steps, which say nothing about the speed."""
+        now = time.monotonic()
+        self._done += n
+        self._began = self._began or (now, self._done)
+        if now - self._written >= _RECORD_PAUSE_S or self._done >= self._total:
+            self._written = now
+            _write_record(self._path, {**self._record, "done": self._done, "end": self._end(now)})
+
+    def _end(self, now: float) -> float | None:
+        """When all is done if it goes on at this speed, in seconds since the epoch."""
+        began, done_before = self._began
+        done = self._done - done_before
+        return time.time() + (self._total - self._done) * (now - began) / done if done else None
+
+
+def _write_record(path: Path, record: dict) -> None:
+    """Replace the record in one step; whoever shows it may have ended and taken the folder along."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(record))
+        temporary.replace(path)

@@ -1,0 +1,192 @@
+"""What `make repro` shows: one live table on a terminal, one line per job without one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tools import jobs
+from tools.jobs import Job
+
+_SIGN_OF_LIFE_S = 60.0
+_BAR = 16  # columns
+_OTHER_LINES = 5  # title, heads of the columns, the line of those left out, the log's name, and one to spare
+_STYLES = {
+    jobs.WAITING: "dim",
+    jobs.NOT_BEGUN: "dim",
+    jobs.RUNNING: "bold",
+    jobs.STOPPING: "bold yellow",
+    jobs.STOPPED: "yellow",
+    jobs.FAILED: "bold red",
+}
+
+
+def open_display(shown: Sequence[Job], records: Path, log: Path) -> Lines | Screen:
+    """The display that fits the standard output; arguments as of `Lines`."""
+    return (Screen if _can_move_cursor() else Lines)(shown, records, log)
+
+
+def waiting(what: str) -> contextlib.AbstractContextManager:
+    """Say on a terminal what is being waited for, until the block ends."""
+    return Console().status(what) if _can_move_cursor() else contextlib.nullcontext()
+
+
+def _can_move_cursor() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def clock(seconds: float) -> str:
+    """Such as 0:07, 12:30, 49:00:00."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Lines:
+    """One line per job that ends, with its whole error, and a sign of life once per minute; no terminal codes.
+
+    Args:
+        shown: the jobs, in the order in which they begin.
+        records: folder of the stages' progress.
+        log: name of the file that has everything else.
+    """
+
+    def __init__(self, shown: Sequence[Job], records: Path, log: Path):
+        self._jobs, self._records = shown, records
+        self._ended: list[Job] = []
+        self._said = time.monotonic()
+        self._say(f"{len(shown)} jobs; the log is {log}")
+
+    def refresh(self) -> None:
+        """Print what is new."""
+        for job in self._jobs:
+            if job.state in jobs.ENDED and job not in self._ended:
+                self._ended.append(job)
+                self._say(f"{_summary(job)} ({len(self._ended)} of {len(self._jobs)})")
+                if job.state == jobs.FAILED:
+                    self._say("\n".join(job.error()))
+        if time.monotonic() - self._said >= _SIGN_OF_LIFE_S:
+            running = [job for job in self._jobs if job.state in (jobs.RUNNING, jobs.STOPPING)]
+            self._say("; ".join(_life(job, self._records) for job in running))
+
+    def close(self) -> None:
+        """Print what is new; nothing else is left to do."""
+        self.refresh()
+
+    def _say(self, text: str) -> None:
+        self._said = time.monotonic()
+        print(text, flush=True)
+
+
+def _summary(job: Job) -> str:
+    result = f", {job.result}" if job.result and job.state != jobs.FAILED else ""
+    return f"{job.name}: {job.state} after {clock(job.elapsed_s())}{result}"
+
+
+def _life(job: Job, records: Path) -> str:
+    """A running job in a few words."""
+    stage, progress = jobs.stage_of(job, records), jobs.progress_of(job, records)
+    words = [f"{job.name}: {stage.partition('@')[0] if stage else job.state} for {clock(job.elapsed_s())}"]
+    words += [str(progress)] if progress else []
+    words += [f"{clock(progress.left_s)} left"] if progress and progress.left_s is not None else []
+    return ", ".join(words)
+
+
+class Screen:
+    """A table that is drawn again and again at the same place, and at the end in full; arguments as of `Lines`."""
+
+    def __init__(self, shown: Sequence[Job], records: Path, log: Path):
+        self._jobs, self._records, self._log = shown, records, log
+        self._began = time.monotonic()
+        self._console = Console()
+        self._size = self._console.size
+        self._live = self._open()
+
+    def _open(self) -> Live:
+        live = Live(console=self._console, auto_refresh=False, transient=True)
+        live.start()
+        return live
+
+    def refresh(self) -> None:
+        """Draw the table again."""
+        if self._console.size != self._size:  # the terminal has wrapped the old lines: nobody knows where they are
+            self._size = self._console.size
+            self._live.stop()
+            self._console.clear()
+            self._live = self._open()
+        self._live.update(self._content(max(1, self._size.height - _OTHER_LINES)), refresh=True)
+
+    def close(self) -> None:
+        """Leave the whole table on the screen, and below it the errors in full."""
+        self._live.stop()
+        self._console.print(self._content(len(self._jobs)), "")
+        for job in self._jobs:
+            if job.state == jobs.FAILED:
+                self._console.print(Text(f"{job.name} failed:", style="bold red"))
+                self._console.print("\n".join(job.error()), "", markup=False, highlight=False, soft_wrap=True)
+
+    def _content(self, num_rows: int) -> Group:
+        table = Table(box=None, expand=True, pad_edge=False)
+        table.title, table.title_style, table.title_justify = self._title(), "bold", "left"
+        table.add_column("job", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        table.add_column("progress, or result on the test images", ratio=1, no_wrap=True)
+        table.add_column("time", no_wrap=True, justify="right", min_width=5)
+        table.add_column("left", no_wrap=True, justify="right", min_width=5)
+        chosen = _most_important(self._jobs, num_rows)
+        for job in chosen:
+            table.add_row(*self._row(job), style=_STYLES.get(job.state, ""))
+        if others := [job for job in self._jobs if job not in chosen]:
+            table.add_row(f"{len(others)} more", "", _states(others))
+        log = Text(f"log: {self._log}", style="dim", no_wrap=True)  # not padded: the terminal adds ^C behind it
+        return Group(table, log)
+
+    def _title(self) -> Text:
+        counts = f"{len(self._jobs)} jobs: {_states(self._jobs)}; {clock(time.monotonic() - self._began)}"
+        return Text(counts, no_wrap=True, overflow="ellipsis")
+
+    def _row(self, job: Job) -> tuple:
+        if job.state in (jobs.WAITING, jobs.NOT_BEGUN):
+            return job.name, job.state
+        state, result, left = job.state, Text(job.result), ""
+        progress = jobs.progress_of(job, self._records)
+        if job.state == jobs.RUNNING:
+            stage = jobs.stage_of(job, self._records)
+            state = stage.partition("@")[0] if stage else "starting"
+            state += f", {job.where}" if job.where else ""
+            result = _bar(progress) if progress else ""
+            left = clock(progress.left_s) if progress and progress.left_s is not None else ""
+        elif progress and job.state in (jobs.STOPPING, jobs.STOPPED):
+            result = str(progress)
+        return job.name, state, result, clock(job.elapsed_s()), left
+
+
+def _bar(progress: jobs.Progress) -> Table:
+    bar = Table.grid(padding=(0, 1))
+    bar.add_column(width=_BAR)
+    bar.add_column(no_wrap=True)
+    bar.add_row(ProgressBar(progress.total, progress.done, width=_BAR), str(progress))
+    return bar
+
+
+def _most_important(shown: Sequence[Job], count: int) -> list[Job]:
+    """At most so many jobs, in their order: those that run or failed before those that wait, ended ones last."""
+    ranks = {jobs.RUNNING: 0, jobs.STOPPING: 0, jobs.STOPPED: 0, jobs.FAILED: 1, jobs.WAITING: 2}
+    by_rank = sorted(range(len(shown)), key=lambda n: ranks.get(shown[n].state, 3))
+    return [shown[n] for n in sorted(by_rank[:count])]
+
+
+def _states(shown: Sequence[Job]) -> str:
+    counts = Counter(job.state for job in shown)
+    return ", ".join(f"{counts[state]} {state}" for state in jobs.STATES if counts[state])

@@ -1,0 +1,133 @@
+"""The jobs of a run as its display shows them: state, progress, result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache", "failed"
+OTHERS = RUNNING, STOPPING, STOPPED, WAITING, NOT_BEGUN = "running", "stopping", "stopped", "waiting", "not begun"
+STATES = (*ENDED, *OTHERS)
+_ERRORS = ("error: ", "ERROR: ", "Traceback (most recent call last):")  # how errors of stages and of DVC begin
+
+
+class Progress(NamedTuple):
+    """A stage's own count; see `colorize/runtime/terminal.py`."""
+
+    done: int
+    total: int
+    unit: str
+    left_s: float | None  # None until the speed is known
+
+    def __str__(self) -> str:
+        return f"{self.done:,} of {self.total:,} {self.unit}"
+
+
+@dataclass(eq=False)
+class Job:
+    """Stages that one `dvc repro` runs one after the other, and how far they are.
+
+    Args:
+        name: as shown.
+        stages: names as in `dvc.lock`.
+        arguments: of `dvc repro`.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    arguments: tuple[str, ...]
+    state: str = WAITING
+    where: str = ""  # "GPU 0", where there are GPUs
+    began: float = 0.0  # seconds of the monotonic clock
+    seconds: float = 0.0  # that it took, once it has ended
+    result: str = ""
+    output: list[str] = field(default_factory=list)  # lines
+
+    def begin(self, where: str) -> None:
+        """Its process starts."""
+        self.state, self.where, self.began = RUNNING, where, time.monotonic()
+
+    def end(self, is_complete: bool, has_run: bool, was_changed: bool) -> None:
+        """Its process has ended.
+
+        Args:
+            is_complete: with exit code 0.
+            has_run: DVC ran a stage of it, rather than none.
+            was_changed: DVC's status named a stage of it before.
+        """
+        self.seconds = time.monotonic() - self.began
+        if is_complete:
+            self.result = read_result(self.stages[-1])
+            self.state = DONE if has_run else FROM_CACHE if was_changed else UP_TO_DATE
+        elif self.state == STOPPING:
+            self.state = STOPPED
+        else:
+            self.result = self.error()[0]
+            self.state = FAILED
+
+    def elapsed_s(self) -> float:
+        """Seconds that its process has run."""
+        return time.monotonic() - self.began if self.state in (RUNNING, STOPPING) else self.seconds
+
+    def error(self) -> list[str]:
+        """The lines that it printed from its first error on; all of them if none looks like one."""
+        first = next((n for n, line in enumerate(self.output) if line.startswith(_ERRORS)), 0)
+        return self.output[first:] or ["it printed nothing"]
+
+
+def stage_of(job: Job, records: Path) -> str | None:
+    """The stage that a job runs, or ran last; None before the first."""
+    return next((stage for stage in reversed(job.stages) if (records / f"{stage}.json").exists()), None)
+
+
+def progress_of(job: Job, records: Path) -> Progress | None:
+    """How far the job's stage is; None before it counts anything."""
+    try:
+        record = json.loads((records / f"{stage_of(job, records)}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if not record:
+        return None
+    left_s = None if record["end"] is None else max(0.0, record["end"] - time.time())
+    return Progress(record["done"], record["total"], record["unit"], left_s)
+
+
+def read_result(stage: str) -> str:
+    """What a stage gave, in a few words; empty for a stage that has no such words."""
+    name, _, item = stage.partition("@")
+    try:
+        return _RESULTS[name](item) if name in _RESULTS else ""
+    except (OSError, ValueError, LookupError):  # lost or damaged meanwhile: `make verify` says what
+        return ""
+
+
+def _images(dataset: str) -> str:
+    manifest = json.loads(Path(f"data/shards/{dataset}/manifest.json").read_text())
+    return f"{sum(split['images'] for split in manifest['splits'].values()):,} images"
+
+
+def _validation(run: str) -> str:
+    with Path(f"data/histories/{run}/history.csv").open(newline="") as file:
+        *_, last = csv.DictReader(file)
+    return f"validation loss {float(last['val_loss']):.4g}"
+
+
+def _metrics(run: str) -> str:
+    """On the test images of the data set that the model was trained on."""
+    dataset = run.rpartition("-")[0]
+    metrics = json.loads(Path(f"results/metrics/{run}/{dataset}.json").read_text())
+    words = {"l2": ("L2", ".4f"), "accuracy": ("accuracy", ".3f"), "cross_entropy": ("cross entropy", ".3f")}
+    return "  ".join(f"{word} {metrics[key]:{form}}" for key, (word, form) in words.items() if key in metrics)
+
+
+_RESULTS = {
+    "prior": _images,
+    "train": _validation,
+    "evaluate": _metrics,
+    "baseline": lambda dataset: _metrics(f"{dataset}-prior"),
+    "report": lambda _: "results/table1.md, data/gallery/index.html",
+}
