@@ -128,7 +128,7 @@ def _table(rows: list[dict[str, str]]) -> str:
     common = [text for text in conditions[0] if all(text in others for others in conditions)]
     in_heading = f" ({', '.join(common)})" if common else ""
     has_notes = any(row["note"] for row in rows)
-    headings = [f"**{rows[0]['question']}**{in_heading}, compared with", "ours", "peer", "ratio (range)"]
+    headings = ["peer", "our rate", "peer's rate", "ratio (range)"]
     lines = [[*headings, "share of limit", *["note"] * has_notes], [":---", *["---:"] * 4, *[":---"] * has_notes]]
     for row, texts in zip(rows, conditions, strict=True):
         peer = ", ".join([row["peer"], *(text for text in texts if text not in common)])
@@ -136,7 +136,7 @@ def _table(rows: list[dict[str, str]]) -> str:
         share = f"{float(row['share_of_limit']):.0%} of {row['limit']}" if row["share_of_limit"] else ""
         rates = [f"{float(f'{float(row[name]):.3g}'):,.10g} {row['unit']}" for name in ("ours", "peer_rate")]
         lines.append([peer, *rates, f"{middle} ({low} to {high})", share, *[row["note"]] * has_notes])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"**{rows[0]['question']}**{in_heading}\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _ratio(text: str) -> str:

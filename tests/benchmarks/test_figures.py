@@ -66,7 +66,9 @@ def test_a_record_becomes_the_lines_of_its_peers(folder, monkeypatch):
     (figure,) = figures.read()
     assert (figure["peer"], figure["ours"], figure["peer_rate"], figure["load"]) == ("peer", "200", "50", "0.0")
     table = """\
-| **Loading** (host, images 7,000), compared with | ours | peer | ratio (range) | share of limit |
+**Loading** (host, images 7,000)
+
+| peer | our rate | peer's rate | ratio (range) | share of limit |
 | :--- | ---: | ---: | ---: | ---: |
 | peer | 200 img/s | 50 img/s | 4.0 (3.5 to 120) | 50% of memcpy |
 """
