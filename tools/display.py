@@ -109,6 +109,8 @@ class Screen:
     def __init__(self, shown: Sequence[Job], records: Path, log: Path):
         self._jobs, self._records, self._log = shown, records, log
         self._began = time.monotonic()
+        for name in ("COLUMNS", "LINES"):  # a shell's or readline's; rich would never look at the terminal itself
+            os.environ.pop(name, None)
         self._console = Console()
         self._size = self._console.size
         self._live = self._open()
