@@ -181,7 +181,7 @@ def _load(folder: Path, options: argparse.Namespace):
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     """Color one after the other; the number of photos that failed."""
-    from colorize.raw.images import Reject
+    from colorize.sharding.images import Reject
 
     taken = {_key(photo) for photo in photos}
     failures = 0
@@ -201,7 +201,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     """Color one photo and say so."""
     import numpy as np
 
-    from colorize.raw.images import open_with_note
+    from colorize.sharding.images import open_with_note
 
     content = _read(photo)
     source = hashlib.sha256(content).hexdigest()
@@ -219,7 +219,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
 
 def _read(photo: Path) -> bytes:
     """The bytes of a file that has an end, and not too many of them."""
-    from colorize.raw.images import MAX_BYTES, TOO_LARGE, Reject
+    from colorize.sharding.images import MAX_BYTES, TOO_LARGE, Reject
 
     if not photo.is_file():  # reading a named pipe or a device may last for ever
         raise OSError(None, "not a regular file")

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from colorize import models, runtime, targets
+from colorize import models, runtime
+from colorize.color import targets
 from colorize.data import feed, loader
 from colorize.data.transform import to_networks
 from colorize.models import blocks, files

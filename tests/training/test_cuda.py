@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from colorize import targets
+from colorize.color import targets
 from colorize.models import MODELS
 from colorize.models.build import build
-from colorize.training import graphs
+from colorize.ops import graphs
 from colorize.training.step import Objective, Step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
