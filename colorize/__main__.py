@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("colorized"),
         help="folder for the results (default: %(default)s); only an earlier result of the same photo is replaced",
     )
+    _add_model_options(parser)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=_DEFAULT_MODEL,
@@ -101,8 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, or else cuda if available)"
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 # --- what to work on -------------------------------------------------------------------------------------------------

@@ -1,1 +1,4 @@
-"""Color: CIELAB, the 313 bins, soft targets, colorfulness. Formulas on tensors only: nothing here reads a file."""
+"""Color as formulas on tensors: CIELAB, the 313 bins, soft targets, colorfulness.
+
+Not here: files, networks and losses.
+"""

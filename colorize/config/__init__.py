@@ -1,1 +1,4 @@
-"""Parameter and source files, read strictly and checked. What the values mean is said by the code that uses them."""
+"""The files that people write: `params.yaml` and `sources/*.yaml`, read strictly and checked.
+
+Not here: the code that uses their values.
+"""

@@ -1,1 +1,4 @@
-"""What is there for speed alone; each function equals a plain formula elsewhere, with which tests compare it."""
+"""What is there only for speed: Triton kernels, CUDA graphs, compilation.
+
+Not here: formulas that exist nowhere else; each function equals a plain one, with which tests compare it.
+"""

@@ -1,1 +1,4 @@
-"""A trained model applied to photographs of any size. Nothing here is part of the pipeline."""
+"""A trained model applied to photographs of any size.
+
+Not here: anything that the pipeline needs.
+"""

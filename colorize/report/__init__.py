@@ -1,5 +1,7 @@
 """The report: Table 1, the paper's figures, the training curves and the gallery, from what the other stages wrote.
 
+Not here: computing measures, which is in `evaluation`.
+
 `build` needs neither torch nor the images: evaluation leaves the pictures that are shown. It writes
 
     results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
