@@ -67,6 +67,7 @@ class Replayed:
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         graph = torch.cuda.CUDAGraph()
+        _clear_cublas_workspaces()
         try:  # thread_local: the thread that feeds the next batches may ask for memory meanwhile
             self._inputs = [tensor.clone() for tensor in inputs]
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
@@ -75,6 +76,18 @@ class Replayed:
         except RuntimeError as error:  # most likely no memory; nothing was computed
             self._inputs, self._output = [], None
             _say(runtime.first_line(error))
+        finally:
+            _clear_cublas_workspaces()
+
+
+def _clear_cublas_workspaces() -> None:
+    """Make cuBLAS allocate its workspaces again at its next call.
+
+    Called before the recording, so that the workspaces of the graph lie in the graph's own memory pool, and after it, so
+    that no other code uses them. A graph that refers to a workspace outside its pool ends in an illegal memory access as
+    soon as other code clears the workspaces, as every recording of a CUDA graph by torch's own tools does.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
 
 
 def _say(reason: str) -> None:
