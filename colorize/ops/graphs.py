@@ -83,9 +83,9 @@ class Replayed:
 def _clear_cublas_workspaces() -> None:
     """Make cuBLAS allocate its workspaces again at its next call.
 
-    Called before the recording, so that the workspaces of the graph lie in the graph's own memory pool, and after it, so
-    that no other code uses them. A graph that refers to a workspace outside its pool ends in an illegal memory access as
-    soon as other code clears the workspaces, as every recording of a CUDA graph by torch's own tools does.
+    Called before the recording, so that the workspaces of the graph lie in the graph's own memory pool, and after it,
+    so that no other code uses them. A graph that refers to a workspace outside its pool ends in an illegal memory
+    access as soon as other code clears the workspaces, as torch's own tools do when they record a CUDA graph.
     """
     torch._C._cuda_clearCublasWorkspaces()
 
