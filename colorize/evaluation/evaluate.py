@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from colorize.evaluation import kept, measures
 from colorize.models import MODELS, files
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
+
+if TYPE_CHECKING:
+    from colorize.config.params import Evaluate
 
 _DIGITS = 5  # of the committed metrics
 
@@ -49,7 +52,7 @@ class Cell(NamedTuple):
 Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # L_norm -> output, and another for weighted cross entropy
 
 
-def evaluate(cell: Cell, settings, options: Options, paths: Paths, device: str) -> dict:
+def evaluate(cell: Cell, settings: Evaluate, options: Options, paths: Paths, device: str) -> dict:
     """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
 
     Args:

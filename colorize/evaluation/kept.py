@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from colorize.evaluation import measures
 from colorize.models import output as outputs
 from colorize.runtime import DataError, repair_command
 
+if TYPE_CHECKING:
+    from colorize.config.params import Evaluate
+
 
 class Kept(NamedTuple):
     """Which rows of the split are kept, and why."""
@@ -33,7 +36,7 @@ class Kept(NamedTuple):
     is_worst: np.ndarray
 
 
-def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: list[int]) -> Kept:
+def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings: Evaluate, named: list[int]) -> Kept:
     """Choose rows of a test split.
 
     Args:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xxhash
@@ -26,6 +26,9 @@ from colorize.color.colorfulness import colorfulness
 from colorize.data import shards
 from colorize.runtime import DataError
 from colorize.sharding import images, leakage, sources
+
+if TYPE_CHECKING:
+    from colorize.config.params import Shard
 
 COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")
 _FIRST_NAMES = 10  # rejected images that the manifest names, a reason
@@ -56,7 +59,7 @@ class Record(NamedTuple):
     notes: Counter  # conversions, such as CMYK to RGB
 
 
-def shard(name: str, settings, out: Path) -> dict:
+def shard(name: str, settings: Shard, out: Path) -> dict:
     """Shard one data set.
 
     Args:
@@ -117,7 +120,7 @@ def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], fou
             )  # fmt: skip
 
 
-def _shard_split(pool: Executor, name: str, split: str, members: list, settings, out: Path) -> dict:
+def _shard_split(pool: Executor, name: str, split: str, members: list, settings: Shard, out: Path) -> dict:
     records = []
     with (
         runtime.progress(f"shard {name} {split}", len(members), "images") as advance,
@@ -136,7 +139,7 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings,
     return summary
 
 
-def _tasks(members: list[sources.Member], settings, folder: Path) -> Iterator[Task]:
+def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iterator[Task]:
     for number, start in enumerate(range(0, len(members), settings.per_shard)):
         keys, class_names, entries, (archive, *_) = zip(*members[start : start + settings.per_shard], strict=True)
         yield Task(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from colorize.color import targets
 from colorize.ops import compiled, graphs
 from colorize.runtime import ParameterError
 from colorize.training import loss
+
+if TYPE_CHECKING:
+    from colorize.config.params import Train
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that is done -> factor of the learning rate
@@ -79,7 +83,7 @@ class Step:
         ParameterError: the device cannot train in `train.precision`.
     """
 
-    def __init__(self, objective: nn.Module, settings, device: torch.device):
+    def __init__(self, objective: nn.Module, settings: Train, device: torch.device):
         _check_precision(settings.precision, device)
         self._objective = objective
         self._parameters = list(objective.parameters())
