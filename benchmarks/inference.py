@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import harness, inputs, straight_port
-from colorize import gamut, targets
+from colorize.color import gamut, targets
 from colorize.data import feed
 from colorize.data.loader import Split
 from colorize.data.transform import to_networks
-from colorize.evaluation import metrics
+from colorize.evaluation import measures
 from colorize.models.build import build
-from colorize.predict import Colorizer
+from colorize.photos.predict import Colorizer
 
 _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
 
@@ -37,9 +37,9 @@ def evaluations(model: nn.Module, split: Split, device: torch.device) -> dict[st
 @torch.inference_mode()
 def _ours(model: nn.Module, split: Split, device: torch.device) -> list[float]:
     weights, collected = torch.ones(313, device=device), {}
-    for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device):
+    for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device):
         L_norm, ab_norm = to_networks(batch)
-        for name, values in metrics.per_image(model(L_norm), ab_norm, weights, _OPTIONS).items():
+        for name, values in measures.per_image(model(L_norm), ab_norm, weights, _OPTIONS).items():
             collected.setdefault(name, []).append(values)
     return torch.stack([torch.cat(values).mean() for values in collected.values()]).tolist()
 
@@ -63,7 +63,7 @@ def _straight(model: nn.Module, split: Split, device: torch.device) -> list[floa
 
 @torch.inference_mode()
 def _network(model: nn.Module, split: Split, device: torch.device) -> None:
-    L_norm = torch.rand(metrics.images_at_once(device, split.size), 1, split.size, split.size, device=device)
+    L_norm = torch.rand(measures.images_at_once(device, split.size), 1, split.size, split.size, device=device)
     for _ in range(0, len(split), len(L_norm)):
         model(L_norm)
 

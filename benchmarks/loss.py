@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import harness
-from colorize.gamut import NUM_BINS
-from colorize.targets import SoftTargets
+from colorize.color.gamut import NUM_BINS
+from colorize.color.targets import SoftTargets
 from colorize.training import loss
 
 _SIDE = 64  # pixels

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-from colorize import params, runtime
-from colorize.raw import sharding
+from colorize import runtime
+from colorize.config import params
+from colorize.sharding import build
 
 _PROFILE = Path(__file__).resolve().parents[1] / "profiles" / "paper.yaml"
 _SOURCE = """
@@ -29,7 +30,7 @@ def shard(archive: Path, out: Path, workers: int = 1) -> None:
     environment = mock.patch.dict(os.environ, COLORIZE_PROCS=str(workers))
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), environment:
         runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
-        sharding.build("mine", settings, out)
+        build.shard("mine", settings, out)
 
 
 if __name__ == "__main__":

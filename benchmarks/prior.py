@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from benchmarks import harness, inputs
-from colorize import color, gamut
+from colorize.color import cielab, gamut
+from colorize.color.targets import Options
 from colorize.data.loader import Split
 from colorize.prior import counts
-from colorize.targets import Options
 
 _SIDE = 64  # pixels
 _OPTIONS = Options(num_neighbors=10, sigma=5.0, encode="pixel")
@@ -53,7 +53,7 @@ def _by_distances(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same result from all distances of every pixel and the Gaussian of the ten smallest, image by image."""
     bins, total = torch.zeros(gamut.NUM_BINS, dtype=torch.int64), torch.zeros(gamut.NUM_BINS)
     for image in images:
-        ab = color.rgb_to_lab(torch.from_numpy(image).movedim(-1, 0)[None])[0, 1:].flatten(1).T  # (n, 2)
+        ab = cielab.rgb_to_lab(torch.from_numpy(image).movedim(-1, 0)[None])[0, 1:].flatten(1).T  # (n, 2)
         nearest, indices = torch.cdist(ab, gamut.gamut_ab(ab.device)).topk(_OPTIONS.num_neighbors, largest=False)
         values = torch.softmax(nearest.square() / (-2 * _OPTIONS.sigma**2), dim=1)
         total.index_add_(0, indices.flatten(), values.flatten())

@@ -24,7 +24,7 @@ from PIL import Image as Pillow
 from benchmarks import harness, inputs
 from benchmarks.one_worker import shard
 from colorize import runtime
-from colorize.raw import archives
+from colorize.archives import containers
 
 _SIDE = 64  # pixels
 _QUESTION = "Sharding: a tar of JPEGs of 256 px to shards of 64 px"
@@ -96,8 +96,8 @@ def _as_img2dataset(archive: Path, out: Path) -> Callable[[], None]:
 
 def _decode(archive: Path, part: int = 0, parts: int = 1) -> None:
     """Find every member and decode it at a quarter of its size: no sharding can do less."""
-    with archives.Reader(archive) as reader:
-        for entry in archives.scan(archive).entries[part::parts]:
+    with containers.Reader(archive) as reader:
+        for entry in containers.scan(archive).entries[part::parts]:
             simplejpeg.decode_jpeg(reader.read(entry), "RGB", min_height=_SIDE, min_width=_SIDE, strict=True)
 
 

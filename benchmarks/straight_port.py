@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from colorize import gamut
+from colorize.color import gamut
 from colorize.models import MODELS
 from colorize.models.blocks import UpConv2d
 from colorize.models.build import build

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import harness, inputs
-from colorize import color, gamut
-from colorize.color import AB_SCALE
-from colorize.targets import Options, SoftTargets
+from colorize.color import cielab, gamut
+from colorize.color.cielab import AB_SCALE
+from colorize.color.targets import Options, SoftTargets
 
 _OPTIONS = Options(num_neighbors=10, sigma=5.0, encode="pixel")
 _SIDE = 64  # pixels
@@ -22,7 +22,7 @@ _SIDE = 64  # pixels
 def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Contender]:
     """Encode one batch of colors, (B, 2, 64, 64)."""
     rgb = torch.from_numpy(inputs.crops(_SIDE)[:batch_size]).movedim(-1, 1)
-    ab = color.rgb_to_lab(rgb)[:, 1:].to(device)
+    ab = cielab.rgb_to_lab(rgb)[:, 1:].to(device)
     encode = _by_kernel(ab) if ab.is_cuda else lambda: gamut.soft_encode(ab)
     result = [torch.empty_like(part) for part in encode()]
     works = {
@@ -38,7 +38,7 @@ def contenders(batch_size: int, device: torch.device) -> dict[str, harness.Conte
 
 def _by_kernel(ab: Tensor) -> Callable[[], SoftTargets]:
     """The kernel of the training, which also applies class weights."""
-    from colorize.training import targets_cuda
+    from colorize.ops import targets_cuda
 
     ab_norm = (ab / AB_SCALE).contiguous(memory_format=torch.channels_last)
     weights = torch.ones(gamut.NUM_BINS, device=ab.device)

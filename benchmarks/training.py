@@ -25,7 +25,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import harness, inputs, straight_port
-from colorize import runtime, targets
+from colorize import runtime
+from colorize.color import targets
 from colorize.data import feed
 from colorize.data.loader import Split
 from colorize.data.transform import to_networks

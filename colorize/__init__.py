@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from colorize.predict import Colorizer
+    from colorize.photos.predict import Colorizer
 
 __version__ = "0.1.0"
 
@@ -26,13 +26,14 @@ def load(
             A regression model has none.
 
     Returns:
-        a `colorize.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array (H, W, 3) or
-        (H, W) of uint8, it returns (H, W, 3) uint8 sRGB with the L of the image; its `predict_ab` returns the colors.
+        a `colorize.photos.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array of uint8,
+        (H, W, 3) or (H, W), it returns (H, W, 3) uint8 sRGB with the L of the image. Its method `predict_ab` returns
+        the predicted ab.
 
     Raises:
         ValueError: the folder holds no model, the model is damaged, or an option is out of range; the message is one
             line and says what to do.
     """
-    from colorize import predict  # imports torch, which takes seconds
+    from colorize.photos import predict  # imports torch, which takes seconds
 
     return predict.load(path, device, size, temperature)

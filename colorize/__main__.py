@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("colorized"),
         help="folder for the results (default: %(default)s); only an earlier result of the same photo is replaced",
     )
+    _add_model_options(parser)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=_DEFAULT_MODEL,
@@ -101,8 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", help="cpu, cuda, cuda:1, ... (default: $COLORIZE_DEVICE, or else cuda if available)"
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 # --- what to work on -------------------------------------------------------------------------------------------------
@@ -181,7 +185,7 @@ def _load(folder: Path, options: argparse.Namespace):
 
 def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     """Color one after the other; the number of photos that failed."""
-    from colorize.raw.images import Reject
+    from colorize.sharding.images import Reject
 
     taken = {_key(photo) for photo in photos}
     failures = 0
@@ -201,7 +205,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     """Color one photo and say so."""
     import numpy as np
 
-    from colorize.raw.images import open_with_note
+    from colorize.sharding.images import open_with_note
 
     content = _read(photo)
     source = hashlib.sha256(content).hexdigest()
@@ -219,7 +223,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
 
 def _read(photo: Path) -> bytes:
     """The bytes of a file that has an end, and not too many of them."""
-    from colorize.raw.images import MAX_BYTES, TOO_LARGE, Reject
+    from colorize.sharding.images import MAX_BYTES, TOO_LARGE, Reject
 
     if not photo.is_file():  # reading a named pipe or a device may last for ever
         raise OSError(None, "not a regular file")

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from colorize import params, runtime
+from colorize import runtime
+from colorize.config import params
 from colorize.models import BASELINES
 from colorize.pipeline import contents, digests, recorded, records
 from colorize.pipeline.definition import RECORDS

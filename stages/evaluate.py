@@ -20,8 +20,8 @@ def main(source: str, *models: str) -> None:
 
 
 def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> None:
+    from colorize.color.targets import Options
     from colorize.evaluation import evaluate
-    from colorize.targets import Options
 
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)

@@ -10,8 +10,8 @@ from colorize.pipeline import promise
 def main(dataset: str) -> None:
     """data/shards/<dataset> -> data/priors/<dataset>."""
     with promise.stage("prior", dataset=dataset) as stage:
+        from colorize.color.targets import Options
         from colorize.prior import build
-        from colorize.targets import Options
 
         settings = stage.settings
         shards, out = Path("data/shards") / dataset, Path("data/priors") / dataset

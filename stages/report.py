@@ -2,7 +2,8 @@
 
 import sys
 
-from colorize import params, runtime
+from colorize import runtime
+from colorize.config import params
 from colorize.pipeline import promise
 
 

@@ -10,11 +10,11 @@ from colorize.pipeline import promise
 def main(dataset: str) -> None:
     """Raw archives -> data/shards/<dataset>."""
     with promise.stage("shard", dataset=dataset) as stage:
-        from colorize.raw import sharding
+        from colorize.sharding import build
 
         settings = stage.settings
-        manifest = sharding.build(dataset, settings.shard, Path("data/shards") / dataset)
-    print(sharding.describe(manifest))
+        manifest = build.shard(dataset, settings.shard, Path("data/shards") / dataset)
+    print(build.describe(manifest))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from colorize.pipeline import promise
 def main(dataset: str, model: str) -> None:
     """data/shards, data/priors -> data/models/<dataset>-<model>, data/histories/<dataset>-<model>."""
     with promise.stage("train", dataset=dataset, model=model) as stage:
-        from colorize.targets import Options
+        from colorize.color.targets import Options
         from colorize.training import loop
 
         settings, cell = stage.settings, loop.Cell(dataset, model)

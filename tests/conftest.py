@@ -13,10 +13,11 @@ import hypothesis
 import numpy as np
 import pytest
 
-from colorize import params, runtime
+from colorize import runtime
+from colorize.config import params
 from colorize.data import shards, verified
-from colorize.raw.sharding import COLUMNS
-from tests import quiet_end  # noqa: F401
+from colorize.sharding.build import COLUMNS
+from tests.helpers import quiet_end  # noqa: F401
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -143,8 +144,8 @@ def images_of():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, settings) -> SimpleNamespace:
     """A data set of 16x16 images (12 train, 4 val, 6 test) and its prior; read only."""
+    from colorize.color.targets import Options
     from colorize.prior import build
-    from colorize.targets import Options
 
     root = tmp_path_factory.mktemp("tiny")
     images = {"train": make_images(12, seed=1), "val": make_images(4, seed=2), "test": make_images(6, seed=3)}

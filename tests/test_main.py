@@ -11,7 +11,8 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from colorize import __main__ as command
-from colorize import color, runtime
+from colorize import runtime
+from colorize.color import cielab
 from colorize.models import build, files
 
 
@@ -64,7 +65,7 @@ def imported(done: subprocess.CompletedProcess) -> set[str]:
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:
-    return color.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))[0].numpy()
+    return cielab.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))[0].numpy()
 
 
 def test_a_photo_in_a_process_of_its_own(here):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from colorize.models import build, files
-from tests import effects
+from tests.helpers import effects
 
 
 def run(repo: Path, folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -33,7 +33,7 @@ def save_model(folder: Path) -> Path:
 
 def test_import_load_and_call_change_nothing_in_the_process(repo, tmp_path):
     knobs = {"COLORIZE_THREADS": "3", "COLORIZE_DEVICE": "cpu"}
-    done = run(repo, tmp_path, repo / "tests/effects.py", save_model(tmp_path / "model"), **knobs)
+    done = run(repo, tmp_path, repo / "tests/helpers/effects.py", save_model(tmp_path / "model"), **knobs)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.pop("skipped") == ([] if importlib.util.find_spec("triton") else sorted(effects.NEEDS_TRITON))

@@ -18,7 +18,7 @@ sys.exit(1)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="this build of torch comes without Triton")
-@pytest.mark.parametrize(("start", "is_last"), [("import sys", False), ("import sys, tests.quiet_end", True)])
+@pytest.mark.parametrize(("start", "is_last"), [("import sys", False), ("import sys, tests.helpers.quiet_end", True)])
 def test_what_triton_prints_after_the_interpreter_does_not_follow_the_count(repo, start, is_last):
     command = [sys.executable, "-c", start + LEAK]
     done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)

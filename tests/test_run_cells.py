@@ -12,8 +12,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from tests.runtime.test_locks import until
-from tests.terminal import Terminal
+from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import until
 from tools import display, jobs, run_cells, soak
 
 KNOBS = {"COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_CHECKPOINT_SECONDS": "0", "PYTHONPATH": ""}

@@ -203,20 +203,20 @@ def _kill(project: Path, rng: random.Random, dvc: subprocess.Popen) -> None:
         os.killpg(dvc.pid, rng.choice((signal.SIGKILL, signal.SIGTERM)))
 
 
-_OWN_CODE = ("colorize/training/step.py", "colorize/data/shards.py", "colorize/gamut.py")
+_OWN_CODE = ("colorize/training/step.py", "colorize/data/shards.py", "colorize/color/gamut.py")
 _EDIT: dict[str, Callable[[Path, random.Random, subprocess.Popen], None]] = {
     "parameter": _edit_parameter,
     "experiment": _run_experiment,
     "code": _append(*_OWN_CODE),
     "source": _append("sources/tiny.yaml"),
     "remark": _append("params.yaml"),
-    "other code": _append("colorize/predict.py"),
+    "other code": _append("colorize/photos/predict.py"),
     "kill": _kill,
 }
 
 
 def _editable(project: Path) -> list[Path]:
-    return [project / name for name in ("params.yaml", "sources/tiny.yaml", "colorize/predict.py", *_OWN_CODE)]
+    return [project / name for name in ("params.yaml", "sources/tiny.yaml", "colorize/photos/predict.py", *_OWN_CODE)]
 
 
 def _rate(project: Path) -> str:

@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from colorize import params, runtime
+from colorize import runtime
+from colorize.config import params
 from tools import display, jobs
 from tools.jobs import Job
 

@@ -1,1 +1,4 @@
-"""Shards -> batches on the device."""
+"""From shards to batches on the device.
+
+Not here: decoding of image files, which is in `sharding`.
+"""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colorize import color, runtime
+from colorize import runtime
+from colorize.color import cielab
 from colorize.data.feed import DeviceBatch
 
 
@@ -20,12 +21,12 @@ def to_networks(batch: DeviceBatch) -> tuple[Tensor, Tensor]:
     """
     if batch.rgb.is_cuda:
         runtime.check_compiler()
-        from colorize.data import transform_cuda  # Triton comes with torch's builds for CUDA alone
+        from colorize.ops import transform_cuda  # Triton comes with torch's builds for CUDA alone
 
         return transform_cuda.to_networks(batch.rgb, batch.is_flipped)
     is_flipped = batch.is_flipped[:, None, None, None]
     rgb = torch.where(is_flipped, batch.rgb.flip(2), batch.rgb).movedim(-1, 1)  # (B, 3, S, S)
-    L_norm, ab_norm = color.split_lab(color.rgb_to_lab(rgb))
+    L_norm, ab_norm = cielab.split_lab(cielab.rgb_to_lab(rgb))
     return (
         L_norm.contiguous(memory_format=torch.channels_last),
         ab_norm.contiguous(memory_format=torch.channels_last),

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from colorize import runtime
+from colorize.color.targets import Options
 from colorize.data import feed, loader
 from colorize.data.transform import to_networks
-from colorize.evaluation import kept, metrics
+from colorize.evaluation import kept, measures
 from colorize.models import MODELS, files
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
-from colorize.targets import Options
+
+if TYPE_CHECKING:
+    from colorize.config.params import Evaluate
 
 _DIGITS = 5  # of the committed metrics
 
@@ -49,7 +52,7 @@ class Cell(NamedTuple):
 Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # L_norm -> output, and another for weighted cross entropy
 
 
-def evaluate(cell: Cell, settings, options: Options, paths: Paths, device: str) -> dict:
+def evaluate(cell: Cell, settings: Evaluate, options: Options, paths: Paths, device: str) -> dict:
     """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
 
     Args:
@@ -122,10 +125,10 @@ def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: 
     """(N,) per image for every metric that the model has."""
     collected: dict[str, list[Tensor]] = {}
     with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device):
+        for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device):
             L_norm, ab_norm = to_networks(batch)
             output, weighted_output = predictor(L_norm)
-            for name, values in metrics.per_image(output, ab_norm, weights, options, weighted_output).items():
+            for name, values in measures.per_image(output, ab_norm, weights, options, weighted_output).items():
                 collected.setdefault(name, []).append(values)
             advance(len(L_norm))
     table = {name: torch.cat(values).cpu().numpy() for name, values in collected.items()}

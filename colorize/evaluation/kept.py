@@ -6,19 +6,23 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from colorize import color, runtime
-from colorize.colorfulness import colorfulness
+from colorize import runtime
+from colorize.color import cielab
+from colorize.color.colorfulness import colorfulness
 from colorize.data import feed, loader, shards
 from colorize.data.transform import to_networks
-from colorize.evaluation import metrics
+from colorize.evaluation import measures
 from colorize.models import output as outputs
 from colorize.runtime import DataError, repair_command
+
+if TYPE_CHECKING:
+    from colorize.config.params import Evaluate
 
 
 class Kept(NamedTuple):
@@ -32,7 +36,7 @@ class Kept(NamedTuple):
     is_worst: np.ndarray
 
 
-def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings, named: list[int]) -> Kept:
+def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings: Evaluate, named: list[int]) -> Kept:
     """Choose rows of a test split.
 
     Args:
@@ -80,14 +84,14 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
-    for batch in feed.evaluation_feed(split, metrics.images_at_once(device, split.size), device, kept.rows):
+    for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device, kept.rows):
         L_norm, ab_norm = to_networks(batch)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
-        lab, is_clipped = color.fit_to_gamut(color.join_lab(L_norm, ab))
-        gray = color.lab_to_rgb(color.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
+        lab, is_clipped = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab))
+        gray = cielab.lab_to_rgb(cielab.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
         arrays["truth"].append(batch.rgb.cpu().numpy())
         arrays["gray"].append(gray.cpu().numpy())
-        arrays["predicted"].append(color.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
+        arrays["predicted"].append(cielab.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
         clipped.append(is_clipped.flatten(1).double().mean(dim=1).cpu().numpy())
     images = {name: np.concatenate(parts) for name, parts in arrays.items()}
     _write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)

@@ -1,4 +1,7 @@
-"""The paper's five models, by name; `build.py` builds them, so that naming one depends on no network's code."""
+"""The paper's five models, by name; `build.py` builds them, so that naming one depends on no network's code.
+
+Not here: training, and the files that choose a model's parameters.
+"""
 
 from __future__ import annotations
 

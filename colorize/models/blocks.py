@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.gamut import NUM_BINS
+from colorize.color.gamut import NUM_BINS
 
 
 def scaled(channels: int, width: float) -> int:

@@ -13,7 +13,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from colorize import gamut, runtime
+from colorize import runtime
+from colorize.color import gamut
 from colorize.models import MODELS
 from colorize.models.build import build
 from colorize.runtime import Damaged, DataError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colorize import gamut
-from colorize.color import AB_SCALE
+from colorize.color import gamut
+from colorize.color.cielab import AB_SCALE
 
 
 def is_distribution(output: Tensor) -> bool:

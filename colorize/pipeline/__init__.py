@@ -1,1 +1,4 @@
-"""What only a run of DVC needs: a stage's begin and end, what it promises, and the record of what it computed."""
+"""What only a run of DVC needs: what a stage promises, and the record of what it computed.
+
+Not here: anything that a single stage computes.
+"""

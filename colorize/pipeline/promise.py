@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from colorize import params, runtime, strict_yaml
+from colorize import runtime
+from colorize.config import params, strict_yaml
 from colorize.pipeline import definition, digests, records
 from colorize.pipeline.definition import PARAMS, Definition
 from colorize.pipeline.records import ABSENT, difference

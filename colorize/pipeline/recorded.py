@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import yaml
 
-from colorize import runtime, strict_yaml
+from colorize import runtime
+from colorize.config import strict_yaml
 from colorize.pipeline import digests, records
 from colorize.pipeline.digests import Listing
 

@@ -1,1 +1,4 @@
-"""Color counts -> smoothed prior -> class weights."""
+"""Color counts, the smoothed prior, and the class weights.
+
+Not here: the losses that use them, which are in `training`.
+"""

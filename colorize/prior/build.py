@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from colorize import color, gamut, runtime
+from colorize import runtime
+from colorize.color import cielab, gamut
+from colorize.color.targets import Options
 from colorize.data.loader import Split
 from colorize.models import MODELS
 from colorize.prior import counts, picture, weights
-from colorize.targets import Options
 
 _L = 60.0  # lightness at which the picture shows the bins
 
@@ -48,4 +49,4 @@ def _bin_colors() -> np.ndarray:
     """(Q, 3) uint8: every bin at one lightness, as saturated as sRGB can."""
     ab = gamut.gamut_ab().t()[None, :, :, None]  # (1, 2, Q, 1)
     lab = torch.cat([torch.full_like(ab[:, :1], _L), ab], dim=1)
-    return color.lab_to_rgb(color.fit_to_gamut(lab)[0])[0, :, :, 0].t().numpy()
+    return cielab.lab_to_rgb(cielab.fit_to_gamut(lab)[0])[0, :, :, 0].t().numpy()

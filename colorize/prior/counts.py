@@ -11,9 +11,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from colorize import color, gamut, runtime
+from colorize import runtime
+from colorize.color import cielab, gamut
+from colorize.color.targets import Options
 from colorize.data.loader import Split
-from colorize.targets import Options
 
 _PIXELS = 1 << 17  # packed and counted at a time, within the processor's cache
 _FULL = (1 << 31) - 1  # pixels that an int32 may have to count; a table of int64 would be twice as large for the cache
@@ -76,7 +77,7 @@ def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.nda
     packed = np.flatnonzero(colors)
     for part in np.split(packed, range(_COLORS, len(packed), _COLORS)):
         rgb = np.stack([part >> 16, (part >> 8) & 255, part & 255]).astype(np.uint8)
-        ab = color.rgb_to_lab(torch.from_numpy(rgb)[None, :, :, None])[:, 1:]  # (1, 2, n, 1)
+        ab = cielab.rgb_to_lab(torch.from_numpy(rgb)[None, :, :, None])[:, 1:]  # (1, 2, n, 1)
         bins, values = gamut.soft_encode(ab, *options)  # (1, n, 1, K)
         nearest = gamut.nearest_bin(ab)  # (1, n, 1)
         np.add.at(counts, nearest.flatten().numpy(), colors[part])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize import gamut
+from colorize.color import gamut
 from colorize.runtime import Damaged, DataError, first_line, repair_command
 
 

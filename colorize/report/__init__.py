@@ -1,21 +1,29 @@
 """The report: Table 1, the paper's figures, the training curves and the gallery, from what the other stages wrote.
 
+Not here: computing measures, which is in `evaluation`.
+
 `build` needs neither torch nor the images: evaluation leaves the pictures that are shown. It writes
 
     results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colorize.report import curves, diagram, figures, gallery, grid, table
 from colorize.report.inputs import Inputs
 from colorize.runtime import atomic_write, fault_point, progress
 
+if TYPE_CHECKING:
+    from colorize.config.params import Settings
+
 FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
 PLACES = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
 
 
-def build(settings, root: Path = Path()) -> None:
+def build(settings: Settings, root: Path = Path()) -> None:
     """Write every table, figure and page; the same files for the same inputs, byte for byte.
 
     Args:
@@ -44,7 +52,7 @@ def build(settings, root: Path = Path()) -> None:
         advance()
 
 
-def read(settings, root: Path = Path()) -> table.Table:
+def read(settings: Settings, root: Path = Path()) -> table.Table:
     """Table 1 from the metrics alone; arguments and errors as those of `build`."""
     return table.read_table(Inputs(settings.datasets, settings.models, root))
 
@@ -59,7 +67,7 @@ def show(table1: table.Table, console=None) -> None:
     console.print(table.to_rich(table1, console.width))
 
 
-def _sheets(inputs: Inputs, settings) -> dict[str, list[grid.Group]]:
+def _sheets(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Group]]:
     """Photo figures by file name; those that do not apply (one data set, nothing named) are left out."""
     report, datasets = settings.report, inputs.datasets
     places_role = datasets[1] if len(datasets) > 1 else datasets[0]

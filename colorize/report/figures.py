@@ -7,7 +7,7 @@ and the cross-domain figure is left out.
 import numpy as np
 from PIL import Image
 
-from colorize.colorfulness import colorfulness
+from colorize.color.colorfulness import colorfulness
 from colorize.report.grid import Group, Row
 from colorize.report.inputs import Inputs, Predictions, dataset_title, model_title, short_title
 from colorize.runtime import DataError

@@ -1,5 +1,7 @@
 """Everything between the library and the machine: environment knobs, files, processes, progress, exit codes.
 
+Not here: anything about color, images or networks.
+
 Importing it changes nothing in a process: the programs (stages, the command line, benchmarks) call `set_up_process`.
 
 The only package that reads the environment. These knobs change how fast a result comes, and at most its last digits,

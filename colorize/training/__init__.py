@@ -1,1 +1,4 @@
-"""Loss, loop and files of one training."""
+"""Loss, step, loop and files of one training.
+
+Not here: networks, which are in `models`, and code for CUDA alone, which is in `ops`.
+"""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize import color, runtime
+from colorize import runtime
+from colorize.color import cielab
 from colorize.models import output as outputs
 
 COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
@@ -57,5 +58,5 @@ def draw(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> None:
 
 def _strip(L_norm: Tensor, ab_norm: Tensor) -> np.ndarray:
     """(H, B * W, 3) uint8."""
-    rgb = color.lab_to_rgb(color.join_lab(L_norm, ab_norm))  # (B, 3, H, W)
+    rgb = cielab.lab_to_rgb(cielab.join_lab(L_norm, ab_norm))  # (B, 3, H, W)
     return np.concatenate(list(rgb.movedim(1, -1).cpu().numpy()), axis=1)

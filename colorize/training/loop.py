@@ -7,12 +7,13 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from colorize import models, runtime, targets
+from colorize import models, runtime
+from colorize.color import targets
 from colorize.data import feed, loader
 from colorize.data.transform import to_networks
 from colorize.models import blocks, files
@@ -23,6 +24,9 @@ from colorize.training import checkpoint, describe, distributed, sharing, valida
 from colorize.training.checkpoint import Checkpoints
 from colorize.training.history import History
 from colorize.training.step import Objective, Step
+
+if TYPE_CHECKING:
+    from colorize.config.params import Train
 
 _CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps after which the host asks whether one failed, for which it must wait
 
@@ -64,7 +68,7 @@ class Data(NamedTuple):
 
 def train(
     cell: Cell,
-    settings,
+    settings: Train,
     options: targets.Options,
     paths: Paths,
     code: str,
@@ -153,7 +157,7 @@ def _open(paths: Paths, model: str, device: torch.device) -> Data:
     return Data(train, val, prior["weights"].to(device), prior["start"])
 
 
-def _build(cell: Cell, settings, data: Data, history_folder: Path, device: torch.device) -> nn.Module:
+def _build(cell: Cell, settings: Train, data: Data, history_folder: Path, device: torch.device) -> nn.Module:
     """The model before its first step; its layers are written for the report."""
     torch.manual_seed(settings.seed)
     model = build(cell.model, settings.width, settings.pretrained)
@@ -177,7 +181,16 @@ class Training:
         folder: of the history.
     """
 
-    def __init__(self, cell: Cell, model, data: Data, settings, options, group: distributed.Group, folder: Path):
+    def __init__(
+        self,
+        cell: Cell,
+        model: nn.Module,
+        data: Data,
+        settings: Train,
+        options: targets.Options,
+        group: distributed.Group,
+        folder: Path,
+    ):
         self._cell, self._model, self._data, self._settings, self._options = cell, model, data, settings, options
         self._group = group
         self._folder = folder

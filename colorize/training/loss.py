@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colorize.targets import SoftTargets
+from colorize.color.targets import SoftTargets
 
 _CHUNK = 1 << 10  # pixels whose logits exist at a time: 1.3 MB, which a core's cache holds
 
@@ -57,7 +57,7 @@ class _FusedHead(torch.autograd.Function):
         low = (rows, weight.to(rows.dtype), bias.to(rows.dtype))
         with torch.autocast(rows.device.type, enabled=False):  # its casts would come once a chunk
             if rows.device.type == "cuda":
-                from colorize.training import loss_cuda  # Triton comes with torch's builds for CUDA alone
+                from colorize.ops import loss_cuda  # Triton comes with torch's builds for CUDA alone
 
                 loss, *gradients = loss_cuda.loss_and_gradients(*low, bins, values)
             else:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from colorize import models, runtime, targets
+from colorize import models, runtime
+from colorize.color import targets
+from colorize.ops import compiled, graphs
 from colorize.runtime import ParameterError
-from colorize.training import compiled, graphs, loss
+from colorize.training import loss
+
+if TYPE_CHECKING:
+    from colorize.config.params import Train
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that is done -> factor of the learning rate
@@ -54,7 +60,7 @@ class Objective(nn.Module):
 
     def _target(self, ab_norm: Tensor, stride: int) -> targets.SoftTargets:
         if ab_norm.device.type == "cuda":
-            from colorize.training import targets_cuda  # Triton comes with torch's builds for CUDA alone
+            from colorize.ops import targets_cuda  # Triton comes with torch's builds for CUDA alone
 
             return targets_cuda.weighted_targets(ab_norm, self._weights, self._options, stride)
         target = targets.soft_targets(ab_norm, self._options)
@@ -77,7 +83,7 @@ class Step:
         ParameterError: the device cannot train in `train.precision`.
     """
 
-    def __init__(self, objective: nn.Module, settings, device: torch.device):
+    def __init__(self, objective: nn.Module, settings: Train, device: torch.device):
         _check_precision(settings.precision, device)
         self._objective = objective
         self._parameters = list(objective.parameters())

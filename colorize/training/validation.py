@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from colorize import models, targets
+from colorize import models
+from colorize.color import targets
 from colorize.data import feed, loader
 from colorize.data.transform import to_networks
-from colorize.evaluation import metrics
+from colorize.evaluation import measures
 from colorize.training import history
 
 _PICTURES = 10  # validation images in a picture
@@ -37,11 +38,11 @@ def validate(
     """
     model.eval()
     rows = loader.spread(len(split), num_images)
-    at_once = metrics.images_at_once(weights.device, split.size)
+    at_once = measures.images_at_once(weights.device, split.size)
     collected: dict[str, list[Tensor]] = {}
     for batch in feed.evaluation_feed(split, at_once, weights.device, rows):
         L_norm, ab_norm = to_networks(batch)
-        for name, values in metrics.per_image(model(L_norm), ab_norm, weights, options).items():
+        for name, values in measures.per_image(model(L_norm), ab_norm, weights, options).items():
             collected.setdefault(name, []).append(values)
     values = torch.stack([torch.cat(values).mean() for values in collected.values()]).tolist()  # the one wait
     means = dict(zip(collected, values, strict=True))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import inputs, one_worker, prior, sharding, targets
-from colorize import color, gamut
+from colorize.color import cielab, gamut
 from colorize.data.loader import Split
 
 
@@ -35,7 +35,7 @@ def test_sets_for_loading_hold_the_crops(tmp_path):
 
 
 def test_the_peers_of_soft_targets_find_the_same():
-    ab = color.rgb_to_lab(torch.from_numpy(inputs.crops(16)[:1]).movedim(-1, 1))[:, 1:]
+    ab = cielab.rgb_to_lab(torch.from_numpy(inputs.crops(16)[:1]).movedim(-1, 1))[:, 1:]
     expected_bins, expected = (part.flatten(0, 2) for part in gamut.soft_encode(ab))
     for bins, values in (targets._by_distances(ab), targets._search_tree(ab)()):
         dense = torch.zeros(len(expected), gamut.NUM_BINS).scatter_(1, bins, values.float())

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from colorize import color, runtime
+from colorize import runtime
+from colorize.color import cielab
 from colorize.data import feed, loader
 from colorize.data.feed import DeviceBatch
 from colorize.data.loader import Split
@@ -173,7 +174,7 @@ def test_networks_get_lightness_and_ab_mirrored_where_asked(images):
     batch = DeviceBatch(torch.from_numpy(images[:2]), torch.tensor([False, True]), np.array([0, 1]))
     L_norm, ab_norm = to_networks(batch)
     mirrored = np.stack([images[0], images[1][:, ::-1]])
-    lab = color.rgb_to_lab(torch.from_numpy(mirrored).movedim(-1, 1))
+    lab = cielab.rgb_to_lab(torch.from_numpy(mirrored).movedim(-1, 1))
     assert torch.equal(L_norm, lab[:, :1] / 100)
     assert torch.equal(ab_norm, lab[:, 1:] / 128)
     assert L_norm.dtype == ab_norm.dtype == torch.float32

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from colorize import color, gamut
+from colorize.color import cielab, gamut
+from colorize.color.targets import Options
 from colorize.evaluation import evaluate
 from colorize.models import files
 from colorize.models.build import build
 from colorize.prior.files import load_array
 from colorize.runtime import DataError
-from colorize.targets import Options
 
 ALL = ["accuracy", "cross_entropy", "l1", "l2", "weighted_cross_entropy"]
 
@@ -61,7 +61,7 @@ def test_each_kind_of_model_has_its_metrics_rounded_to_five_digits(run, model, n
 @pytest.fixture(scope="module")
 def truth(tiny) -> torch.Tensor:
     """(N, 2, 16, 16) ab of the test images."""
-    return color.rgb_to_lab(torch.from_numpy(tiny.images["test"]).movedim(-1, 1))[:, 1:]
+    return cielab.rgb_to_lab(torch.from_numpy(tiny.images["test"]).movedim(-1, 1))[:, 1:]
 
 
 def test_the_gray_baseline_is_the_size_of_the_colors(run, truth):
@@ -150,9 +150,9 @@ def test_predictions_show_truth_input_and_prediction_of_their_keys(run, tiny):
     found = run("gray").predictions
     images = tiny.images["test"][found["key"]]
     assert np.array_equal(found["truth"], images)
-    lab = color.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))
+    lab = cielab.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))
     lab[:, 1:] = 0
-    gray = color.lab_to_rgb(lab)[:, 0].numpy()
+    gray = cielab.lab_to_rgb(lab)[:, 0].numpy()
     assert np.array_equal(found["gray"], gray)
     assert np.array_equal(found["predicted"][..., 0], gray)  # the gray baseline predicts its input
     assert found["source"].tolist() == [f"photo {key}.jpg" for key in found["key"]]

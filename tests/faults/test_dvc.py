@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.runtime.test_locks import until
+from tests.helpers.waiting import until
 from tools import soak
 
 MODEL = "cnn"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from colorize import runtime
+from colorize.color.targets import Options
 from colorize.models import MODELS
-from colorize.targets import Options
 from colorize.training import checkpoint, loop
 from colorize.training.checkpoint import Checkpoints
 from tools import soak

@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from colorize.raw import images, jpeg, png
+from colorize.sharding import images, jpeg, png
 
 TOLERANCE = 1.0  # mean, levels; two builds of libjpeg differ by one here and there
 LARGE = 2_000_000  # pixels; from here only the answers are compared, for the pixels would fill the memory

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from colorize.raw import archives, tar
+from colorize.archives import containers, tar
 from colorize.runtime import DataError
 from tests.fuzz.compare import Difference
 
@@ -60,12 +60,12 @@ def mended(data: bytes) -> bytes:
     return bytes(blocks)
 
 
-def scan_and_read(path) -> tuple[archives.Listing, dict[str, bytes]] | None:
+def scan_and_read(path) -> tuple[containers.Listing, dict[str, bytes]] | None:
     """What our reader makes of an archive; None where it refuses, in one line."""
     started = time.monotonic()
     try:
-        listing = archives.scan(path)
-        with archives.Reader(path) as reader:
+        listing = containers.scan(path)
+        with containers.Reader(path) as reader:
             contents = {entry.name: bytes(reader.read(entry)) for entry in listing.entries}
     except DataError as error:
         assert "\n" not in str(error) and str(path) in str(error)
@@ -96,7 +96,7 @@ class Seen(NamedTuple):
     """One archive as both read it."""
 
     data: bytes
-    listing: archives.Listing
+    listing: containers.Listing
     ours: dict[int, tuple[str, bytes]]  # offset of the content (in a zip: of the header), name, content
     theirs: dict[int, tuple[str, bytes | None]]  # None where zipfile cannot read the member
 
@@ -107,7 +107,7 @@ def look(path: Path) -> Seen | None:
         return None
     listing, contents = read
     ours = {entry.offset: (entry.name, contents[entry.name]) for entry in listing.entries}
-    view = zipfiles_view if archives.kind_of(path) == "zip" else tarfiles_view
+    view = zipfiles_view if containers.kind_of(path) == "zip" else tarfiles_view
     return Seen(path.read_bytes(), listing, ours, view(path))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from colorize.raw import images, jpeg, png, profiles
+from colorize.sharding import images, jpeg, png, profiles
 from tests.fuzz import samples
 from tests.fuzz.compare import Case, Difference, differences
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorize.raw import archives
+from colorize.archives import containers
 from colorize.runtime import DataError
 from tests.fuzz import compare_archives
 from tests.fuzz.compare_archives import TARS, ZIPS, content_of, mended, scan_and_read
@@ -42,11 +42,11 @@ def test_a_damaged_zip_is_refused_or_read_as_zipfile_reads_it(path, mutated, com
 def test_an_archive_that_changes_after_it_was_listed_gives_right_bytes_or_an_error(path, mutated, kind, data):
     whole = (TARS | ZIPS)[kind]
     path.write_bytes(whole)
-    entries = archives.scan(path).entries
+    entries = containers.scan(path).entries
     path.write_bytes(data.draw(mutated(whole)))
     for entry in entries:
         try:
-            with archives.Reader(path) as reader:
+            with containers.Reader(path) as reader:
                 content = bytes(reader.read(entry))
         except DataError as error:
             assert "\n" not in str(error)

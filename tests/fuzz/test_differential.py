@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from colorize.raw import images, jpeg
+from colorize.sharding import images, jpeg
 from tests.fuzz import compare, differential, reasons, samples
 
 FILES = 2000

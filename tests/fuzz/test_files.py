@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorize import params
-from colorize.raw import sources
+from colorize.config import params
 from colorize.runtime import ParameterError
+from colorize.sharding import sources
 
 REPO = Path(__file__).parents[2]
 PARAMS = (REPO / "profiles" / "sample.yaml").read_text()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from colorize.raw import images
+from colorize.sharding import images
 
 SIZE = 32
 LIMIT_S = 5.0  # of a single example; they take milliseconds

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from colorize import gamut, targets
+from colorize.color import gamut, targets
 from colorize.models import MODELS, blocks
 from colorize.models.build import build
 from colorize.models.output import is_distribution, to_ab_norm

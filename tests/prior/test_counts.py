@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from colorize import color, gamut
+from colorize.color import cielab, gamut
+from colorize.color.targets import Options
 from colorize.data.loader import Split
 from colorize.prior import counts
-from colorize.targets import Options
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_images_beyond_one_reading_or_one_table_are_counted_too(tiny, colors, mo
 def encoded(images: np.ndarray, encode: str) -> tuple[np.ndarray, np.ndarray]:
     """Hard counts and mean soft encoding, one pixel after the other."""
     hard, soft = np.zeros(gamut.NUM_BINS, dtype=np.int64), np.zeros(gamut.NUM_BINS)
-    ab = color.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))[:, 1:]
+    ab = cielab.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))[:, 1:]
     bins, weights = gamut.soft_encode(ab, 10, 5.0, encode)
     for nearest in gamut.nearest_bin(ab).flatten().tolist():
         hard[nearest] += 1

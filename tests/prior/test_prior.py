@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from colorize import color, targets
+from colorize.color import cielab, targets
+from colorize.color.targets import Options
 from colorize.models import MODELS
 from colorize.prior import build
 from colorize.prior.files import load_array, load_tensor
 from colorize.prior.weights import rebalancing_weights
 from colorize.runtime import DataError
-from colorize.targets import Options
 
 
 def test_every_model_has_a_weights_file_of_its_own(tiny):
@@ -38,7 +38,7 @@ def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
 
 def test_the_weighted_prior_is_the_constant_with_the_lowest_weighted_cross_entropy(tiny):
     rgb = torch.from_numpy(tiny.images["train"]).movedim(-1, 1)
-    ab_norm = color.split_lab(color.rgb_to_lab(rgb))[1]
+    ab_norm = cielab.split_lab(cielab.rgb_to_lab(rgb))[1]
     weights = load_tensor(tiny.prior / "rebalancing.npy")
     target = targets.weigh(targets.soft_targets(ab_norm, targets.Options(10, 5.0, "pixel")), ab_norm, weights)
     mass = torch.zeros(313).double().index_add_(0, target.bins.flatten(), target.values.flatten().double())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from colorize import gamut
+from colorize.color import gamut
 from colorize.prior.weights import rebalancing_weights
 
 

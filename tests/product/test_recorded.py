@@ -35,7 +35,7 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "params, evaluate": (f"evaluate@tiny-{MODEL}", "params.yaml", "num_worst: 2", "num_worst: 1"),
     "params, report": ("report", "params.yaml", "columns: 2", "columns: 3"),
     "type of a parameter": (TRAIN, "params.yaml", "weight_decay: 0.001", "weight_decay: 0.0010001"),
-    "code, shard": ("shard@tiny", "colorize/raw/sharding.py", '"""From raw', '"""From  raw'),
+    "code, shard": ("shard@tiny", "colorize/sharding/build.py", '"""From raw', '"""From  raw'),
     "code, train": (TRAIN, "colorize/models/unet.py", '"""The U-Net', '"""The  U-Net'),
     "code, report": ("report", "colorize/report/table.py", '"""Table 1:', '"""Table  1:'),
     "source": ("shard@tiny", "sources/tiny.yaml", "title: Tiny", "title: Tinier"),
@@ -288,7 +288,7 @@ def test_verify_names_an_out_that_lost_files_before_it_was_recorded_and_the_reme
 
 def test_a_remark_in_the_code_of_sharding_shards_again_and_retrains_nothing(project):
     folder = project("done")
-    with (folder / "colorize/raw/sharding.py").open("a") as file:
+    with (folder / "colorize/sharding/build.py").open("a") as file:
         file.write("# a remark\n")
     said = run(folder, "dvc", "repro").stdout
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == ["Running stage 'shard@tiny':"]

@@ -10,15 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from colorize import runtime
+from tests.helpers.waiting import until
 from tools import soak
-
-
-def until(condition) -> None:
-    """Wait for a condition; two minutes, for the machine may be busy with other tests."""
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from colorize import runtime
-from tests.runtime.test_locks import until
+from tests.helpers.waiting import until
 from tools import soak
 
 
@@ -195,7 +195,7 @@ def test_a_mapped_file_that_becomes_shorter_ends_the_program_with_one_line(tmp_p
 
 
 def test_importing_the_library_changes_no_handler(repo):
-    body = "import ctypes, colorize.predict, signal; print(ctypes.CDLL(None).signal(int(signal.SIGBUS), None))"
+    body = "import ctypes, colorize.photos.predict, signal; print(ctypes.CDLL(None).signal(int(signal.SIGBUS), None))"
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, cwd=repo, timeout=60)
     assert done.stdout == "0\n", done.stderr  # SIG_DFL
 

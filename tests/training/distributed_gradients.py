@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from colorize import targets
+from colorize.color import targets
 from colorize.models import MODELS
 from colorize.models.build import build
 from colorize.training import distributed

@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from colorize import targets
+from colorize.color import targets
 from colorize.models import MODELS
 from colorize.models.build import build
-from colorize.training import graphs
+from colorize.ops import graphs
 from colorize.training.step import Objective, Step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -86,6 +86,21 @@ def test_a_replayed_step_that_is_not_finite_changes_nothing_and_is_remembered(ti
     take_step(STEPS + 1, *batch(STEPS + 1))
     assert take_step.failed_at() == STEPS
     assert all(torch.equal(now, before) for now, before in zip(model.parameters(), parameters, strict=True))
+
+
+def test_other_code_may_clear_the_cublas_workspaces(tiny_train):
+    settings, last = tiny_train(), []
+    for is_disturbed in (False, True):
+        take_step = stepper(fresh("unet"), "unet", settings)
+        for number in range(STEPS):
+            loss = take_step(number, *batch(number)).clone()
+            if is_disturbed and number == STEPS - 3:  # the step is recorded by then
+                torch._C._cuda_clearCublasWorkspaces()
+                torch.cuda.empty_cache()
+                filling = torch.full((1 << 26,), float("nan"), device="cuda")  # takes the memory that became free
+        last.append(loss)
+    assert filling.isnan().all()
+    assert torch.equal(*last)
 
 
 def test_the_kernels_are_the_plain_formulas(repo):

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from colorize.color.targets import Options
 from colorize.data.feed import evaluation_feed, training_feed
 from colorize.data.loader import Split
 from colorize.data.transform import to_networks
 from colorize.models import MODELS, files
 from colorize.models.build import build
 from colorize.runtime import DataError
-from colorize.targets import Options
 from colorize.training import describe, loop
 
 

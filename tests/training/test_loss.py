@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from colorize import gamut, targets
+from colorize.color import gamut, targets
 from colorize.training import loss
 
 OPTIONS = targets.Options(10, 5.0, "pixel")

@@ -8,7 +8,7 @@ import pytest
 
 from colorize import runtime
 from colorize.training import checkpoint, sharing
-from tests.runtime.test_locks import until
+from tests.helpers.waiting import until
 from tools import soak
 
 KEY = {"lr": 1e-3}

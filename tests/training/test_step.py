@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from colorize import targets
+from colorize.color import targets
 from colorize.models import MODELS
 from colorize.models.build import build
 from colorize.runtime import ParameterError

@@ -5,11 +5,12 @@ import os
 import torch
 from torch import nn
 
-from colorize import targets
-from colorize.data import transform, transform_cuda
+from colorize.color import targets
+from colorize.color.targets import SoftTargets
+from colorize.data import transform
 from colorize.data.feed import DeviceBatch
-from colorize.targets import SoftTargets
-from colorize.training import loss, loss_cuda, targets_cuda
+from colorize.ops import loss_cuda, targets_cuda, transform_cuda
+from colorize.training import loss
 
 
 def check_kernel(device: str) -> None:

@@ -1,0 +1,256 @@
+"""Raw archives read in place: zip, uncompressed tar or folder, never extracted.
+
+`scan` lists the regular files of an archive; a `Reader`, one in each worker, maps the archive and reads a member by
+its offset. Member names are labels only: no path is ever made from a name stored in a zip or tar, so `..`, absolute
+names, newlines or 300 characters do no harm.
+"""
+
+import mmap
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from operator import attrgetter, itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from colorize.archives import tar
+from colorize.archives.entry import Entry
+from colorize.runtime import DataError
+
+MAX_INFLATED = 1 << 28  # bytes; no image file is larger, a zip bomb is
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+
+
+class Listing(NamedTuple):
+    """What an archive holds: the regular files sorted by name, and how many of each other kind were left out."""
+
+    entries: list[Entry]
+    skipped: dict[str, int]
+
+
+def scan(path: Path) -> Listing:
+    """List an archive or folder.
+
+    Links, devices and the resource forks that macOS adds are left out and counted; of members with one name the last
+    counts, as when extracting. Directories are neither listed nor counted.
+
+    Raises:
+        DataError: the archive is missing, of an unknown kind, compressed, encrypted, truncated or damaged. A tar with
+            even one damaged header is refused as a whole: whatever lies behind it could not be found.
+    """
+    found, skipped = {"folder": _list_folder, "zip": _list_zip, "tar": _list_tar}[kind_of(path)](path)
+    found.sort(key=itemgetter(0))  # stable: members of one name stay in the order of the archive
+    last = [entry for entry, after in pairwise(found) if entry[0] != after[0]] + found[-1:]
+    entries = [entry for entry in last if not _is_resource_fork(entry[0])]
+    skipped["repeated name"] += len(found) - len(last)
+    skipped["resource fork of macOS"] += len(last) - len(entries)
+    return Listing(entries, dict(sorted((+skipped).items())))
+
+
+def _is_resource_fork(name: str) -> bool:
+    """`._photo.jpg` holds what Finder knows of `photo.jpg`, and no image."""
+    return "._" in name and name.rpartition("/")[2].startswith("._")
+
+
+def kind_of(path: Path) -> str:
+    """`folder`, `zip` or `tar`, judged by the first bytes and never by the name."""
+    if path.is_dir():
+        return "folder"
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
+    if not head:
+        raise DataError(f"{path}: the file is empty; delete it and download it again")
+    for magic, tool in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise DataError(
+                f"{path}: compressed as a whole, so its members cannot be read in place; run `{tool}` on it"
+            )
+    return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else "tar"
+
+
+class Reader:
+    """Reads the members of one archive or folder; open one in each process.
+
+    Use as a context manager, or call `close`. A view handed out by `read` stays valid: the map goes with the last one.
+    """
+
+    def __init__(self, path: Path):
+        """Map the archive. Raises DataError where it cannot be opened."""
+        self.path = Path(path)
+        self._kind = kind_of(self.path)
+        self._map = None if self._kind == "folder" else _map_file(self.path)
+        self._view = None if self._map is None else memoryview(self._map)
+
+    def read(self, entry: Entry) -> bytes | memoryview:
+        """The bytes of one member; a view of the mapped archive where nothing needs unpacking.
+
+        Raises:
+            DataError: the file is gone, the archive has become shorter, or the member does not match its checksum.
+        """
+        if self._kind == "folder":
+            return self._read_file(entry)
+        if self._kind == "tar":
+            if entry.packed:  # nothing would notice the header of a zip member among the pixels
+                raise self._damaged(entry, "the archive is no longer the zip that was listed")
+            return self._slice(entry, entry.offset, entry.size)
+        return self._read_zipped(entry)
+
+    def close(self) -> None:
+        """Unmap the archive, as soon as no view of it is left."""
+        if self._map is not None:
+            self._view = None
+            with suppress(BufferError):  # views are still out there, perhaps in a traceback
+                self._map.close()
+            self._map = None
+
+    def __enter__(self) -> "Reader":
+        """The reader itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Unmap the archive."""
+        self.close()
+
+    def _read_file(self, entry: Entry) -> bytes:
+        try:
+            with (self.path / entry.name).open("rb") as file:
+                return file.read(entry.size)  # no more, should it have grown since
+        except OSError as error:
+            raise DataError(
+                f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
+            ) from error
+
+    def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
+        if start < 0 or start + size > len(self._view):
+            raise self._damaged(entry, "the archive has become shorter since it was listed")
+        return self._view[start : start + size]
+
+    def _read_zipped(self, entry: Entry) -> bytes | memoryview:
+        """One zip member, its length and CRC-32 checked."""
+        signature, name_size, extra_size = _LOCAL_HEADER.unpack(self._slice(entry, entry.offset, _LOCAL_HEADER.size))
+        if signature != b"PK\x03\x04":
+            raise self._damaged(entry, "no local header at this position")
+        # the local header's own lengths count: its extra field often differs from the central directory's
+        packed = self._slice(entry, entry.offset + _LOCAL_HEADER.size + name_size + extra_size, entry.packed)
+        data = packed if entry.method == zipfile.ZIP_STORED else self._inflate(entry, packed)
+        if len(data) != entry.size or zlib.crc32(data) != entry.crc:
+            raise self._damaged(entry, "the data does not match its checksum")
+        return data
+
+    def _inflate(self, entry: Entry, packed: memoryview) -> bytes:
+        if entry.size > MAX_INFLATED:
+            raise DataError(
+                f"{self.path}: {entry.name!r} unpacks to {entry.size:,} bytes, the limit is {MAX_INFLATED:,}; remove it"
+            )
+        try:  # never more than a byte over what was announced, whatever the stream would unpack to
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, entry.size + 1)
+        except zlib.error as error:
+            raise self._damaged(entry, "the data cannot be unpacked") from error
+
+    def _damaged(self, entry: Entry, what: str) -> DataError:
+        return DataError(f"{self.path}: {entry.name!r} at byte {entry.offset}: {what}; download the archive again")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[mmap.mmap]:
+    mapped = _map_file(path)
+    try:
+        yield mapped
+    finally:
+        mapped.close()
+
+
+def _map_file(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be mapped into memory ({error}); download it again") from error
+
+
+def _list_tar(path: Path) -> tuple[list[Entry], Counter]:
+    with _opened(path) as data:
+        return tar.walk(data, path)
+
+
+def _list_zip(path: Path) -> tuple[list[Entry], Counter]:
+    """Members of the central directory, in its order."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+        raise DataError(f"{path}: truncated or damaged zip ({error}); download it again") from error
+    _refuse_overlaps(path, infos)
+    found, skipped = [], Counter()
+    for info in infos:
+        if not info.filename:
+            raise DataError(f"{path}: damaged zip (a member without a name); download it again")
+        if info.is_dir():
+            continue
+        if stat.S_ISLNK(info.external_attr >> 16):
+            skipped["symbolic link"] += 1
+            continue
+        if info.flag_bits & 1:
+            raise DataError(f"{path}: {info.filename!r} is encrypted; make the archive again without a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(
+                f"{path}: {info.filename!r} is neither stored nor compressed with deflate; make the archive again with "
+                "`zip`"
+            )
+        found.append(
+            Entry(info.filename, info.header_offset, info.file_size, info.compress_size, info.CRC, info.compress_type)
+        )
+    return found, skipped
+
+
+def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    """Members that share their bytes are how 42 kB become terabytes; no tool writes such a zip for honest use."""
+    for member, after in pairwise(sorted(infos, key=attrgetter("header_offset"))):
+        if after.header_offset < member.header_offset + _LOCAL_HEADER.size + member.compress_size:
+            raise DataError(
+                f"{path}: {member.filename!r} and {after.filename!r} overlap; make the archive again with `zip`"
+            )
+
+
+def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
+    """Regular files below a folder, in sorted order, links not followed."""
+    found, skipped = [], Counter()
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        try:
+            with os.scandir(path / prefix) as items:
+                children = sorted(items, key=lambda item: item.name)
+        except OSError as error:
+            raise DataError(f"{path / prefix}: {error.strerror}; make the folder readable") from error
+        for child in children:
+            name = prefix + child.name
+            if child.is_symlink():
+                skipped["symbolic link"] += 1
+            elif child.is_dir(follow_symlinks=False):
+                folders.append(name + "/")
+            elif child.is_file(follow_symlinks=False):
+                found.append(Entry(_checked_name(path, name), 0, child.stat(follow_symlinks=False).st_size))
+            else:
+                skipped["device, pipe or socket"] += 1
+    return found, skipped
+
+
+def _checked_name(path: Path, name: str) -> str:
+    """The name, where it can be written to a table; a file name on disk may hold any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: the file name {name!r} is not UTF-8; rename the file") from None
+    return name

@@ -1,0 +1,238 @@
+"""Walks the headers of a mapped tar: ustar, GNU and pax, with every checksum verified.
+
+Python's `tarfile` takes a damaged header past the first for the end of the archive and says nothing, and is about ten
+times slower. Here the chain of headers must reach the end mark, two zero blocks followed by nothing but zeros, or the
+archive is refused. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+"""
+
+import gc
+import mmap
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from colorize import runtime
+from colorize.archives.entry import Entry
+from colorize.runtime import DataError
+
+BLOCK = 512
+MIB = 1 << 20  # bytes
+BATCH = 4096  # headers whose checksums are added up in one call of numpy
+MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones stay below some thousand
+
+_REGULAR = b"0\x007"
+_WITHOUT_DATA = {  # type: what it is counted as; folders are not counted
+    ord("1"): "hard link",
+    ord("2"): "symbolic link",
+    ord("3"): "device or pipe",
+    ord("4"): "device or pipe",
+    ord("5"): "",
+    ord("6"): "device or pipe",
+}
+_ZERO_BLOCK = bytes(BLOCK)
+
+
+def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
+    """Members of a tar in the order of the archive, and how many links, devices and others were left out.
+
+    Raises:
+        DataError: a header does not match its checksum, a member reaches past the end, or the end mark is missing;
+            names the file and the byte offset.
+    """
+    enabled = gc.isenabled()
+    gc.disable()  # a million new tuples and no cycle: collecting in between doubles the time
+    try:
+        with runtime.progress(f"list {path.name}", -(-len(data) // MIB), "MiB") as advance:
+            walker = _Walker(data, path, advance)
+            walker.run()
+    finally:
+        if enabled:
+            gc.enable()
+    return walker.entries, walker.skipped
+
+
+class _Walker:
+    """State of one walk: what was found, what waits for its checksum, and what the next header inherits."""
+
+    def __init__(self, data: mmap.mmap, path: Path, advance: Callable[[int], None]):
+        self.data, self.path, self.advance = data, path, advance
+        self.shown = 0  # MiB
+        self.entries: list[Entry] = []
+        self.skipped: Counter = Counter()
+        self.offsets: list[int] = []  # of the headers not verified yet
+        self.headers: list[bytes] = []
+        self.defaults: dict[str, bytes] = {}  # pax global header
+        self.extended: dict[str, bytes] = {}  # what a long name and a pax header say of the next member
+        self.announced: set[int] = set()  # types of the headers that wait for that member
+
+    def run(self) -> None:
+        """Follow the chain of headers to the end mark."""
+        data, entries, total = self.data, self.entries, len(self.data)
+        offset = 0
+        while True:
+            header = data[offset : offset + BLOCK]
+            if header == _ZERO_BLOCK:
+                break
+            if len(header) < BLOCK:
+                raise self._damaged(offset, "truncated: the end mark is missing")
+            if len(self.headers) == BATCH:
+                self._verify()
+                self._show(offset)
+            self.offsets.append(offset)
+            self.headers.append(header)
+            # the common case first: a regular file that no extended header describes
+            if header[156] == 48 and not self.announced and not self.defaults:
+                name, size = _stored_name(header), self._number(header, offset)
+                start = offset + BLOCK
+                offset = start + (size + BLOCK - 1) // BLOCK * BLOCK
+                if name[-1:] != "/" or size:
+                    entries.append(Entry(name, start, size))
+            else:
+                offset = self._special(header, offset)
+            if offset > total:
+                raise self._damaged(
+                    self.offsets[-1], "truncated: a member starts here and reaches past the end of the file"
+                )
+        self._verify()
+        self._check_end(offset)
+        self._show(total + MIB - 1)
+
+    def _show(self, offset: int) -> None:
+        self.advance(offset // MIB - self.shown)
+        self.shown = offset // MIB
+
+    def _special(self, header: bytes, offset: int) -> int:
+        """Take in any other member; returns the offset of the next header."""
+        kind = header[156]
+        start = offset + BLOCK
+        if kind in b"xgLK":
+            size = self._number(header, offset)
+            self._extend(kind, self._extension(start, size, offset), offset)
+            return start + -(-size // BLOCK) * BLOCK
+        fields, self.extended = self.defaults | self.extended, {}
+        self.announced.clear()
+        name = _text(fields["path"]) if "path" in fields else _stored_name(header)
+        if kind in _WITHOUT_DATA:
+            if _WITHOUT_DATA[kind]:
+                self.skipped[_WITHOUT_DATA[kind]] += 1
+            return start  # whatever the size field says: links and devices store nothing
+        if kind == ord("S") or any(key.startswith("GNU.sparse") for key in fields):
+            raise self._damaged(
+                offset, "a sparse member, which cannot be read in place", "make the tar again without --sparse"
+            )
+        size = self._pax_size(fields["size"], offset) if "size" in fields else self._number(header, offset)
+        if kind not in _REGULAR:
+            self.skipped[f"member of type {chr(kind)!r}"] += 1
+        elif not name.endswith("/") or size:  # the oldest tars mark a folder by the slash alone
+            self.entries.append(Entry(name, start, size))
+        return start + -(-size // BLOCK) * BLOCK
+
+    def _extension(self, start: int, size: int, offset: int) -> bytes:
+        if size > MAX_EXTENSION:
+            raise self._damaged(offset, f"an extended header of {size:,} bytes is too large")
+        if start + size > len(self.data):
+            raise self._damaged(offset, "truncated inside an extended header")
+        return self.data[start : start + size]
+
+    def _extend(self, kind: int, body: bytes, offset: int) -> None:
+        """Remember what a GNU long name or a pax header says about the members after it."""
+        if kind in self.announced:
+            raise self._damaged(offset, "two extended headers for one member: the member between them is missing")
+        if kind != ord("g"):
+            self.announced.add(kind)
+        if kind == ord("L"):
+            self.extended["path"] = body.split(b"\0", 1)[0]
+        elif kind != ord("K"):  # K is a link's target, of no use here
+            (self.extended if kind == ord("x") else self.defaults).update(self._pax_records(body, offset))
+
+    def _pax_records(self, body: bytes, offset: int) -> dict[str, bytes]:
+        """Records "length key=value\\n", the length counting itself; a value may hold newlines."""
+        records: dict[str, bytes] = {}
+        while body.strip(b"\0"):
+            try:
+                length = int(body[: body.index(b" ")])
+                key, value = body[body.index(b" ") + 1 : length - 1].split(b"=", 1)
+            except ValueError:
+                raise self._damaged(offset, "an unreadable pax header") from None
+            if length > len(body) or body[length - 1 : length] != b"\n":
+                raise self._damaged(offset, "an unreadable pax header")
+            records[_text(key)] = value
+            body = body[length:]
+        return {key: value for key, value in records.items() if key in ("path", "size") or key.startswith("GNU.sparse")}
+
+    def _number(self, header: bytes, offset: int) -> int:
+        """The size field: octal digits, or base 256 where its first bit is set."""
+        field = header[124:136]
+        if field[0] == 0x80:
+            return int.from_bytes(field[1:])
+        try:
+            size = int(field.rstrip(b" \0") or b"0", 8)
+        except ValueError:
+            size = -1
+        if size < 0:
+            raise self._damaged(offset, "an unreadable size")
+        return size
+
+    def _pax_size(self, value: bytes, offset: int) -> int:
+        if not value.isdigit():
+            raise self._damaged(offset, "an unreadable pax size")
+        return int(value)
+
+    def _verify(self) -> None:
+        """Compare the headers seen since the last call with their checksums, the first bad one raising DataError."""
+        if not self.headers:
+            return
+        octets = np.frombuffer(b"".join(self.headers), np.uint8).reshape(-1, BLOCK)  # (n, 512)
+        field = slice(148, 156)  # the checksum counts itself as eight spaces
+        sums = octets.sum(1, dtype=np.int64) - octets[:, field].sum(1, dtype=np.int64) + 8 * 32
+        for header, offset, total in zip(self.headers, self.offsets, sums.tolist(), strict=True):
+            try:
+                stored = int(header[148:156].strip(b" \0") or b"0", 8)
+            except ValueError:
+                stored = -1
+            if stored != total and stored != _signed_sum(header):
+                what = "damaged, or neither a zip nor an uncompressed tar" if offset == 0 else "damaged header"
+                raise _refusal(self.path, offset, what)
+        self.headers.clear()
+        self.offsets.clear()
+
+    def _check_end(self, offset: int) -> None:
+        """The end mark is two zero blocks, and nothing but zeros follows: a wiped header is not the end."""
+        if self.announced or offset + 2 * BLOCK > len(self.data):
+            raise self._damaged(offset, "truncated: the end mark is missing")
+        step = 1 << 20
+        for start in range(offset, len(self.data), step):
+            chunk = self.data[start : start + step]
+            if chunk.count(0) != len(chunk):
+                raise self._damaged(offset, "data after the end mark: a header is missing")
+
+    def _damaged(self, offset: int, what: str, remedy: str = "download it again") -> DataError:
+        # headers before this one may be what led astray: the first bad one is the one to name
+        if self.headers:
+            self._verify()
+        return _refusal(self.path, offset, what, remedy)
+
+
+def _refusal(path: Path, offset: int, what: str, remedy: str = "download it again") -> DataError:
+    return DataError(f"{path}: {what} (byte {offset}); {remedy}")
+
+
+def _stored_name(header: bytes) -> str:
+    """The name of a header: 100 bytes, and in ustar another 155 before them."""
+    name = header[:100].split(b"\0", 1)[0]
+    if header[345] and header[257:263] == b"ustar\0":  # GNU keeps times in the place of the prefix
+        name = header[345:500].split(b"\0", 1)[0] + b"/" + name
+    return _text(name)
+
+
+def _text(raw: bytes) -> str:
+    """Decoded; bytes that are not UTF-8 are spelt out, because a name is only a label and must fit into a table."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _signed_sum(header: bytes) -> int:
+    """Checksum over signed bytes, as some historic tars computed it."""
+    octets = np.frombuffer(header, np.int8)
+    return int(octets.sum(dtype=np.int64) - octets[148:156].sum(dtype=np.int64)) + 8 * 32

@@ -1,0 +1,169 @@
+"""The parameter file as frozen, typed objects; every error of the file is reported at once.
+
+`params.yaml` and the files in `profiles/` hold every value: nothing here has a default, so that the file shows all
+there is to change. Numbers follow YAML 1.2 (`1e-4` is a number), duplicate keys are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from colorize.config import strict_yaml
+from colorize.config.strict_yaml import Section
+from colorize.models import MODELS
+from colorize.runtime import ParameterError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Shard(Section):
+    """How raw images become shards."""
+
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]  # side of the square images, pixels
+    per_shard: Count  # images of the listing that share a tar
+    gray: Literal["keep", "drop"]  # what becomes of images without color
+    min_colorfulness: NotNegative  # after Hasler and Suesstrunk; images below are left out
+    max_reject_fraction: Fraction  # of a split's images; more broken ones fail the stage
+    max_leaked: CountOrZero | None  # held-out images that are training images too; more fail the stage
+
+
+class SoftTargets(Section):
+    """How a color becomes a distribution over the ab bins."""
+
+    sigma: Positive  # of the Gaussian, CIELAB units
+    num_neighbors: Annotated[int, Field(ge=1, le=32)]
+    encode: Literal["pixel", "bin"]  # distances from the pixel's own ab, or from the center of its bin
+
+
+class Prior(Section):
+    """How the prior becomes class weights."""
+
+    lambda_: Annotated[float, Field(gt=0, le=1, alias="lambda")]  # share of the uniform distribution
+
+
+class Train(Section):
+    """One training; the same values for every model."""
+
+    seed: CountOrZero
+    width: Annotated[float, Field(gt=0, le=4)]  # multiplies the channels
+    pretrained: bool  # ImageNet weights in the regression's encoder
+    head_bias: Literal["prior", "zero"]  # start of the classifiers' last bias
+    batch_size: Count
+    precision: Literal["fp32", "bf16", "fp16"]  # in which convolutions multiply
+    steps: Count
+    lr: Positive
+    schedule: Literal["constant", "cosine"]  # of the learning rate over the steps
+    beta1: Momentum
+    beta2: Momentum
+    weight_decay: NotNegative
+    clip_norm: Positive  # of the whole gradient
+    select: Literal["best", "last"]  # weights that are kept: of the lowest validation loss, or of the last step
+    val_every: Count  # steps
+    val_images: Count  # at most so many, evenly spaced over the split
+    pictures_every: Count  # steps
+
+
+class Evaluate(Section):
+    """What evaluation keeps besides the metrics."""
+
+    num_saved: Count  # test predictions a data set, evenly spaced
+    num_worst: CountOrZero
+    named: dict[Name, list[CountOrZero]]  # data set: keys of test images that are kept as well
+
+
+class Figure5(Section):
+    """The figure of named images: `evaluate.named` of the target."""
+
+    source: Name
+    target: Name
+    model: Name
+
+
+class Report(Section):
+    """What the figures show."""
+
+    columns: Count  # images in a figure
+    figure4_models: list[Name]
+    figure5: Figure5
+    figure6_model: Name
+
+
+class Settings(Section):
+    """All of `params.yaml`."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    models: Annotated[list[Name], Field(min_length=1)]
+    shard: Shard
+    soft_targets: SoftTargets
+    prior: Prior
+    train: Train
+    evaluate: Evaluate
+    report: Report
+
+    @field_validator("datasets", "models")
+    @classmethod
+    def _is_without_repeats(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("a name appears twice")
+        return names
+
+    @field_validator("models")
+    @classmethod
+    def _are_known(cls, names: list[str]) -> list[str]:
+        unknown = [name for name in names if name not in MODELS]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: no such model; the models are {', '.join(MODELS)}")
+        return names
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Settings:
+        """What one section says of another, so that no figure fails after all the training."""
+        wanted = [("report.figure4_models", name, "models") for name in self.report.figure4_models]
+        wanted += [("report.figure5.model", self.report.figure5.model, "models")]
+        wanted += [("report.figure6_model", self.report.figure6_model, "models")]
+        wanted += [("report.figure5.source", self.report.figure5.source, "datasets")]
+        wanted += [("report.figure5.target", self.report.figure5.target, "datasets")]
+        wanted += [("evaluate.named", name, "datasets") for name in self.evaluate.named]
+        problems = [
+            f"{key}: {name} is not in `{known}`" for key, name, known in wanted if name not in getattr(self, known)
+        ]
+        if self.report.figure4_models and not self.evaluate.num_worst:
+            problems.append("report.figure4_models needs worst predictions, but evaluate.num_worst is 0")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def dataset(self, name: str) -> str:
+        """`name`, checked to be one of `datasets`."""
+        return _known(name, self.datasets, "datasets")
+
+    def model(self, name: str) -> str:
+        """`name`, checked to be one of `models`."""
+        return _known(name, self.models, "models")
+
+
+def _known(name: str, names: list[str], key: str) -> str:
+    if name not in names:
+        raise ParameterError(f"{name} is not in `{key}` of params.yaml ({', '.join(names)})")
+    return name
+
+
+MISSING = "no such file; change to the top folder of the repository"
+
+
+def load(path: Path | str = "params.yaml") -> Settings:
+    """Read and check a parameter file.
+
+    Raises:
+        ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
+    """
+    return strict_yaml.load(Path(path), Settings, missing=MISSING)

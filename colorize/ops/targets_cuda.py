@@ -1,0 +1,88 @@
+"""The targets of a batch on CUDA in one Triton kernel: soft encoding, class weights and pooling.
+
+One after the other, as on the CPU, these are thirty kernels that read and write ten numbers a pixel each.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from colorize.color import gamut
+from colorize.color.cielab import AB_SCALE
+from colorize.color.targets import Options, SoftTargets
+
+_BLOCK = 64  # pixels of a program
+
+
+def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride: int) -> SoftTargets:
+    """`targets.pool(targets.weigh(targets.soft_targets(...)))`; the bins are int16.
+
+    Args:
+        ab_norm: (B, 2, H, W).
+        weights: (Q,) class weights.
+        options: of the encoding.
+        stride: of the logits.
+
+    Returns:
+        (B, H / stride, W / stride, K * stride^2).
+    """
+    batch, _, height, width = ab_norm.shape
+    count, device = options.num_neighbors, ab_norm.device
+    shape = (batch, height // stride, width // stride, count * stride**2)
+    found = SoftTargets(ab_norm.new_empty(shape, dtype=torch.int16), ab_norm.new_empty(shape))
+    ab = ab_norm.movedim(1, -1).contiguous()  # (B, H, W, 2), which is how channels_last lies in memory
+    _weighted_targets[(triton.cdiv(ab.numel() // 2, _BLOCK),)](
+        ab, gamut.cells(device, 1), gamut.cells(device, count), gamut.gamut_ab(device), weights, *found,
+        ab.numel() // 2, width,
+        AB_SCALE, -1 / (2 * options.sigma**2), gamut.A_RANGE[0], gamut.B_RANGE[0], gamut.CELL, *gamut.grid(),
+        stride, options.encode == "bin", count, triton.next_power_of_2(count), _BLOCK, enable_fp_fusion=True,
+    )  # fmt: skip
+    return found
+
+
+@triton.jit
+def _weighted_targets(
+    ab, nearest, neighbors, centers, weights, bins, values,
+    num_pixels, width,
+    ab_scale, exponent, low_a, low_b, cell_size, num_rows, num_columns,
+    stride: tl.constexpr, from_bin: tl.constexpr, count: tl.constexpr, count_padded: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    pixel = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    is_pixel = pixel < num_pixels
+    a = tl.load(ab + 2 * pixel, mask=is_pixel, other=0.0) * ab_scale
+    b = tl.load(ab + 2 * pixel + 1, mask=is_pixel, other=0.0) * ab_scale
+    cell = _cell_of(a, b, low_a, low_b, cell_size, num_rows, num_columns)
+    own_bin = tl.load(nearest + cell).to(tl.int32)
+    weight = tl.load(weights + own_bin) / (stride * stride)
+    if from_bin:
+        a, b = tl.load(centers + 2 * own_bin), tl.load(centers + 2 * own_bin + 1)
+        cell = _cell_of(a, b, low_a, low_b, cell_size, num_rows, num_columns)
+    entry = tl.arange(0, count_padded)[None, :]
+    is_entry = entry < count
+    neighbor = tl.load(neighbors + cell[:, None] * count + entry, mask=is_entry, other=0).to(tl.int32)
+    from_a = tl.load(centers + 2 * neighbor) - a[:, None]
+    from_b = tl.load(centers + 2 * neighbor + 1) - b[:, None]
+    distance = from_a * from_a + from_b * from_b
+    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # a small sigma must leave the first a weight
+    value = tl.where(is_entry, tl.exp(distance * exponent), 0.0)
+    value *= (weight / tl.sum(value, 1))[:, None]
+    x, row = pixel % width, pixel // width  # rows of all images, one below the other
+    place = (row // stride) * (width // stride) + x // stride
+    place = (place * stride + row % stride) * stride + x % stride
+    out = place[:, None] * count + entry
+    keep = is_pixel[:, None] & is_entry
+    tl.store(bins + out, neighbor.to(tl.int16), mask=keep)
+    tl.store(values + out, value, mask=keep)
+
+
+@triton.jit
+def _cell_of(a, b, low_a, low_b, cell_size, num_rows, num_columns):
+    """As `gamut._cell_of`; what is not a number is taken for 0."""
+    row = tl.floor((tl.where(a == a, a, 0.0) - low_a) / cell_size)
+    column = tl.floor((tl.where(b == b, b, 0.0) - low_b) / cell_size)
+    row = tl.minimum(tl.maximum(row, 0.0), num_rows - 1.0).to(tl.int32)
+    column = tl.minimum(tl.maximum(column, 0.0), num_columns - 1.0).to(tl.int32)
+    return row * num_columns + column

@@ -1,0 +1,4 @@
+"""A trained model applied to photographs of any size.
+
+Not here: anything that the pipeline needs.
+"""

@@ -1,1 +1,0 @@
-"""Raw archives -> shards of small images: sources, readers, the image policy."""

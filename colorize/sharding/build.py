@@ -1,0 +1,301 @@
+"""From raw archives to shards: straight out of zip and tar, one worker task a shard, the same bytes for any number.
+
+A task decodes `per_shard` neighboring images of a split's sorted listing, writes one tar and returns its record; the
+parent only adds the records up. Broken images are counted by reason, and named in the manifest while they are few.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import xxhash
+
+from colorize import runtime
+from colorize.archives import containers
+from colorize.archives.entry import Entry
+from colorize.color.colorfulness import colorfulness
+from colorize.data import shards
+from colorize.runtime import DataError
+from colorize.sharding import images, leakage, sources
+
+if TYPE_CHECKING:
+    from colorize.config.params import Shard
+
+COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")
+_FIRST_NAMES = 10  # rejected images that the manifest names, a reason
+
+
+class Task(NamedTuple):
+    """What a worker needs for one shard: columns, as a tuple of its own for every member takes longer to send."""
+
+    path: Path
+    size: int
+    gray: str
+    min_colorfulness: float
+    archive: Path
+    first_key: int
+    class_names: list[str]
+    entries: list[tuple]  # fields of the entries, one by one
+
+
+class Record(NamedTuple):
+    """What a worker has done."""
+
+    name: str
+    sha256: str  # empty where every image was rejected and no tar written
+    images: int
+    gray: int
+    table: str  # rows of the table of images
+    rejected: list[tuple[str, str]]  # reason, source
+    notes: Counter  # conversions, such as CMYK to RGB
+
+
+def shard(name: str, settings: Shard, out: Path) -> dict:
+    """Shard one data set.
+
+    Args:
+        name: of `sources/<name>.yaml`.
+        settings: the section `shard` of the parameters.
+        out: folder to fill; the manifest is written last.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        DataError: no archive, an empty split, more broken images than `max_reject_fraction`, or more held-out images
+            that are training images too than `max_leaked`.
+    """
+    source = sources.load(name)
+    paths = sources.locate(source, runtime.raw_dir())
+    stamps = {path: _stamp(path) for path in paths.values()}
+    found = sources.describe_archives(source, paths)
+    _warn_of_cuts(name, source, paths, found)
+    listed = sources.list_images(source, paths)
+    manifest = {"format": shards.FORMAT, "dataset": name, "size": settings.size, "gray": settings.gray}
+    manifest |= {"min_colorfulness": settings.min_colorfulness}
+    manifest |= {"archives": found, "skipped": listed.skipped, "splits": {}}
+    gc.freeze()  # a collection in a forked worker would write to, and so copy, the pages of a million list entries
+    with runtime.executor(runtime.processes()) as pool:
+        for split, members in listed.splits.items():
+            manifest["splits"][split] = _shard_split(pool, name, split, members, settings, out)
+    _check_unchanged(stamps)
+    manifest["leaked"] = leakage.find(out)
+    _check_leaks(name, manifest["leaked"], settings.max_leaked)
+    runtime.fault_point("shard-manifest")
+    runtime.write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes with an archive; None for a folder, whose photos are read one by one."""
+    status = path.stat()
+    return None if path.is_dir() else (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _check_unchanged(stamps: dict[Path, tuple[int, int, int] | None]) -> None:
+    """A tar has no checksums, so that a half of its images could come from another one."""
+    for path, stamp in stamps.items():
+        if not path.exists() or _stamp(path) != stamp:
+            raise DataError(f"{path}: changed during the run; run again when it is complete")
+
+
+def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: list[dict]) -> None:
+    """DVC cannot see that an archive in the raw folder was replaced: say what to do then."""
+    for (file, path), archive in zip(paths.items(), found, strict=True):
+        if archive["is_published"] is False:
+            print(
+                f"warning: {path}: {archive['bytes']:,} bytes, but the published archive has "
+                f"{source.archives[file].bytes:,}; it is used as your own selection of the data set; if you replace "
+                f"it, run `dvc repro -f shard@{name}`",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+
+
+def _shard_split(pool: Executor, name: str, split: str, members: list, settings: Shard, out: Path) -> dict:
+    records = []
+    with (
+        runtime.progress(f"shard {name} {split}", len(members), "images") as advance,
+        runtime.atomic_text(out / f"{split}.csv") as file,
+    ):
+        file.write(_to_csv([COLUMNS]))
+        for record in _in_order(pool, _tasks(members, settings, out / split)):
+            file.write(record.table)
+            advance(record.images + len(record.rejected))
+            records.append(record._replace(table=""))
+            if record.sha256:  # the worker, another process, has written it
+                length = shards.Geometry(settings.size).shard_bytes(record.images)
+                runtime.note_written(out / split / record.name, length)
+    summary = _summarize(records, len(members))
+    _check(name, split, summary, settings.max_reject_fraction)
+    return summary
+
+
+def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iterator[Task]:
+    for number, start in enumerate(range(0, len(members), settings.per_shard)):
+        keys, class_names, entries, (archive, *_) = zip(*members[start : start + settings.per_shard], strict=True)
+        yield Task(
+            path=folder / f"{number:06d}.tar",
+            size=settings.size,
+            gray=settings.gray,
+            min_colorfulness=settings.min_colorfulness,
+            archive=archive,  # of all members of a split
+            first_key=keys[0],
+            class_names=list(class_names),
+            entries=list(zip(*entries, strict=True)),
+        )
+
+
+def _to_csv(rows: Iterable[tuple]) -> str:
+    """Lines that end in a line feed; told to write these, csv.writer leaves a carriage return in a name unquoted."""
+    lines: list[str] = []
+    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
+    return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
+
+
+def _in_order(pool: Executor, tasks: Iterable[Task]) -> Iterator[Record]:
+    """Records in the order of the tasks, with few in flight, so that memory does not grow with the data set."""
+    waiting = deque()
+    for task in tasks:
+        waiting.append(pool.submit(write, task))
+        if len(waiting) > 4 * runtime.processes():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def write(task: Task) -> Record:
+    """Decode the images of one task and write its shard."""
+    work = _Work(task)
+    sha256 = shards.write_members(task.path, work.members, work.parts())
+    return Record(task.path.name, sha256, work.images, work.gray, "".join(work.table), work.rejected, work.notes)
+
+
+class _Work:
+    """One task under way, with what its record will say."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.members = shards.Members(task.size)
+        self.images = self.gray = 0
+        self.table: list[str] = []
+        self.rejected: list[tuple[str, str]] = []
+        self.notes: Counter = Counter()
+
+    def parts(self) -> Iterator[list[int]]:
+        """Put images into `members`, as many as there is room for; their keys, again and again until all are done."""
+        kept: list[tuple] = []  # key, class, source, whether it is gray
+        places = list(self.members.pixels)
+        entries = map(Entry, *self.task.entries)
+        listed = zip(self.task.class_names, entries, strict=True)
+        with containers.Reader(self.task.archive) as reader:
+            for key, (class_name, entry) in enumerate(listed, self.task.first_key):
+                if image := self._decode(reader, entry, places[len(kept)]):
+                    kept.append((key, class_name, entry.name, int(image.is_gray)))
+                if len(kept) == len(places):
+                    yield self._finish(kept)
+                    kept = []
+        if kept:
+            yield self._finish(kept)
+
+    def _decode(self, reader: containers.Reader, entry: Entry, out: np.ndarray) -> images.Image | None:
+        """Put the image into `out`; None where it is rejected."""
+        task = self.task
+        try:
+            image = images.decode(_content(reader, entry), task.size, task.gray, task.min_colorfulness, out)
+        except images.Reject as reject:
+            self.rejected.append((reject.reason, entry.name))
+            return None
+        if image.note:
+            self.notes[image.note] += 1
+        return image
+
+    def _finish(self, kept: list[tuple]) -> list[int]:
+        """Add a row an image to the table; returns the keys."""
+        pixels = self.members.pixels[: len(kept)]
+        rows = zip(kept, map(xxhash.xxh3_128_hexdigest, pixels), colorfulness(pixels).tolist(), strict=True)
+        self.table.append(_to_csv((*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows))
+        self.images += len(kept)
+        self.gray += sum([row[-1] for row in kept])
+        return [row[0] for row in kept]
+
+
+def _content(reader: containers.Reader, entry: Entry) -> bytes | memoryview:
+    """The bytes of a member; one too large for an image is not even read."""
+    if entry.size > images.MAX_BYTES:
+        raise images.Reject(images.TOO_LARGE)
+    return reader.read(entry)
+
+
+def _summarize(records: list[Record], listed: int) -> dict:
+    """A split's part of the manifest."""
+    reasons = Counter(reason for record in records for reason, _ in record.rejected)
+    names: dict[str, list[str]] = {reason: [] for reason in reasons}
+    for reason, name in (pair for record in records for pair in record.rejected):
+        if len(names[reason]) < _FIRST_NAMES:
+            names[reason].append(name)
+    written = [record for record in records if record.sha256]
+    return {
+        "listed": listed,
+        "images": sum(record.images for record in written),
+        "gray": sum(record.gray for record in written),
+        "converted": dict(sum((record.notes for record in records), Counter())),
+        "rejected": {reason: {"images": count, "first": names[reason]} for reason, count in reasons.items()},
+        "shards": [{"name": r.name, "images": r.images, "sha256": r.sha256} for r in written],
+    }
+
+
+def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> None:
+    broken = {reason: entry for reason, entry in summary["rejected"].items() if reason not in images.UNWANTED}
+    count = sum(entry["images"] for entry in broken.values())
+    if count > max_reject_fraction * summary["listed"]:
+        found = ", ".join(
+            f"{entry['images']} {reason} (first: {entry['first'][0]!r})" for reason, entry in broken.items()
+        )
+        raise DataError(
+            f"{name}, {split}: {count} of {summary['listed']} images are broken, more than "
+            f"shard.max_reject_fraction = {max_reject_fraction}: {found}; repair the files, or raise this fraction in "
+            "params.yaml"
+        )
+    if not summary["images"]:
+        remedy = "repair the files" if broken else "set shard.gray to keep or lower shard.min_colorfulness"
+        raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
+
+
+def _check_leaks(name: str, leaked: dict[str, dict], max_leaked: int | None) -> None:
+    if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
+        raise DataError(
+            f"{name}: {_describe_leaks(leaked)}; more than shard.max_leaked = {max_leaked}; remove one of each pair, "
+            "or raise max_leaked in params.yaml (null allows any number)"
+        )
+
+
+def _describe_leaks(leaked: dict[str, dict]) -> str:
+    found = {split: entry for split, entry in leaked.items() if entry["images"]}
+    counts = ", ".join(f"{entry['images']:,} of {split}" for split, entry in found.items())
+    held_out, twin = next(iter(found.values()))["first"][0]
+    return f"images that are also in train, pixel for pixel: {counts} (first: {held_out!r} equals {twin!r})"
+
+
+def describe(manifest: dict) -> str:
+    """What came of every split, in a few lines for the terminal."""
+    lines = []
+    for split, summary in manifest["splits"].items():
+        line = f"{manifest['dataset']} {split}: {summary['images']:,} images, {summary['gray']:,} of them gray"
+        for reason, entry in summary["rejected"].items():
+            line += f"; {entry['images']:,} rejected ({reason})"
+        lines += [line + "".join(f"; {count:,} converted ({note})" for note, count in summary["converted"].items())]
+    if manifest["skipped"]:
+        kinds = ", ".join(f"{count:,} ({kind})" for kind, count in manifest["skipped"].items())
+        lines.append(f"{manifest['dataset']}: files skipped in the archives: {kinds}")
+    if any(entry["images"] for entry in manifest["leaked"].values()):
+        lines.append(f"{manifest['dataset']}: {_describe_leaks(manifest['leaked'])}")
+    return "\n".join(lines)

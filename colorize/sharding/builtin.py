@@ -1,0 +1,330 @@
+"""The embedded sample: raw archives built from photographs that ship inside installed packages.
+
+A photo is cut into tiles by a map in the source file: `.` train, `v` val, `t` test, the held-out tiles in the middle
+of the others. Random square crops at many scales are drawn, and a crop counts only where all the tiles it touches
+belong to one split: no pixel serves two. The archives have the very layouts of Tiny ImageNet's zip and Places' tars,
+so that the default run walks the same code as the paper's.
+
+Same recipe, same packages, same bytes: every draw comes from the recipe's name, every time stamp is fixed.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+import simplejpeg
+from PIL import Image as Pillow
+from pydantic import Field, field_validator
+
+from colorize import runtime
+from colorize.archives import download
+from colorize.config.strict_yaml import Section
+from colorize.runtime import DataError
+from colorize.sharding import images, jpeg, profiles
+
+QUALITY = 95  # of the JPEGs, without chroma subsampling
+TRIES = 256  # positions drawn for one crop size before another size is drawn
+SYMBOLS = {"train": ".", "val": "v", "test": "t"}
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+# the pixels come from these and from those packages
+_CODE = (__file__, images.__file__, jpeg.__file__, profiles.__file__)
+_PACKAGES = ("numpy", "pillow", "simplejpeg")
+
+
+class Photo(Section):
+    """One photograph and which parts of it make which split."""
+
+    class_name: Annotated[str, Field(alias="class")]  # name of its folder in the archive
+    package: str  # that ships it
+    file: str  # relative to the package
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    credit: str
+    tiles: str  # the map: one line a row of tiles, one letter a tile
+
+    @field_validator("tiles")
+    @classmethod
+    def _is_a_map(cls, tiles: str) -> str:
+        rows = tiles.split()
+        if not rows or len({len(row) for row in rows}) != 1:
+            raise ValueError("the lines of the map must have the same length")
+        if set("".join(rows)) != set(SYMBOLS.values()):
+            raise ValueError(
+                f"the map must contain tiles of every split and no other letters: {' '.join(SYMBOLS.values())}"
+            )
+        return tiles
+
+
+class Counts(Section):
+    """Images of each split."""
+
+    train: Annotated[int, Field(ge=1)]
+    val: Annotated[int, Field(ge=1)]
+    test: Annotated[int, Field(ge=1)]
+
+
+class Recipe(Section):
+    """How one data set of the sample is made; `sample` in a source file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of the archives; seeds every draw
+    layout: Literal["tiny_imagenet", "places"]
+    size: Annotated[int, Field(ge=16, le=1024)]  # side of the images, pixels
+    smallest: Annotated[int, Field(ge=16)]  # side of the crops, pixels of the photo
+    largest: Annotated[int, Field(ge=16)]
+    counts: Counts
+    gray: Annotated[int, Field(ge=0)]  # training images stored without color, as 2 % of Tiny ImageNet are
+    photos: Annotated[dict[str, Photo], Field(min_length=1)]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the archives."""
+        if self.layout == "tiny_imagenet":
+            return [f"{self.name}.zip"]
+        return [f"{self.name}_{split}.tar" for split in SYMBOLS]
+
+
+class Box(NamedTuple):
+    """A square crop of a photo, in its pixels."""
+
+    left: int
+    top: int
+    side: int
+
+
+def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
+    """Build the archives of one data set where they are missing, or of another recipe, code or package version.
+
+    Args:
+        recipe: photographs, splits and sizes.
+        folder: of the raw archives.
+
+    Returns:
+        File name of each archive and where it lies.
+
+    Raises:
+        DataError: a photograph is missing or another than expected, or the folder cannot be written.
+    """
+    paths = {name: folder / name for name in recipe.files}
+    if _is_built(recipe, paths):
+        return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with download.locked(folder / recipe.name):
+            if not _is_built(recipe, paths):  # another process may have been faster
+                _write_archives(recipe, paths)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: {error.strerror or error}; the archives of the sample cannot be written to this folder"
+        ) from error
+    return paths
+
+
+def _write_archives(recipe: Recipe, paths: dict[str, Path]) -> None:
+    marker = _marker(recipe, paths)
+    marker.unlink(missing_ok=True)
+    total = sum(recipe.counts.model_dump().values())
+    with runtime.progress(f"build {recipe.name}", total, "images") as advance:
+        {"tiny_imagenet": _write_tiny_imagenet, "places": _write_places}[recipe.layout](recipe, paths, advance)
+    runtime.write_json(marker, _state(recipe, paths))  # last: without it the archives count as unfinished
+
+
+def _marker(recipe: Recipe, paths: dict[str, Path]) -> Path:
+    return next(iter(paths.values())).with_name(f"{recipe.name}.built")
+
+
+def _state(recipe: Recipe, paths: dict[str, Path]) -> dict:
+    return {
+        "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
+        "code": {Path(file).name: runtime.sha256_of(file) for file in _CODE},
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "bytes": {name: path.stat().st_size for name, path in paths.items()},
+    }
+
+
+def _is_built(recipe: Recipe, paths: dict[str, Path]) -> bool:
+    try:
+        return json.loads(_marker(recipe, paths).read_text()) == _state(recipe, paths)
+    except (OSError, ValueError):
+        return False
+
+
+# --- photographs -----------------------------------------------------------------------------------------------------
+
+
+def read_photo(photo: Photo) -> bytes:
+    """The file of a photograph, found without importing its package, which would take seconds.
+
+    Raises:
+        DataError: the package or the file is missing, or is of another version.
+    """
+    spec = importlib.util.find_spec(photo.package)
+    path = Path(spec.submodule_search_locations[0]) / photo.file if spec else Path(photo.package) / photo.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; run `pip install -r requirements.txt`") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != photo.sha256:
+        raise DataError(f"{path}: sha256 {found}, expected {photo.sha256}; run `pip install -r requirements.txt`")
+    return data
+
+
+class Tiling:
+    """A photograph cut into tiles: answers which squares lie in one split alone."""
+
+    def __init__(self, photo: Photo, width: int, height: int):
+        """Lay the map over an image of `width` x `height` pixels."""
+        rows = photo.tiles.split()
+        self.width, self.height = width, height
+        self.labels = np.array([list(row) for row in rows])  # (rows, columns) of letters
+        self.column_edges = np.round(np.linspace(0, width, len(rows[0]) + 1)).astype(int)  # pixels
+        self.row_edges = np.round(np.linspace(0, height, len(rows) + 1)).astype(int)
+
+    @functools.cached_property
+    def _counts(self) -> dict[str, np.ndarray]:
+        """For each split, how many of its tiles lie above and to the left: (rows + 1, columns + 1)."""
+        masks = {split: self.labels == symbol for split, symbol in SYMBOLS.items()}
+        return {split: np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for split, mask in masks.items()}
+
+    def is_within(self, split: str, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
+        """Whether every tile that a square touches belongs to the split; left and top are arrays, pixels."""
+        first_column, last_column = self._span(self.column_edges, left, side)
+        first_row, last_row = self._span(self.row_edges, top, side)
+        count = self._counts[split]
+        inside = count[last_row, last_column] - count[first_row, last_column]
+        inside -= count[last_row, first_column] - count[first_row, first_column]
+        return inside == (last_row - first_row) * (last_column - first_column)
+
+    @staticmethod
+    def _span(edges: np.ndarray, start: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.searchsorted(edges, start, "right") - 1, np.searchsorted(edges, start + side - 1, "right")
+
+    def draw(self, rng: np.random.Generator, split: str, smallest: int, largest: int) -> Box:
+        """Draw a crop of one split: its side log-uniform, its place uniform among those that fit."""
+        largest = min(largest, self.width, self.height)
+        while True:
+            side = round(smallest * (largest / smallest) ** rng.random())
+            left = (rng.random(TRIES) * (self.width - side + 1)).astype(int)
+            top = (rng.random(TRIES) * (self.height - side + 1)).astype(int)
+            fits = np.flatnonzero(self.is_within(split, left, top, side))
+            if len(fits):
+                return Box(int(left[fits[0]]), int(top[fits[0]]), side)
+
+
+class Crop(NamedTuple):
+    """One image of the sample."""
+
+    class_name: str
+    photo: str
+    box: Box
+    is_gray: bool
+
+
+def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
+    """Draw the crops of one split: as many of every photo, the photos in random order."""
+    seed = int.from_bytes(hashlib.sha256(f"{recipe.name}/{split}".encode()).digest()[:8])
+    rng = np.random.default_rng(seed)
+    count = getattr(recipe.counts, split)
+    names = np.resize(list(recipe.photos), count)[rng.permutation(count)]
+    grays = set(rng.permutation(count)[: recipe.gray if split == "train" else 0].tolist())
+    return [
+        Crop(
+            recipe.photos[name].class_name,
+            str(name),
+            tilings[name].draw(rng, split, recipe.smallest, recipe.largest),
+            position in grays,
+        )
+        for position, name in enumerate(names)
+    ]
+
+
+def _crops(recipe: Recipe, split: str) -> Iterator[tuple[Crop, bytes]]:
+    """The crops of one split as JPEG files."""
+    photos = {name: images.open_rgb(read_photo(photo)) for name, photo in recipe.photos.items()}
+    tilings = {name: Tiling(recipe.photos[name], *photo.size) for name, photo in photos.items()}
+    for crop in plan(recipe, split, tilings):
+        yield crop, _encode(photos[crop.photo], crop, recipe.size)
+
+
+def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
+    left, top, side = crop.box
+    # cropped before it is resized: a filter that reaches over the edge would mix in pixels of another split
+    square = photo.crop((left, top, left + side, top + side))
+    if crop.is_gray:
+        square = square.convert("L").convert("RGB")
+    rgb = images.fit_square(square, size)  # (size, size, 3)
+    if crop.is_gray:
+        gray = np.ascontiguousarray(rgb[:, :, :1])
+        return simplejpeg.encode_jpeg(gray, QUALITY, colorspace="GRAY", colorsubsampling="Gray")
+    return simplejpeg.encode_jpeg(rgb, QUALITY, colorspace="RGB", colorsubsampling="444")
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------
+
+
+def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+    """One zip: a folder of images and a file of bounding boxes a class, val and test flat."""
+    (path,) = paths.values()
+    with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        root = "tiny-imagenet-200/"
+        classes = sorted({photo.class_name for photo in recipe.photos.values()})
+        _add_zipped(archive, root + "wnids.txt", "".join(f"{name}\n" for name in classes).encode())
+        numbers = dict.fromkeys(classes, 0)
+        boxes = dict.fromkeys(classes, "")
+        for crop, data in _crops(recipe, "train"):
+            name = f"{crop.class_name}_{numbers[crop.class_name]}.JPEG"
+            numbers[crop.class_name] += 1
+            boxes[crop.class_name] += f"{name}\t{_whole(recipe)}\n"
+            _add_zipped(archive, f"{root}train/{crop.class_name}/images/{name}", data)
+            advance(1)
+        for name, lines in boxes.items():
+            _add_zipped(archive, f"{root}train/{name}/{name}_boxes.txt", lines.encode())
+        annotations = ""
+        for split in ("val", "test"):
+            for number, (crop, data) in enumerate(_crops(recipe, split)):
+                _add_zipped(archive, f"{root}{split}/images/{split}_{number}.JPEG", data)
+                annotations += f"val_{number}.JPEG\t{crop.class_name}\t{_whole(recipe)}\n" if split == "val" else ""
+                advance(1)
+        _add_zipped(archive, root + "val/val_annotations.txt", annotations.encode())
+
+
+def _whole(recipe: Recipe) -> str:
+    """A bounding box around all of the image."""
+    return f"0\t0\t{recipe.size - 1}\t{recipe.size - 1}"
+
+
+def _add_zipped(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.external_attr = 0o644 << 16
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, data, compresslevel=1)
+
+
+def _write_places(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+    """Three tars: training images in a folder a class, val and test flat."""
+    for split, path in zip(SYMBOLS, paths.values(), strict=True):
+        numbers: dict[str, int] = {}
+        with runtime.atomic_write(path) as file, _tar(file) as archive:
+            for number, (crop, data) in enumerate(_crops(recipe, split), start=1):
+                numbers[crop.class_name] = numbers.get(crop.class_name, 0) + 1
+                if split == "train":
+                    name = f"data_256/{crop.class_name}/{numbers[crop.class_name]:08d}.jpg"
+                else:
+                    name = f"{split}_256/Places365_{split}_{number:08d}.jpg"
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+                advance(1)
+
+
+def _tar(file: BinaryIO) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT)

@@ -1,0 +1,381 @@
+"""The one image policy: what becomes of any file that is meant to be an image.
+
+`decode` gives a square of a fixed size for the shards; `open_rgb` gives the whole photo for prediction. Both end in
+8-bit sRGB or raise `Reject` with one of a few fixed reasons, whatever the bytes are, below 1 GB of memory:
+
+- plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) whose sides
+  both reach `size`, then cropped to the central square and, where still larger, resized with antialiasing. A JPEG of
+  just that size passes untouched;
+- everything else goes through Pillow: orientation from EXIF or XMP applied, alpha laid on white unless it is zero
+  everywhere, palette, CMYK and other color profiles converted to sRGB. The note says which;
+- a JPEG's header that decoders may understand differently is no plain one, and where Pillow and libjpeg then see
+  images of different sizes, the file is damaged;
+- more than 50 million pixels (read from the header, before decoding), JPEGs of absurdly many scans, animations and
+  more than 8 bits a channel are rejected, and so are truncated files: half a photo over gray is not a training image.
+
+Both data sets of the paper are square, so the central crop concerns other images only.
+"""
+
+import io
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from PIL import Image as Pillow
+
+from colorize.color.colorfulness import colorfulness
+from colorize.sharding import jpeg, orientation, png, profiles, webp
+
+MAX_BYTES = 1 << 28  # of a file
+MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes a pixel
+MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each costs a pass over the whole image
+MIN_SIDE = 16  # pixels; below there is nothing to learn from
+GRAY_TOLERANCE = 1  # levels; color conversion may move a neutral pixel by one
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # no EPS: Pillow starts Ghostscript for it
+
+EMPTY = "empty file"
+NOT_AN_IMAGE = "not an image"
+TRUNCATED = "truncated"
+DAMAGED = "damaged"
+TOO_LARGE = "too large"
+TOO_SMALL = "too small"
+ANIMATED = "animated"
+DEEP = "16-bit"
+GRAYSCALE = "grayscale"
+PALE = "low colorfulness"
+REASONS = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_LARGE, TOO_SMALL, ANIMATED, DEEP, GRAYSCALE, PALE)
+UNWANTED = (GRAYSCALE, PALE)  # sound files that a parameter leaves out
+
+_UPRIGHT = {  # EXIF orientation -> what turns the photo upright
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+_ORIENTATION_TAG = 0x0112
+
+
+class Reject(Exception):
+    """An image that is not used; the reason is one of `REASONS`, so that rejections can be counted."""
+
+    def __init__(self, reason: str):
+        """Keep the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple:
+        """Pickled by its reason, for worker processes."""
+        return Reject, (self.reason,)
+
+
+class Image(NamedTuple):
+    """A decoded image."""
+
+    rgb: np.ndarray  # (size, size, 3) uint8 sRGB, contiguous
+    is_gray: bool  # no pixel's channels differ by more than GRAY_TOLERANCE
+    note: str | None  # conversions that were needed, such as "cmyk converted, orientation applied"
+
+
+def decode(
+    data: bytes | memoryview,
+    size: int,
+    gray: str = "keep",
+    min_colorfulness: float = 0.0,
+    out: np.ndarray | None = None,
+) -> Image:
+    """Decode a file to a square RGB image.
+
+    Images with a side below `size` (but not below `MIN_SIDE`) are enlarged.
+
+    Args:
+        data: the whole file.
+        size: side of the result, pixels.
+        gray: `keep`, or `drop` to reject images without color.
+        min_colorfulness: images below are rejected; those without color are below any number but 0.
+        out: (size, size, 3) uint8, contiguous: where to put the image; a rejected one may leave anything there.
+
+    Returns:
+        The central square, resized to (size, size, 3).
+
+    Raises:
+        Reject: the file is not used, and why.
+    """
+    rgb, note = _decode_plain_jpeg(data, size, out), None
+    if rgb is None:
+        photo, note = _open(data)
+        rgb = fit_square(photo, size)
+    if out is not None and rgb is not out:
+        out[:] = rgb
+        rgb = out
+    is_gray = _is_gray(rgb)
+    if is_gray and gray == "drop":
+        raise Reject(GRAYSCALE)
+    if min_colorfulness and colorfulness(rgb) < min_colorfulness:
+        raise Reject(PALE)
+    return Image(rgb, is_gray, note)
+
+
+def open_rgb(data: bytes | memoryview) -> Pillow.Image:
+    """Decode a whole photo under the same policy.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        Pillow image of mode RGB in sRGB, upright, at full size.
+
+    Raises:
+        Reject: the file is not used, and why.
+    """
+    return open_with_note(data)[0]
+
+
+def open_with_note(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
+    """`open_rgb`, and the conversions that were needed, as in `Image.note`."""
+    photo, note = _open(data)
+    photo.info.clear()  # the orientation and profile named there are applied; nobody may apply them again
+    return photo, note
+
+
+def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | None) -> np.ndarray | None:
+    """The fast path: (size, size, 3) uint8, `out` itself if possible, or None where the file needs the careful one."""
+    header = jpeg.read_header(data)
+    if header is None or header.components not in (1, 3) or not _is_upright_srgb(header) or len(data) > MAX_BYTES:
+        return None
+    _check_header(header.width, header.height, header.bits)
+    _check_scans(header, data)
+    buffer = out if out is not None and _scales_to(header, size) else None
+    try:  # strict: a truncated file raises instead of ending in gray
+        rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=buffer, strict=True)
+    except ValueError as error:
+        if not jpeg.is_confirmed(data, header):
+            return None  # the reason must not depend on the file before, whose header this one shares
+        raise Reject(_reason_for(error)) from error
+    if rgb.shape == (size, size, 3):
+        return rgb if buffer is None else buffer
+    # a buffer that was not filled holds pixels of the image before
+    return fit_square(Pillow.fromarray(rgb), size) if buffer is None else None
+
+
+def _scales_to(header: jpeg.Header, size: int) -> bool:
+    """Whether libjpeg's scales make just this size of it; more, and it would write past the place for the image."""
+    return header.width == header.height and header.width in (size, 2 * size, 4 * size, 8 * size)
+
+
+def _is_upright_srgb(header: jpeg.Header) -> bool:
+    exif, xmp, profile = header.metadata
+    if (exif or xmp) and orientation.read(exif, xmp) != 1:
+        return False
+    return profile is None or (header.components == 3 and profiles.is_srgb(profile))
+
+
+def _check_header(width: int, height: int, bits: int = 8) -> None:
+    if width * height > MAX_PIXELS:
+        raise Reject(TOO_LARGE)
+    if min(width, height) < MIN_SIDE:
+        raise Reject(TOO_SMALL)
+    if bits > 8:
+        raise Reject(DEEP)
+
+
+def _check_scans(header: jpeg.Header | None, data: bytes | memoryview) -> None:
+    if (header is None or header.is_progressive) and jpeg.count_scans(data) > MAX_SCANS:
+        raise Reject(TOO_LARGE)
+
+
+def _reason_for(error: Exception) -> str:
+    text = str(error).lower()
+    is_cut = any(words in text for words in ("truncated", "premature end of jpeg file", "unexpected end"))
+    return TRUNCATED if is_cut or isinstance(error, EOFError) else DAMAGED
+
+
+def fit_square(photo: Pillow.Image, size: int) -> np.ndarray:
+    """Central square of an RGB photo, resized to (size, size, 3) uint8."""
+    width, height = photo.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    box = (left, top, left + side, top + side)
+    if side == size:
+        photo = photo.crop(box)
+    else:
+        # Hamming averages over the source's area like Box, without Box's uneven steps at ratios such as 1.3
+        method = Pillow.Resampling.HAMMING if side > size else Pillow.Resampling.BICUBIC
+        photo = photo.resize((size, size), method, box)
+    return np.array(photo)
+
+
+def _is_gray(rgb: np.ndarray) -> bool:
+    corner = rgb[0, 0].tolist()
+    if max(corner) - min(corner) > GRAY_TOLERANCE:
+        return False  # nearly every color image ends here
+    return bool((rgb.max(2) - rgb.min(2)).max() <= GRAY_TOLERANCE)
+
+
+def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
+    """The careful path: the whole photo in sRGB, and what had to be converted."""
+    if len(data) == 0:
+        raise Reject(EMPTY)
+    if len(data) > MAX_BYTES:
+        raise Reject(TOO_LARGE)
+    is_jpeg = bytes(data[:2]) == b"\xff\xd8"
+    if is_jpeg and jpeg.read_header(data) is None and jpeg.is_flooded(data):
+        raise Reject(DAMAGED)
+    _check_webp(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bombs, where we have our own limit, and of odd metadata
+            if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
+                photo, note = _to_srgb(_load(repaired))
+                return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
+            return _to_srgb(_load(data))
+    except (Reject, MemoryError):
+        raise
+    except Pillow.DecompressionBombError as error:
+        raise Reject(TOO_LARGE) from error
+    except Pillow.UnidentifiedImageError as error:
+        raise Reject(_reason_unidentified(data)) from error
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged bytes
+        raise Reject(_reason_for(error)) from error
+
+
+def _check_webp(data: bytes | memoryview) -> None:
+    """Refuse a huge or cut WebP before Pillow sees it: opening one already allocates its canvas."""
+    try:
+        size = webp.read_size(data)
+    except ValueError as error:
+        raise Reject(_reason_for(error)) from error
+    if size is not None:
+        _check_header(*size)
+
+
+def _reason_unidentified(data: bytes | memoryview) -> str:
+    header, *_ = jpeg.parse(data)
+    if header is not None:
+        _check_header(header.width, header.height, header.bits)  # Pillow knows no 12-bit JPEG
+    magic = bytes(data[:4])
+    return DAMAGED if magic[:3] == b"\xff\xd8\xff" or magic == b"\x89PNG" else NOT_AN_IMAGE
+
+
+def _load(data: bytes | memoryview) -> Pillow.Image:
+    """Open, check what the header claims, then decode."""
+    photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
+    _check_header(*_size_for_decoder(photo, data), _bits(photo, data))
+    if photo.format == "TIFF":  # a tile may be larger than its image
+        _check_header(max(photo.tag_v2.get(322, MIN_SIDE), MIN_SIDE), max(photo.tag_v2.get(323, MIN_SIDE), MIN_SIDE))
+    if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo with a preview behind it
+        raise Reject(ANIMATED)
+    if photo.format in ("JPEG", "MPO"):
+        _check_jpeg(photo, data)
+    elif photo.format == "PNG":
+        png.check_pixels(data)
+    elif photo.format == "TIFF" and not _has_all_strips(photo):
+        raise Reject(TRUNCATED)
+    photo.load()
+    return photo
+
+
+def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[int, int]:
+    """Size by the header that the decoder reads itself; Pillow, which allocates the image, must have read the same."""
+    size = photo.size
+    if photo.format in ("JPEG", "MPO"):
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        size = width, height
+    elif photo.format == "PNG":
+        header = png.read_header(data)
+        size = header.width, header.height
+    _check_header(*size)
+    if size != photo.size:
+        raise Reject(DAMAGED)
+    return size
+
+
+def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
+    """Raise for a JPEG that Pillow would fill up with gray; an eighth of its size is enough to tell."""
+    _check_scans(jpeg.read_header(data), data)
+    simplejpeg.decode_jpeg(data, "CMYK" if photo.mode == "CMYK" else "RGB", min_height=1, min_width=1, strict=True)
+
+
+def _has_all_strips(photo: Pillow.Image) -> bool:
+    """Whether the strips or tiles of a TIFF cover it, where Pillow would leave the rest black."""
+    # libtiff, which reads the compressed ones, looks itself
+    if any(tile.codec_name != "raw" for tile in photo.tile):
+        return True
+    planes = photo.tag_v2.get(277, 1) if photo.tag_v2.get(284) == 2 else 1
+    covered = sum(
+        (right - left) * (lower - upper) for left, upper, right, lower in (tile.extents for tile in photo.tile)
+    )
+    return covered >= photo.width * photo.height * planes
+
+
+def _bits(photo: Pillow.Image, data: bytes | memoryview) -> int:
+    """Bits a channel; Pillow shortens some 16-bit files to 8 and saturates others without a word."""
+    if photo.mode.startswith(("I", "F")):
+        return 16
+    if photo.format == "PNG":
+        return png.read_header(data).bits
+    if photo.format == "TIFF":
+        return max(photo.tag_v2.get(258, (8,)))
+    if photo.format == "PPM":
+        maximum = photo.tile[0][3]
+        return 16 if isinstance(maximum, tuple) and maximum[-1] > 255 else 8
+    return 8
+
+
+def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
+    """Upright, without alpha, in sRGB; with the list of conversions."""
+    notes = []
+    turn, profile = _metadata_of(photo)
+    if turn is not None:
+        photo = photo.transpose(turn)
+        notes.append("orientation applied")
+    if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
+        notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
+    photo, alpha = _split_alpha(photo)
+    if alpha is not None and alpha.getextrema() == (0, 0):  # programs that know no alpha leave zeros there
+        alpha = None
+        notes.append("empty alpha ignored")
+    elif alpha is not None:
+        notes.append("alpha blended onto white")
+    if profile:  # of the colors, before anything else is mixed in
+        photo, done = profiles.apply(photo, profile)
+        notes += [done] if done else []
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
+    return photo if alpha is None else _on_white(photo, alpha), ", ".join(notes) or None
+
+
+def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
+    """What turns a loaded photo upright, and its ICC profile."""
+    if photo.format in ("JPEG", "MPO"):  # as in `_is_upright_srgb`, so that both ways agree
+        applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
+        exif, xmp, profile = jpeg.gather(applications)
+        return _UPRIGHT.get(orientation.read(exif, xmp)), profile
+    profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
+    try:
+        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG)), profile
+    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
+        return None, profile
+
+
+def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:
+    """Colors in mode L, RGB or CMYK, and the alpha channel if there is one."""
+    is_gray = photo.mode in ("1", "L", "LA", "La")
+    alpha = None
+    if photo.has_transparency_data:
+        photo = photo if photo.mode == "RGBA" else photo.convert("RGBA")
+        alpha = photo.getchannel("A")
+        if is_gray:
+            return photo.getchannel("R"), alpha
+    if photo.mode in ("L", "RGB", "CMYK"):
+        return photo, alpha
+    return photo.convert("L" if is_gray else "RGB"), alpha
+
+
+def _on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
+    """What a transparent pixel hides must not show."""
+    white = Pillow.new("RGB", photo.size, "white")
+    white.paste(photo, mask=alpha)
+    return white

@@ -1,0 +1,323 @@
+"""Descriptions of data sets, `sources/<name>.yaml`, and the way from a description to a list of images.
+
+    source = load("tiny_imagenet")
+    paths = locate(source, raw_dir)              # found, built (the sample) or downloaded
+    splits = list_images(source, paths).splits   # of each a list, sorted; the position is the key
+
+A source names archives to be had from somewhere (`archives`), a folder, zip or tar of one's own (`path`), or
+photographs to build archives from (`sample`). Its checksum in the pipeline is what names the data.
+"""
+
+import fnmatch
+import hashlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from colorize import runtime
+from colorize.archives import containers, download
+from colorize.archives.entry import Entry
+from colorize.config import strict_yaml
+from colorize.config.strict_yaml import Section
+from colorize.data.shards import SPLITS
+from colorize.runtime import DataError
+from colorize.sharding import builtin as embedded
+
+SplitName = Literal[SPLITS]
+OTHER = "in no split"  # such as lists of classes
+PATH = "path"  # stands for the archive of a source that names a local path
+
+# hidden files and the resource forks that macOS puts into zips are no images, whatever their ending
+_ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
+
+
+class Archive(Section):
+    """A file that is downloaded where it is missing."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _has_digest(self) -> "Archive":
+        if self.md5 is None and self.sha256 is None:
+            raise ValueError("give an md5 or a sha256: an unchecked download cannot be trusted")
+        return self
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """Name of the hash function and the expected value in hex."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
+
+
+class Pattern(Section):
+    """Which member names belong: a shell pattern or a regular expression for the whole name.
+
+    The class of an image is the regular expression's group `class`, without one the name of its folder.
+    """
+
+    glob: str | None = None  # `*` crosses folders
+    regex: str | None = None
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str | None) -> str | None:
+        try:
+            re.compile(regex or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        return regex
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Pattern":
+        if self.glob is not None and self.regex is not None:
+            raise ValueError("give a glob or a regex, not both")
+        return self
+
+    def compiled(self) -> re.Pattern:
+        """The pattern for `fullmatch`; without glob and regex, every file with an image's ending."""
+        return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or _ANY_IMAGE)
+
+
+class Split(Pattern):
+    """Where the images of one split are."""
+
+    archive: str | None = None  # may be left out where there is only one
+
+
+class Fractions(Section):
+    """Shares of the images that are held out, chosen by a hash of the name."""
+
+    val: Annotated[float, Field(ge=0, lt=1)]
+    test: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _leaves_training_images(self) -> "Fractions":
+        if self.val + self.test >= 1:
+            raise ValueError("val and test together leave no images for training")
+        return self
+
+    def split_of(self, name: str) -> SplitName:
+        """The split of one image; it stays the same when other images come or go."""
+        share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+        return "test" if share < self.test else "val" if share < self.test + self.val else "train"
+
+
+class Source(Section):
+    """One data set: where it comes from and which of its files make which split."""
+
+    title: str
+    credit: str = ""  # authors, citation
+    license: str = ""  # terms of use
+    archives: dict[str, Archive] = Field(default_factory=dict)  # file name: where to get it
+    path: str | None = None  # own images: a folder, zip or tar
+    sample: embedded.Recipe | None = None  # built from photographs of installed packages
+    splits: dict[SplitName, Split] = Field(default_factory=dict)
+    fractions: Fractions | None = None  # instead of `splits`
+    images: Pattern = Pattern()  # with `fractions`: which files are images, and their class
+
+    @field_validator("archives")
+    @classmethod
+    def _are_file_names(cls, named: dict[str, Archive]) -> dict[str, Archive]:
+        for name in named:
+            if Path(name).name != name or name == ".." or not name.isprintable():
+                raise ValueError(f"{name!r} is not a plain file name")
+        return named
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Source":
+        if sum([bool(self.archives), self.path is not None, self.sample is not None]) != 1:
+            raise ValueError("give exactly one of archives, path and sample")
+        if bool(self.splits) == bool(self.fractions):
+            raise ValueError("give exactly one of splits and fractions")
+        for split in self.splits:
+            self._archive_of(split)
+        if self.fractions and len(self.files) != 1:
+            raise ValueError("fractions needs exactly one archive")
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the archives; `path` for a local path."""
+        return [PATH] if self.path is not None else list(self.archives) if self.archives else self.sample.files
+
+    def _archive_of(self, split: str) -> str:
+        named = self.splits[split].archive if self.splits else None
+        if named is None and len(self.files) == 1:
+            return self.files[0]
+        if named not in self.files:
+            raise ValueError(f"splits.{split}.archive is {named!r}, expected one of {', '.join(self.files)}")
+        return named
+
+
+class Member(NamedTuple):
+    """One image of a split."""
+
+    key: int  # position in the sorted listing of the split
+    class_name: str
+    entry: Entry
+    archive: Path
+
+
+class Images(NamedTuple):
+    """What a source lists."""
+
+    splits: dict[str, list[Member]]
+    skipped: dict[str, int]  # kind of what no split sees, such as links or OTHER, and how many
+
+
+def load(name: str, folder: Path | str = "sources") -> Source:
+    """Read and check the description of a data set.
+
+    Args:
+        name: of the data set; the file is `<folder>/<name>.yaml`.
+        folder: of the descriptions.
+
+    Raises:
+        ParameterError: no such file, or wrong contents; one line that names every problem.
+    """
+    path = Path(folder) / f"{name}.yaml"
+    have = ", ".join(sorted(file.stem for file in Path(folder).glob("*.yaml"))) or "none"
+    return strict_yaml.load(path, Source, missing=f"no such data set; the data sets are: {have}")
+
+
+def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
+    """Find the archives of a source; build or download what is missing.
+
+    Args:
+        source: the description.
+        raw_dir: folder of the raw archives.
+
+    Returns:
+        File name of each archive (`path` for a local path) and where it lies.
+
+    Raises:
+        DataError: a local path or photograph is missing, or a download failed or does not match; one line.
+    """
+    raw_dir = Path(raw_dir)
+    if source.path is not None:
+        return {PATH: _find_local(source.path, raw_dir)}
+    if source.sample is not None:
+        return embedded.build(source.sample, raw_dir)
+    return {
+        name: download.ensure(raw_dir / name, archive.url, archive.bytes, *archive.digest)
+        for name, archive in source.archives.items()
+    }
+
+
+def _find_local(path: str, raw_dir: Path) -> Path:
+    """An absolute path, or one relative to the folder of raw archives or to the project."""
+    # the main repository, not the working folder: an experiment's copy of the project lacks untracked folders
+    candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
+    raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
+
+
+def describe_archives(source: Source, paths: dict[str, Path]) -> list[dict]:
+    """What was found, for the manifest: nothing that differs between two machines with the same archives.
+
+    Args:
+        source: the description.
+        paths: what `locate` returned.
+
+    Returns:
+        Of each archive `file` (name), `bytes` (None for a folder, and for the sample, whose zip another zlib packs
+        differently) and `is_published` (whether it is the verified original; None where nothing was published).
+    """
+    found = []
+    for name, path in paths.items():
+        size = None if path.is_dir() or source.sample else path.stat().st_size
+        published = source.archives.get(name)
+        # `locate` has verified every file of the published length
+        is_published = published and published.bytes in (None, size)
+        found.append({"file": path.name, "bytes": size, "is_published": is_published})
+    return found
+
+
+def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = SPLITS) -> Images:
+    """The images of the splits, sorted by name; decodes nothing and scans every archive once.
+
+    Args:
+        source: the description.
+        paths: what `locate` returned.
+        splits: names of the splits to list.
+
+    Raises:
+        DataError: the source lacks one of the splits, no file matches, or an archive is damaged.
+    """
+    if source.splits and (missing := [split for split in splits if split not in source.splits]):
+        raise DataError(
+            f"{source.title}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
+        )
+    found: dict[str, list[Member]] = {}
+    skipped: Counter = Counter()
+    for file, path in paths.items():
+        listing = containers.scan(path)  # of Places half a gigabyte: one at a time
+        skipped.update(listing.skipped)
+        here = [split for split in splits if source._archive_of(split) == file]
+        assign = _by_fractions if source.fractions else _by_names
+        members, others = assign(source, here, path, listing)
+        found |= members
+        skipped[OTHER] += others
+        for split in here:
+            if not found[split]:
+                raise DataError(f"{path}: {_why_empty(source, split, listing)}")
+    return Images({split: found[split] for split in splits}, dict(sorted((+skipped).items())))
+
+
+def _by_names(source: Source, splits: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:
+    """The splits that have patterns of their own, and how many files none of these asks for."""
+    found: dict[str, list[Member]] = {split: [] for split in splits}
+    wanted = [(source.splits[split].compiled().fullmatch, members) for split, members in found.items()]
+    others = 0
+    for entry in listing.entries:
+        name, is_asked_for = entry[0], False
+        for match, members in wanted:
+            if matched := match(name):
+                members.append(Member(len(members), _class_of(matched), entry, path))
+                is_asked_for = True
+        others += not is_asked_for
+    return found, others
+
+
+def _by_fractions(source: Source, _: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:
+    """All three splits, by a hash of the name, and how many files are no images."""
+    found: dict[str, list[Member]] = {split: [] for split in SPLITS}
+    match = source.images.compiled().fullmatch
+    others = 0
+    for entry in listing.entries:
+        if matched := match(entry.name):
+            members = found[source.fractions.split_of(entry.name)]
+            members.append(Member(len(members), _class_of(matched), entry, path))
+        else:
+            others += 1
+    return found, others
+
+
+def _why_empty(source: Source, split: str, listing: containers.Listing) -> str:
+    pattern = source.splits[split] if source.splits else source.images
+    images = sum(1 for entry in listing.entries if pattern.compiled().fullmatch(entry.name))
+    if images:  # so `fractions` gave them all to the others
+        remedy = "lower fractions.val and fractions.test" if split == "train" else f"raise fractions.{split}"
+        return f"none of its {images:,} images falls into split {split!r}; {remedy} in the source file, or add images"
+    example = f", such as {listing.entries[0].name!r}" if listing.entries else ""
+    skipped = ", ".join(f"{count:,} {kind}" for kind, count in listing.skipped.items())
+    return (
+        f"no file is an image of split {split!r} of {source.title}; {len(listing.entries):,} files were listed{example}"
+        f"{f' (skipped: {skipped})' if skipped else ''}; "
+        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}; correct the source file"
+    )
+
+
+def _class_of(matched: re.Match) -> str:
+    name = matched["class"] or "" if "class" in matched.re.groupindex else matched.string.rpartition("/")[0]
+    return sys.intern(name)  # 1.8 million images of Places share 365 names

@@ -1,0 +1,227 @@
+"""The embedded sample: real layouts, no pixel in two splits, the same bytes every time."""
+
+import importlib.metadata
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from colorize.archives import containers
+from colorize.data.shards import SPLITS
+from colorize.runtime import DataError
+from colorize.sharding import builtin, images, sources
+
+TRACKED = Path(__file__).parents[2] / "sources"
+NAMES = ("objects", "scenes")
+
+
+def recipe_of(name: str, **changes) -> builtin.Recipe:
+    return sources.load(name, TRACKED).sample.model_copy(update=changes)
+
+
+def small(name: str, **changes) -> builtin.Recipe:
+    return recipe_of(name, counts=builtin.Counts(train=24, val=8, test=8), gray=min(5, recipe_of(name).gray), **changes)
+
+
+def tilings_of(recipe: builtin.Recipe) -> dict[str, builtin.Tiling]:
+    sizes = {name: Pillow.open(io.BytesIO(builtin.read_photo(photo))).size for name, photo in recipe.photos.items()}
+    return {name: builtin.Tiling(recipe.photos[name], *size) for name, size in sizes.items()}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pixel_serves_two_splits(name):
+    """Every crop of the tracked recipe is painted onto its photo, pixel by pixel."""
+    recipe = recipe_of(name)
+    tilings = tilings_of(recipe)
+    painted = {photo: {} for photo in recipe.photos}
+    for split in SPLITS:
+        for crop in builtin.plan(recipe, split, tilings):
+            tiling = tilings[crop.photo]
+            mask = painted[crop.photo].setdefault(split, np.zeros((tiling.height, tiling.width), bool))
+            left, top, side = crop.box
+            assert 0 <= left <= tiling.width - side and 0 <= top <= tiling.height - side
+            mask[top : top + side, left : left + side] = True
+    for masks in painted.values():
+        assert set(masks) == set(SPLITS)
+        assert sum(mask.astype(int) for mask in masks.values()).max() == 1
+
+
+def test_squares_are_judged_by_every_tile_they_touch():
+    """Against the plain definition: look at all the pixels' tiles."""
+    photo = recipe_of("objects").photos["coffee"]
+    tiling = builtin.Tiling(photo, 601, 397)
+    rows = np.searchsorted(tiling.row_edges, np.arange(397), "right") - 1
+    columns = np.searchsorted(tiling.column_edges, np.arange(601), "right") - 1
+    pixels = tiling.labels[rows][:, columns]
+    rng = np.random.default_rng(0)
+    left, top = rng.integers(0, 601 - 60, 500), rng.integers(0, 397 - 60, 500)
+    for split, symbol in builtin.SYMBOLS.items():
+        expected = [bool((pixels[y : y + 60, x : x + 60] == symbol).all()) for x, y in zip(left, top, strict=True)]
+        assert tiling.is_within(split, left, top, 60).tolist() == expected and any(expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_held_out_tiles_lie_in_the_middle_of_training_tiles(name):
+    for photo in recipe_of(name).photos.values():
+        labels = np.array([list(row) for row in photo.tiles.split()])
+        assert (labels[[0, -1]] == ".").all() and (labels[:, [0, -1]] == ".").all()
+        for row, column in np.argwhere(labels != "."):
+            assert (labels[row - 1 : row + 2, column - 1 : column + 2] == ".").any()
+
+
+def test_no_photo_is_in_both_data_sets():
+    files = [photo.file for name in NAMES for photo in recipe_of(name).photos.values()]
+    assert len(set(files)) == len(files) == 7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_building_twice_gives_the_same_bytes(name, tmp_path):
+    recipe = small(name)
+    builtin.build(recipe, tmp_path / "a")
+    builtin.build(recipe, tmp_path / "b")
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_objects_have_the_layout_of_tiny_imagenet(tmp_path):
+    """The patterns that the paper's own data set is read with find every image."""
+    (path,) = builtin.build(small("objects"), tmp_path).values()
+    tiny = sources.load("tiny_imagenet", TRACKED)
+    paths = {"tiny-imagenet-200.zip": path}
+    assert [len(members) for members in sources.list_images(tiny, paths).splits.values()] == [24, 8, 8]
+    with zipfile.ZipFile(path) as archive:
+        root = "tiny-imagenet-200/"
+        classes = archive.read(root + "wnids.txt").decode().split()
+        boxes = archive.read(f"{root}train/{classes[0]}/{classes[0]}_boxes.txt").decode().splitlines()
+        annotations = archive.read(root + "val/val_annotations.txt").decode().splitlines()
+        assert boxes[0] == f"{classes[0]}_0.JPEG\t0\t0\t63\t63"
+        assert [line.split("\t")[0] for line in annotations] == [f"val_{number}.JPEG" for number in range(8)]
+        image = Pillow.open(io.BytesIO(archive.read(root + "test/images/test_0.JPEG")))
+    assert (image.format, image.size) == ("JPEG", (64, 64))
+
+
+def test_scenes_have_the_layout_of_places(tmp_path):
+    paths = builtin.build(small("scenes"), tmp_path)
+    places = sources.load("places365", TRACKED)
+    renamed = dict(zip(places.archives, paths.values(), strict=True))
+    found = sources.list_images(places, renamed).splits
+    assert [len(members) for members in found.values()] == [24, 8, 8]
+    assert {member.class_name for member in found["train"]} >= {"p/pagoda", "g/garage/indoor"}
+    with containers.Reader(found["val"][0].archive) as reader:
+        image = Pillow.open(io.BytesIO(reader.read(found["val"][0].entry)))
+    assert (image.format, image.size) == ("JPEG", (256, 256))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_listed_images_are_those_planned(name, tmp_path):
+    """Every image is taken under the image policy; as many are gray as the recipe says."""
+    recipe = small(name)
+    source = sources.load(name, TRACKED)
+    paths = builtin.build(recipe, tmp_path)
+    for split, members in sources.list_images(source, paths).splits.items():
+        with containers.Reader(members[0].archive) as reader:
+            decoded = [images.decode(reader.read(member.entry), 64) for member in members]
+        assert sum(image.is_gray for image in decoded) == (recipe.gray if split == "train" else 0)
+        assert {image.note for image in decoded} == {None}
+
+
+def test_crops_show_the_photo(tmp_path):
+    """The first test image is its planned box of the photo."""
+    recipe = small("objects")
+    crop = builtin.plan(recipe, "test", tilings_of(recipe))[0]
+    (path,) = builtin.build(recipe, tmp_path).values()
+    with zipfile.ZipFile(path) as archive:
+        rgb = images.decode(archive.read("tiny-imagenet-200/test/images/test_0.JPEG"), 64).rgb
+    left, top, side = crop.box
+    photo = images.open_rgb(builtin.read_photo(recipe.photos[crop.photo]))
+    expected = images.fit_square(photo.crop((left, top, left + side, top + side)), 64)
+    assert np.abs(rgb.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evenly_spaced_picks_show_every_photo(name):
+    recipe = recipe_of(name)
+    crops = builtin.plan(recipe, "test", tilings_of(recipe))
+    for step in (2, 4, 8, 20):
+        assert {crop.photo for crop in crops[::step]} == set(recipe.photos)
+
+
+def test_crops_come_at_many_scales():
+    recipe = recipe_of("objects")
+    sides = [crop.box.side for crop in builtin.plan(recipe, "train", tilings_of(recipe))]
+    assert min(sides) < 55 and max(sides) > 150
+
+
+def test_built_archives_are_kept_until_the_recipe_changes(tmp_path):
+    (path,) = builtin.build(small("objects"), tmp_path).values()
+    first = path.stat().st_mtime_ns, path.stat().st_ino
+    builtin.build(small("objects"), tmp_path)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == first
+    builtin.build(small("objects", smallest=40), tmp_path)
+    assert path.stat().st_ino != first[1] or path.stat().st_mtime_ns != first[0]
+
+
+@pytest.mark.parametrize("what", ["images.py", "pillow", "simplejpeg"])
+def test_archives_are_built_again_when_what_makes_the_pixels_changes(tmp_path, monkeypatch, what):
+    (path,) = builtin.build(small("objects"), tmp_path).values()
+    first = path.stat().st_ino, path.stat().st_mtime_ns
+    if what == "images.py":
+        other = tmp_path / "images.py"
+        other.write_text("# another policy")
+        code = [other if Path(file).name == what else file for file in builtin._CODE]
+        monkeypatch.setattr(builtin, "_CODE", code)
+    else:
+        version = importlib.metadata.version
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == what else version(name))
+    builtin.build(small("objects"), tmp_path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) != first
+
+
+def test_damaged_or_unfinished_archives_are_built_again(tmp_path):
+    (path,) = builtin.build(small("objects"), tmp_path).values()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    builtin.build(small("objects"), tmp_path)
+    assert path.read_bytes() == whole
+    (tmp_path / "objects.built").unlink()  # as after a kill before the marker
+    path.write_bytes(b"x" * len(whole))
+    builtin.build(small("objects"), tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_another_photo_than_expected_is_refused_with_the_remedy(tmp_path):
+    recipe = small("objects")
+    photos = dict(recipe.photos)
+    photos["coffee"] = photos["coffee"].model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(DataError, match=r"coffee\.png.*pip install -r requirements\.txt"):
+        builtin.build(recipe.model_copy(update={"photos": photos}), tmp_path)
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("change", [{"package": "no_such_package"}, {"file": "data/no_such_photo.png"}])
+def test_missing_photo_is_refused_with_the_remedy(change):
+    photo = recipe_of("objects").photos["coffee"].model_copy(update=change)
+    with pytest.raises(DataError, match="pip install"):
+        builtin.read_photo(photo)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "word"), [("...\n..", "length"), ("...\n...", "every split"), ("vtx", "every split")]
+)
+def test_wrong_maps_are_refused(tiles, word):
+    values = recipe_of("objects").photos["coffee"].model_dump(by_alias=True)
+    with pytest.raises(ValueError, match=word):
+        builtin.Photo.model_validate(values | {"tiles": tiles})
+
+
+def test_every_photo_is_credited():
+    for name in NAMES:
+        for photo in recipe_of(name).photos.values():
+            assert re.search(r"photographed|Photograph by|Scharstein", photo.credit)

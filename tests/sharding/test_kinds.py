@@ -1,0 +1,388 @@
+"""Every kind of image file that turns up in archives, and what becomes of it: one table.
+
+All of them are also sharded as one data set: every rejection and conversion is counted in the manifest and shown in the
+report. Peak memory stays below 1 GB whatever a file claims.
+"""
+
+import io
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageCms
+
+from colorize.sharding import build, images
+
+SIZE = 64
+
+
+# --- how the files are made ------------------------------------------------------------------------------------------
+
+
+def photo(width=SIZE, height=SIZE) -> Pillow.Image:
+    """Red on the left, blue on the right, brighter downwards: shows every turn and every swapped channel."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    return Pillow.fromarray(np.stack([220 - 200 * x, 40 + 150 * y, 20 + 200 * x], -1).astype(np.uint8))
+
+
+def encoded(format: str, picture: Pillow.Image | None = None, **options) -> bytes:
+    file = io.BytesIO()
+    picture = photo() if picture is None else picture
+    if format == "JPEG":
+        options = {"quality": 95, "subsampling": 0} | options
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def animated(format: str) -> bytes:
+    return encoded(format, save_all=True, append_images=[photo().rotate(90)])
+
+
+def with_alpha(alpha: int, mode: str = "RGBA") -> Pillow.Image:
+    """The same alpha everywhere, but for one white pixel: zero everywhere would be no alpha."""
+    picture = photo().convert(mode)
+    picture.putalpha(alpha)
+    picture.putpixel((0, 0), (255,) * (len(picture.getbands()) - 1) + (alpha or 1,))
+    return picture
+
+
+def photoshops(bitmap: bytes) -> bytes:
+    """Pillow's BMP of 32 bits with a header of 56 bytes, whose last mask makes the fourth byte an alpha channel."""
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = bitmap[:2] + struct.pack("<IIII", len(bitmap) + 16, 0, 70, 56) + bitmap[18:30] + struct.pack("<I", 3)
+    return head + bitmap[34:54] + masks + bitmap[54:]
+
+
+def without_alpha(mode: str = "RGBA") -> Pillow.Image:
+    """Of a program that leaves zeros where others keep alpha."""
+    picture = photo().convert(mode)
+    picture.putalpha(0)
+    return picture
+
+
+def oriented(value: int) -> Pillow.Exif:
+    exif = Pillow.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+def edited(data: bytes, at: int, content: bytes) -> bytes:
+    """The bytes with some overwritten; a negative place counts from the end."""
+    at %= len(data)
+    return data[:at] + content + data[at + len(content) :]
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width=SIZE, height=SIZE, bits=8, rows=SIZE, extra=b"") -> bytes:
+    """An RGB PNG written by hand, which may claim what it does not hold."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
+    pixels = zlib.compress((b"\0" + bytes(SIZE * 3 * bits // 8)) * rows)
+    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def frame_of(data: bytes) -> int:
+    """Where the frame header of a baseline JPEG starts."""
+    return data.index(b"\xff\xc0")
+
+
+def tiff_with(data: bytes, **values: int) -> bytes:
+    """A TIFF with other values of some tags."""
+    tags = {"width": 256, "height": 257}
+    directory = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(directory + 2, directory + 2 + 12 * struct.unpack_from("<H", data, directory)[0], 12):
+        for name, value in values.items():
+            if struct.unpack_from("<H", data, entry)[0] == tags[name]:
+                data = edited(data, entry + 2, struct.pack("<HII", 4, 1, value))
+    return data
+
+
+def tiff_of_few_strips() -> bytes:
+    """Six strips are needed, three are listed; tags 273 and 279 hold their places and lengths."""
+    data = encoded("TIFF", photo(96, 96), tiffinfo={278: 16})
+    for tag in (273, 279):
+        at = data.index(struct.pack("<HHI", tag, 4, 6))
+        data = edited(data, at + 4, struct.pack("<I", 3))
+    return data
+
+
+def ycck() -> bytes:
+    """Adobe's: CMYK inverted, its first three channels as luma and chroma; Pillow writes the same without that step."""
+    negative = Pillow.eval(photo(), lambda level: 255 - level).convert("YCbCr")
+    channels = Pillow.eval(negative, lambda level: 255 - level).split()
+    data = encoded("JPEG", Pillow.merge("CMYK", (*channels, Pillow.new("L", (SIZE, SIZE), 0))))
+    return edited(data, data.index(b"Adobe") + 11, b"\2")  # the transform
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and blue exchanged."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = {srgb[at : at + 4]: at + 4 for at in range(132, 132 + 12 * srgb[131], 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    return edited(edited(srgb, red, srgb[blue : blue + 8]), blue, srgb[red : red + 8])
+
+
+def many_scans() -> bytes:
+    """A progressive JPEG whose last scan comes a thousand times: a few kilobytes, hours at 50 million pixels."""
+    data = encoded("JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * 1000 + data[-2:]
+
+
+def swapped() -> Pillow.Image:
+    red, green, blue = photo().split()
+    return Pillow.merge("RGB", (blue, green, red))
+
+
+def one_index() -> Pillow.Image:
+    """A palette of reds, of which one is used; but for one white pixel."""
+    picture = Pillow.new("P", (SIZE, SIZE), 3)
+    picture.putpalette([200, 0, 0] * 4 + [255] * 3)
+    picture.putpixel((0, 0), 4)
+    return picture
+
+
+def no_color() -> Pillow.Image:
+    return photo().convert("L").convert("RGB")
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+JPEG, PNG, GIF, BMP, WEBP = (encoded(format) for format in ("JPEG", "PNG", "GIF", "BMP", "WEBP"))
+DEEP_GRAY = Pillow.fromarray(np.full((SIZE, SIZE), 40000, np.uint16))
+FLOATS = Pillow.fromarray(np.full((SIZE, SIZE), 0.5, np.float32))
+BOMB = struct.pack(">II", 30000, 30000)
+HUGE_TEXT = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
+HUGE_PROFILE = b"icc\0\0" + zlib.compress(bytes(50_000_000), 9)
+
+
+class Used(NamedTuple):
+    """The image is used: the expected picture, the conversion that is counted, mean difference allowed in levels."""
+
+    picture: Pillow.Image
+    note: str | None = None
+    tolerance: float = 2.0
+    is_gray: bool = False
+
+
+WHITE = Pillow.new("RGB", (SIZE, SIZE), "white")
+
+KINDS: dict[str, tuple[bytes, Used | str]] = {
+    # used as they are
+    "JPEG": (JPEG, Used(photo())),
+    "JPEG, progressive": (encoded("JPEG", progressive=True), Used(photo())),
+    "JPEG, gray": (encoded("JPEG", photo().convert("L")), Used(no_color(), is_gray=True)),
+    "JPEG, color file without color": (encoded("JPEG", no_color()), Used(no_color(), is_gray=True)),
+    "JPEG, broken EXIF": (encoded("JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), Used(photo())),
+    "JPEG, broken ICC profile": (encoded("JPEG", icc_profile=b"junk"), Used(photo())),
+    "JPEG, garbage behind": (JPEG + b"garbage" * 99, Used(photo())),
+    "JPEG, two in one file": (JPEG + JPEG, Used(photo())),
+    "JPEG, named .png": (JPEG, Used(photo())),
+    "PNG": (PNG, Used(photo(), tolerance=0)),
+    "PNG, named .jpg": (PNG, Used(photo(), tolerance=0)),
+    "PNG, 1 bit": (encoded("PNG", photo().convert("1")), Used(photo().convert("1"), tolerance=0, is_gray=True)),
+    "PNG, garbage behind": (PNG + b"garbage" * 99, Used(photo(), tolerance=0)),
+    "PNG, end chunk missing": (PNG[:-12], Used(photo(), tolerance=0)),
+    "WebP": (WEBP, Used(photo(), tolerance=6)),
+    "TIFF": (encoded("TIFF"), Used(photo(), tolerance=0)),
+    "TIFF, LZW": (encoded("TIFF", compression="tiff_lzw"), Used(photo(), tolerance=0)),
+    "BMP": (BMP, Used(photo(), tolerance=0)),
+    "PPM": (encoded("PPM"), Used(photo(), tolerance=0)),
+    # used and converted
+    "JPEG, CMYK": (encoded("JPEG", photo().convert("CMYK")), Used(photo(), "cmyk converted")),
+    "JPEG, YCCK": (ycck(), Used(photo(), "cmyk converted")),
+    "JPEG, ICC profile": (
+        encoded("JPEG", icc_profile=swapped_profile()),
+        Used(swapped(), "color profile converted", 8),
+    ),
+    "PNG, ICC profile": (encoded("PNG", icc_profile=swapped_profile()), Used(swapped(), "color profile converted", 8)),
+    "PNG, palette": (encoded("PNG", photo().quantize(256)), Used(photo(), "palette converted", 8)),
+    "PNG, palette with transparency": (
+        encoded("PNG", one_index(), transparency=3),
+        Used(WHITE, "palette converted, alpha blended onto white", 0, is_gray=True),
+    ),
+    "PNG, alpha": (encoded("PNG", with_alpha(0)), Used(WHITE, "alpha blended onto white", 0, is_gray=True)),
+    "PNG, half transparent": (
+        encoded("PNG", with_alpha(128)),
+        Used(Pillow.blend(WHITE, photo(), 128 / 255), "alpha blended onto white", 1),
+    ),
+    "PNG, gray with alpha": (
+        encoded("PNG", with_alpha(0, "L")),
+        Used(WHITE, "alpha blended onto white", 0, is_gray=True),
+    ),
+    "PNG, alpha zero everywhere": (encoded("PNG", without_alpha()), Used(photo(), "empty alpha ignored", 0)),
+    "BMP of Photoshop, alpha zero everywhere": (
+        photoshops(encoded("BMP", without_alpha())),
+        Used(photo(), "empty alpha ignored", 0),
+    ),
+    "PNG, gray with alpha zero everywhere": (
+        encoded("PNG", without_alpha("LA")),
+        Used(no_color(), "empty alpha ignored", 0, is_gray=True),
+    ),
+    "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha blended onto white", 0, is_gray=True)),
+    "GIF": (GIF, Used(photo(), "palette converted", 8)),
+    "TIFF, YCbCr": (encoded("TIFF", photo().convert("YCbCr")), Used(photo(), "ycbcr converted")),
+    **{
+        f"JPEG, EXIF orientation {value}": (
+            encoded("JPEG", exif=oriented(value)),
+            Used(photo().transpose(turn), "orientation applied"),
+        )
+        for value, turn in images._UPRIGHT.items()
+    },
+    # rejected
+    "empty": (b"", images.EMPTY),
+    "text": (b"hello", images.NOT_AN_IMAGE),
+    "HTML": (b"<!DOCTYPE html><html></html>", images.NOT_AN_IMAGE),
+    "JSON": (b'{"error": 404}', images.NOT_AN_IMAGE),
+    "zeros": (bytes(1000), images.NOT_AN_IMAGE),
+    "PDF": (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", images.NOT_AN_IMAGE),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", images.NOT_AN_IMAGE),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', images.NOT_AN_IMAGE),
+    "ICO": (encoded("ICO"), images.NOT_AN_IMAGE),
+    "AVIF": (encoded("AVIF"), images.NOT_AN_IMAGE),
+    "video": (b"\0\0\0\x18ftypmp42" + bytes(50), images.NOT_AN_IMAGE),
+    "nested zip": (b"PK\x03\x04" + bytes(100), images.NOT_AN_IMAGE),
+    "pointer of git-lfs": (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", images.NOT_AN_IMAGE),
+    "JPEG, cut": (JPEG[:-100], images.TRUNCATED),
+    "JPEG, cut by a byte": (JPEG[:-1], images.TRUNCATED),
+    "JPEG, cut, progressive": (encoded("JPEG", progressive=True)[:-10], images.TRUNCATED),
+    "JPEG, cut, CMYK": (encoded("JPEG", photo().convert("CMYK"))[:-100], images.TRUNCATED),
+    "PNG, cut": (PNG[:-100], images.TRUNCATED),
+    "PNG, pixels end early": (png(rows=SIZE - 1), images.TRUNCATED),
+    "PNG, no pixels": (png(rows=0), images.TRUNCATED),
+    "GIF, cut": (GIF[: len(GIF) // 2], images.TRUNCATED),
+    "WebP, cut": (WEBP[:-20], images.TRUNCATED),
+    "TIFF, strips missing": (tiff_of_few_strips(), images.TRUNCATED),
+    "BMP, cut": (BMP[:-100], images.TRUNCATED),
+    "JPEG, corrupt Huffman data": (edited(JPEG, -600, bytes(range(60, 100))), images.DAMAGED),
+    "JPEG, arithmetic coding": (edited(JPEG, frame_of(JPEG), b"\xff\xc9"), images.DAMAGED),
+    "JPEG, lossless": (edited(JPEG, frame_of(JPEG), b"\xff\xc3"), images.DAMAGED),
+    "PNG, wrong checksum of the header": (edited(PNG, 29, b"\0\0\0\0"), images.DAMAGED),
+    "PNG, wrong checksum of the pixels": (edited(PNG, -16, b"\0\0\0\0"), images.DAMAGED),
+    "PNG, text that unpacks to 50 MB": (png(extra=chunk(b"zTXt", HUGE_TEXT)), images.DAMAGED),
+    "PNG, profile that unpacks to 50 MB": (png(extra=chunk(b"iCCP", HUGE_PROFILE)), images.DAMAGED),
+    "PNG, 0x0": (png(0, 0), images.DAMAGED),
+    "PNG, claims 30000x30000 under the old checksum": (edited(PNG, 16, BOMB), images.DAMAGED),
+    "PNG, claims 30000x30000": (png(30000, 30000), images.TOO_LARGE),
+    "JPEG, claims 30000x30000": (edited(JPEG, frame_of(JPEG) + 5, BOMB[2:4] + BOMB[6:8]), images.TOO_LARGE),
+    "JPEG, a thousand scans": (many_scans(), images.TOO_LARGE),
+    "GIF, claims 30000x30000": (edited(GIF, 6, struct.pack("<HH", 30000, 30000)), images.TOO_LARGE),
+    "GIF, claims a huge frame": (
+        edited(GIF, GIF.index(b",", 781) + 5, struct.pack("<HH", 30000, 30000)),
+        images.TOO_LARGE,
+    ),
+    "TIFF, claims 30000x30000": (tiff_with(encoded("TIFF"), width=30000, height=30000), images.TOO_LARGE),
+    "WebP, claims 16383x16383": (edited(WEBP, 26, struct.pack("<HH", 16383, 16383)), images.TOO_LARGE),
+    "WebP, claims a huge canvas": (
+        edited(encoded("WEBP", exif=oriented(1)), 24, b"\xff\x7f\0\xff\x7f\0"),
+        images.TOO_LARGE,
+    ),
+    "BMP, claims 30000x30000": (edited(BMP, 18, struct.pack("<ii", 30000, 30000)), images.TOO_LARGE),
+    "BMP, negative width": (edited(BMP, 18, struct.pack("<i", -SIZE)), images.TOO_LARGE),
+    "PPM, claims 30000x30000": (b"P6\n30000 30000\n255\n" + bytes(100), images.TOO_LARGE),
+    "1x1": (encoded("PNG", photo(1, 1)), images.TOO_SMALL),
+    "1x500": (encoded("PNG", photo(1, 500)), images.TOO_SMALL),
+    "500x1": (encoded("JPEG", photo(500, 1)), images.TOO_SMALL),
+    "animated GIF": (animated("GIF"), images.ANIMATED),
+    "animated PNG": (animated("PNG"), images.ANIMATED),
+    "animated WebP": (animated("WEBP"), images.ANIMATED),
+    "TIFF of two pages": (animated("TIFF"), images.ANIMATED),
+    "PNG, 16-bit gray": (encoded("PNG", DEEP_GRAY), images.DEEP),
+    "PNG, 16-bit RGB": (png(bits=16), images.DEEP),
+    "TIFF, 16-bit": (encoded("TIFF", DEEP_GRAY), images.DEEP),
+    "TIFF, floating point": (encoded("TIFF", FLOATS), images.DEEP),
+    "JPEG, 12-bit": (edited(JPEG, frame_of(JPEG) + 4, b"\x0c"), images.DEEP),
+    "PPM, 16-bit": (b"P6\n64 64\n65535\n" + bytes(SIZE * SIZE * 6), images.DEEP),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_file_is_used_or_rejected_as_the_table_says(kind, recwarn):
+    data, expected = KINDS[kind]
+    try:
+        found = images.decode(data, SIZE)
+    except images.Reject as reject:
+        assert reject.reason == expected
+        return
+    assert isinstance(expected, Used), "must be rejected"
+    difference = np.abs(found.rgb.astype(float) - np.asarray(expected.picture.convert("RGB"), dtype=float)).mean()
+    assert difference <= expected.tolerance
+    assert (found.note, found.is_gray) == (expected.note, expected.is_gray)
+    assert not recwarn.list  # a million odd files must not fill the terminal
+
+
+def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLORIZE_RAW", str(tmp_path))
+    Path("sources").mkdir()
+    Path("sources/odd.yaml").write_text(
+        "{title: Odd, path: odd.zip, splits: {train: {glob: 'train/*'}, val: {glob: val/*}, test: {glob: test/*}}}"
+    )
+    names = {kind: f"train/{number:03d}" for number, kind in enumerate(KINDS)}
+    with zipfile.ZipFile("odd.zip", "w") as archive:
+        for kind, (data, _) in KINDS.items():
+            archive.writestr(names[kind], data)
+        for name in ("val/a", "test/a"):
+            archive.writestr(name, encoded("PNG", photo().rotate(180)))
+    manifest = build.shard("odd", settings.shard.model_copy(update={"max_reject_fraction": 1.0}), Path("out"))
+    entry, report = manifest["splits"]["train"], build.describe(manifest)
+    expected = {kind: expectation for kind, (_, expectation) in KINDS.items()}
+    reasons = Counter(reason for reason in expected.values() if isinstance(reason, str))
+    assert {reason: found["images"] for reason, found in entry["rejected"].items()} == reasons
+    for reason, found in entry["rejected"].items():
+        assert found["first"] == [names[kind] for kind in KINDS if expected[kind] == reason][:10]
+        assert f"{reasons[reason]} rejected ({reason})" in report
+    used = [use for use in expected.values() if isinstance(use, Used)]
+    assert entry["images"] == len(used) and entry["gray"] == sum(use.is_gray for use in used)
+    notes = Counter(use.note for use in used if use.note)
+    assert entry["converted"] == notes
+    assert all(f"{count} converted ({note})" in report for note, count in notes.items())
+    assert reasons.total() >= 50
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+LARGEST = {
+    "rgba.png": "Pillow.new('RGBA', (8000, 6249), (1, 2, 3, 4)), 'PNG', compress_level=1, exif=turned",
+    "rgba.webp": "Pillow.new('RGBA', (16383, 3051), (1, 2, 3, 4)), 'WEBP', lossless=True, method=0, exif=turned",
+    "cmyk.jpg": "Pillow.new('CMYK', (8000, 6249)), 'JPEG', progressive=True, subsampling=0, exif=turned",
+    "rgba.tif": "Pillow.new('RGBA', (8000, 6249)), 'TIFF', exif=turned",
+}
+MAKE = """
+from PIL import Image as Pillow
+turned = Pillow.Exif()
+turned[0x0112] = 6
+def save(path, picture, format, **options):
+    picture.save(path, format, **options)
+save({path!r}, {arguments})
+"""
+DECODE = """
+import re, sys
+from pathlib import Path
+from colorize.sharding import images
+image = images.decode(Path(sys.argv[1]).read_bytes(), 64)
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1e6, image.note)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_image_that_is_allowed_takes_less_than_a_gigabyte(tmp_path, repo, name):
+    path = str(tmp_path / name)
+    subprocess.run([sys.executable, "-c", MAKE.format(path=path, arguments=LARGEST[name])], check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", DECODE, path], cwd=repo, capture_output=True, text=True, check=True, timeout=60
+    )
+    peak, note = done.stdout.split(maxsplit=1)
+    assert "orientation applied" in note or name == "rgba.tif"  # so the worst way through the policy was taken
+    assert 0.2 < float(peak) < 1.0  # GB

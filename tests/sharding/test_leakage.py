@@ -1,0 +1,59 @@
+"""Held-out images that are training images too are found by their pixels' hashes, whatever the tables look like."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from colorize.sharding import leakage
+from colorize.sharding.build import COLUMNS
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`folder(train="abc", val="b", test="")` -> tables of images; a letter stands for the pixels."""
+
+    def write(**splits: str) -> Path:
+        for split, letters in splits.items():
+            with (tmp_path / f"{split}.csv").open("w", newline="") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(COLUMNS)
+                for key, letter in enumerate(letters):
+                    digest = xxhash.xxh3_128_hexdigest(letter.encode())
+                    table.writerow((key, "class, quoted", f"{split} {letter}{key}", digest, "1.00", 0))
+        return tmp_path
+
+    return write
+
+
+def test_every_held_out_image_with_a_twin_in_train_is_counted_once(folder):
+    found = leakage.find(folder(train="abcab", val="xbyb", test="zc"))
+    assert found["val"] == {"images": 2, "first": [["val b1", "train b1"], ["val b3", "train b1"]]}
+    assert found["test"] == {"images": 1, "first": [["test c1", "train c2"]]}
+
+
+def test_twins_within_a_split_or_between_val_and_test_are_no_leaks(folder):
+    none = {"images": 0, "first": []}
+    assert leakage.find(folder(train="aab", val="xx", test="xzz")) == {"val": none, "test": none}
+
+
+def test_only_the_first_pairs_are_named(folder):
+    letters = "abcdefghijklmnopq"
+    found = leakage.find(folder(train=letters, val=letters, test="x"))["val"]
+    assert found["images"] == 17
+    assert found["first"] == [[f"val {letter}{n}", f"train {letter}{n}"] for n, letter in enumerate(letters[:10])]
+
+
+def test_hashes_that_end_in_zeros_are_told_apart(folder, monkeypatch):
+    """numpy's fixed strings forget trailing zeros, which is harmless only because all are equally long."""
+    digests = {"a": "11" * 15 + "00", "b": "11" * 14 + "0000", "c": "00" * 16}
+    tables = folder(train="ac", val="b", test="c")
+    for split in ("train", "val", "test"):
+        path = tables / f"{split}.csv"
+        text = path.read_text()
+        for letter, digest in digests.items():
+            text = text.replace(xxhash.xxh3_128_hexdigest(letter.encode()), digest)
+        path.write_text(text)
+    found = leakage.find(tables)
+    assert (found["val"]["images"], found["test"]["images"]) == (0, 1)

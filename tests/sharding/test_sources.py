@@ -1,0 +1,258 @@
+"""Sources are checked as a whole, and list the same images under the same keys wherever they are."""
+
+from pathlib import Path
+
+import pytest
+
+from colorize.archives import containers
+from colorize.data.shards import SPLITS
+from colorize.runtime import DataError, ParameterError
+from colorize.sharding import sources
+
+TRACKED = Path(__file__).parents[2] / "sources"
+
+
+def published(name: str, folder: Path, real_layouts: dict[str, bytes]) -> tuple[sources.Source, dict[str, Path]]:
+    """A tracked source and small archives in its layout."""
+    source = sources.load(name, TRACKED)
+    for file in source.files:
+        (folder / file).write_bytes(real_layouts[file])
+    return source, {file: folder / file for file in source.files}
+
+
+# --- listing ---------------------------------------------------------------------------------------------------------
+
+
+def test_keys_are_positions_in_the_sorted_listing(tmp_path, real_layouts):
+    source, paths = published("tiny_imagenet", tmp_path, real_layouts)
+    train = sources.list_images(source, paths).splits["train"]
+    assert [member.key for member in train] == list(range(6))
+    names = [member.entry.name for member in train]
+    assert names == sorted(names) and names[1].endswith("n01443537_1.JPEG")
+    assert [member.class_name for member in train] == ["n01443537"] * 3 + ["n02123045"] * 3
+    with containers.Reader(train[0].archive) as reader:
+        assert bytes(reader.read(train[0].entry)).startswith(b"train/n01443537/images/n01443537_0.JPEG")
+
+
+def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
+    source, paths = published("places365", tmp_path, real_layouts)
+    splits = sources.list_images(source, paths).splits
+    assert [member.class_name for member in splits["train"]] == [
+        "a/airfield",
+        "a/apartment_building/outdoor",
+    ]
+    assert [member.entry.name for member in splits["val"]] == [
+        "val_256/Places365_val_00000001.jpg",
+        "val_256/Places365_val_00000002.jpg",
+    ]
+
+
+def own(tmp_path, **values) -> sources.Source:
+    return sources.Source.model_validate({"title": "Own", "path": str(tmp_path / "photos"), **values})
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def test_own_folder_is_split_by_names_and_stays_split_when_images_are_added(tmp_path):
+    fill(tmp_path / "photos", *(f"{number}.jpg" for number in range(200)))
+    source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
+
+    def split_of_names():
+        splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+        return {member.entry.name: split for split in SPLITS for member in splits[split]}
+
+    before = split_of_names()
+    assert len(before) == 200 and 5 < list(before.values()).count("val") < 40
+    fill(tmp_path / "photos", *(f"more{number}.jpg" for number in range(50)))
+    after = split_of_names()
+    assert len(after) == 250
+    assert {name: after[name] for name in before} == before
+
+
+def test_own_images_are_told_by_their_ending_and_classed_by_folder(tmp_path):
+    fill(tmp_path / "photos", "cats/1.JPG", "cats/wild/2.webp", "3.png", "notes.txt", ".hidden.jpg",
+         "__MACOSX/cats/._1.jpg", "cats/.thumbnails/1.jpg", "dots...name.tiff", "two\nlines.jpg")  # fmt: skip
+    source = own(tmp_path, fractions={"val": 0, "test": 0})
+    found = sources.list_images(source, sources.locate(source, tmp_path), ["train"]).splits["train"]
+    assert {member.entry.name: member.class_name for member in found} == {
+        "cats/1.JPG": "cats",
+        "cats/wild/2.webp": "cats/wild",
+        "3.png": "",
+        "dots...name.tiff": "",
+        "two\nlines.jpg": "",
+    }
+
+
+def test_own_splits_by_shell_patterns(tmp_path):
+    fill(tmp_path / "photos", "train/a.jpg", "val/b.jpg", "test/c.jpg", "test/c.txt")
+    source = own(tmp_path, splits={name: {"glob": f"{name}/*.jpg"} for name in SPLITS})
+    splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+    assert [[member.entry.name for member in splits[name]] for name in SPLITS] == [
+        ["train/a.jpg"],
+        ["val/b.jpg"],
+        ["test/c.jpg"],
+    ]
+
+
+def test_relative_path_is_looked_up_among_the_raw_archives(tmp_path):
+    fill(tmp_path / "raw" / "holiday", "a.jpg")
+    source = own(tmp_path, path="holiday", fractions={"val": 0, "test": 0})
+    assert sources.locate(source, tmp_path / "raw") == {"path": tmp_path / "raw" / "holiday"}
+
+
+def test_links_that_no_split_sees_are_counted(tmp_path):
+    fill(tmp_path / "photos", "a.jpg")
+    (tmp_path / "photos" / "b.jpg").symlink_to("a.jpg")
+    source = own(tmp_path, fractions={"val": 0, "test": 0})
+    listed = sources.list_images(source, sources.locate(source, tmp_path), ["train"])
+    assert listed.skipped == {"symbolic link": 1}
+
+
+def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch):
+    """`dvc exp run --temp` works in a copy that lacks untracked folders."""
+    fill(tmp_path / "main" / "photos", "a.jpg")
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
+    source = own(tmp_path, path="photos", fractions={"val": 0, "test": 0})
+    assert sources.locate(source, tmp_path / "raw") == {"path": tmp_path / "main" / "photos"}
+
+
+def test_every_archive_is_scanned_once(tmp_path, real_layouts, monkeypatch):
+    scanned = []
+    scan = containers.scan
+    monkeypatch.setattr(containers, "scan", lambda path: scanned.append(path.name) or scan(path))
+    for name in ("tiny_imagenet", "places365"):
+        source, paths = published(name, tmp_path, real_layouts)
+        sources.list_images(source, paths)
+    assert scanned == [*sources.load("tiny_imagenet", TRACKED).files, *sources.load("places365", TRACKED).files]
+
+
+def test_found_archives_are_described_without_their_place(tmp_path, real_layouts):
+    source, paths = published("tiny_imagenet", tmp_path, real_layouts)
+    (archive,) = sources.describe_archives(source, paths)
+    size = len(real_layouts["tiny-imagenet-200.zip"])
+    assert archive == {"file": "tiny-imagenet-200.zip", "bytes": size, "is_published": False}
+    original = source.archives[archive["file"]].model_copy(update={"bytes": size})
+    source = source.model_copy(update={"archives": {archive["file"]: original}})
+    assert sources.describe_archives(source, paths)[0]["is_published"] is True
+    fill(tmp_path / "photos", "a.jpg")
+    mine = own(tmp_path, fractions={"val": 0, "test": 0})
+    described = sources.describe_archives(mine, sources.locate(mine, tmp_path))
+    assert described == [{"file": "photos", "bytes": None, "is_published": None}]
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_missing_local_path_is_named(tmp_path, expect_one_line):
+    with expect_one_line(DataError, tmp_path / "photos", "path"):
+        sources.locate(own(tmp_path, fractions={"val": 0, "test": 0}), tmp_path)
+
+
+def test_empty_and_missing_splits_are_refused(tmp_path, expect_one_line):
+    fill(tmp_path / "photos", "train/a.jpg")
+    source = own(tmp_path, splits={"train": {"glob": "train/*"}, "val": {"glob": "val/*"}})
+    paths = sources.locate(source, tmp_path)
+    with expect_one_line(DataError, "'val'", "val/*", "train/a.jpg"):
+        sources.list_images(source, paths, ["train", "val"])
+    with expect_one_line(DataError, "no split 'test'"):
+        sources.list_images(source, paths)
+
+
+def test_too_few_images_for_the_fractions_are_told_so(tmp_path, expect_one_line):
+    fill(tmp_path / "photos", "a.jpg", "b.jpg", "notes.txt")
+    for fractions, remedy in (
+        ({"val": 1e-9, "test": 1e-9}, "none of its 2 images falls into split 'val'; raise fractions.val"),
+        ({"val": 1 - 1e-9, "test": 0}, "split 'train'; lower fractions.val and fractions.test"),
+    ):
+        source = own(tmp_path, fractions=fractions)
+        with expect_one_line(DataError, tmp_path / "photos", remedy):
+            sources.list_images(source, sources.locate(source, tmp_path))
+
+
+def test_a_folder_of_links_alone_names_how_many_were_skipped(tmp_path, expect_one_line):
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "photos").mkdir()
+    for name in ("b.jpg", "c.jpg"):
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "a.jpg")
+    source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
+    with expect_one_line(DataError, "0 files", "skipped: 2 symbolic link"):
+        sources.list_images(source, sources.locate(source, tmp_path))
+
+
+def write_source(folder: Path, text: str) -> None:
+    (folder / "mine.yaml").write_text(text)
+
+
+def test_every_problem_of_a_source_file_is_named_at_once(tmp_path, expect_one_line):
+    write_source(tmp_path, "titel: x\npath: y\nfractions: {val: 2, test: 0.1}\nimages: {regex: '('}\n")
+    with expect_one_line(ParameterError, "mine.yaml", "title", "titel", "fractions.val", "images.regex"):
+        sources.load("mine", tmp_path)
+
+
+def test_a_misspelt_key_is_answered_with_the_nearest_at_any_depth(tmp_path, expect_one_line):
+    text = "titel: x\ntitle: x\narchives: {a.zip: {url: 'http://a', mdf5: x}}\nsplits: {train: {globb: a}}\n"
+    write_source(tmp_path, text)
+    words = ("titel: no such key (did you mean title?)", "mdf5: no such key (did you mean md5?)", "mean glob?")
+    with expect_one_line(ParameterError, *words):
+        sources.load("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("title: a\ntitle: b\n", "twice"),
+        ("title: a\narchives: {..: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n", "plain file"),
+        ("- a\n", "list"),
+        ("", "NoneType"),
+        ("title: a\npath: !!python/object/apply:os.getcwd []\n", "YAML"),
+        ("title: a\npath: b\nfractions: {val: .nan, test: 0}\n", "fractions.val: input should be a finite number"),
+        ("title: a\npath: b\nfractions: {val: true, test: 0}\n", "fractions.val: input should be a valid number"),
+        ("title: a\narchives: {a.zip: {url: 'file:///etc/passwd', md5: x}}\n", "archives.a.zip.url"),
+        ("title: [\n", "YAML"),
+        ("title: a\n", "exactly one of archives, path and sample"),
+        ("title: a\npath: b\n", "exactly one of splits and fractions"),
+        ("title: a\npath: b\nfractions: {val: 0.5, test: 0.5}\n", "no images for training"),
+        ("title: a\npath: b\nsplits: {train: {glob: a, regex: b}}\n", "not both"),
+        ("title: a\narchives: {a.zip: {url: 'http://a/a.zip'}}\nfractions: {val: 0, test: 0}\n", "md5 or a sha256"),
+        (
+            "title: a\narchives: {../a.zip: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n",
+            "plain file",
+        ),
+        ("title: a\npath: b\nsplits: {train: {archive: c.zip}}\n", "c.zip"),
+        ("title: a\npath: b\nsplits: {training: {}}\n", "training"),
+    ],
+)
+def test_wrong_source_files_are_refused_in_one_line(tmp_path, text, word, expect_one_line):
+    write_source(tmp_path, text)
+    with expect_one_line(ParameterError, "mine.yaml", word):
+        sources.load("mine", tmp_path)
+
+
+def test_unknown_data_set_lists_the_known_ones(expect_one_line):
+    with expect_one_line(ParameterError, "nothing.yaml", "objects", "places365", "tiny_imagenet"):
+        sources.load("nothing", TRACKED)
+
+
+def test_tracked_sources_and_the_example_are_valid(tmp_path):
+    for path in TRACKED.glob("*.yaml"):
+        assert sources.load(path.stem, TRACKED).title
+    example = (TRACKED / "own_images.yaml.example").read_text()
+    (tmp_path / "own_images.yaml").write_text(example)
+    assert sources.load("own_images", tmp_path).fractions is not None
+
+
+def test_published_facts_of_the_papers_data_sets():
+    tiny = sources.load("tiny_imagenet", TRACKED).archives["tiny-imagenet-200.zip"]
+    assert (tiny.bytes, tiny.md5) == (248100043, "90528d7ca1a48142e341f4ef8d21d0de")
+    places = sources.load("places365", TRACKED).archives
+    assert {name: archive.md5 for name, archive in places.items()} == {
+        "train_256_places365standard.tar": "53ca1c756c3d1e7809517cc47c5561c5",
+        "val_256.tar": "e27b17d8d44f4af9a78502beb927f808",
+        "test_256.tar": "f532f6ad7b582262a2ec8009075e186b",
+    }

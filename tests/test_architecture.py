@@ -1,0 +1,56 @@
+"""The order of the folders of colorize/, and the sizes of files and functions."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("runtime", "color", "archives", "ops", "models", "config", "data", "prior", "sharding", "evaluation",
+           "training", "report", "photos", "pipeline")  # fmt: skip
+PROGRAMS = ("verify", "__main__", "__init__")  # files beside the folders; they may import all of them
+CODE = sorted((ROOT / "colorize").rglob("*.py")) + sorted((ROOT / "stages").rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported_folders(path: Path) -> set[str]:
+    """Folders of colorize/ that a file imports, within functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("colorize.")}
+
+
+def test_every_folder_has_its_place_in_the_order():
+    found = {path.parent.name for path in (ROOT / "colorize").glob("*/__init__.py")}
+    assert found == set(FOLDERS)
+    assert {path.stem for path in (ROOT / "colorize").glob("*.py")} == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_folders_before_it(folder):
+    allowed = {*FOLDERS[: FOLDERS.index(folder) + 1]}
+    for path in sorted((ROOT / "colorize" / folder).rglob("*.py")):
+        assert imported_folders(path) <= allowed, name_of(path)
+
+
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_files_and_functions_are_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            assert node.end_lineno - body[0].lineno < 40, node.name
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_each_folder_says_what_belongs_there_and_what_does_not(folder):
+    docstring = ast.get_docstring(ast.parse((ROOT / "colorize" / folder / "__init__.py").read_text()))
+    assert "\n\nNot here: " in docstring
