@@ -33,6 +33,9 @@ _REMEDIES = {  # by the reasons of raw/images.py
 
 def start() -> None:
     """The program: the console script `colorize`, and `python -m colorize`."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`): nobody wants to read it
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     runtime.set_up_process()
     runtime.run(main, sys.argv[1:])
 
@@ -191,18 +194,28 @@ def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     failures = 0
     for photo in photos:
         try:
-            _colorize(colorizer, photo, out, taken)
+            line = _colorize(colorizer, photo, out, taken)
         except Reject as reject:
             _report(photo, _REMEDIES.get(reject.reason, reject.reason))
             failures += 1
         except OSError as error:
             _report(photo, _reason(error))
             failures += 1
+        else:
+            _say(line)
     return failures
 
 
-def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
-    """Color one photo and say so."""
+def _say(line: str) -> None:
+    """Print a line; if nobody reads it (`colorize ... | head -1`), the photos are colored all the same."""
+    try:
+        print(_in_a_line(line), flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> str:
+    """Color one photo; the line that says so."""
     import numpy as np
 
     from colorize.sharding.images import open_with_note
@@ -218,7 +231,7 @@ def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> None:
     path = _result_path(out, photo.stem, source, taken)
     _save(path, result.rgb, source)
     fitted = f"colors of {100 * result.fitted_fraction:.1f} % of the pixels reduced to fit into sRGB"
-    print(_in_a_line(f"{photo} -> {path}  ({f'{note}; ' if note else ''}{fitted})"), flush=True)
+    return f"{photo} -> {path}  ({f'{note}; ' if note else ''}{fitted})"
 
 
 def _read(photo: Path) -> bytes:

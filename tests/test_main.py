@@ -77,6 +77,16 @@ def test_a_photo_in_a_process_of_its_own(here):
     assert np.abs(lightness(read("out/my photo é.png")) - lightness(rgb)).max() < 0.35
 
 
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "| true", "> /dev/full"])
+def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection):
+    draw("photo.png", 51, 33)
+    line = f"set -o pipefail; '{sys.executable}' -m colorize photo.png -o out {redirection}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[1])}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("out/photo.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

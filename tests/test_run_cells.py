@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,12 @@ def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
     assert (tmp_path / "output").read_text().splitlines()[-1] == f"stopped; {HOW_TO_GO_ON}"
     assert "tiny-regression: begins" not in log_of(project)
     assert not list((project / ".state/locks").iterdir())  # nobody trains any more
+
+    process = subprocess.Popen(COMMAND, cwd=project, env=environment(), stdout=subprocess.DEVNULL)
+    until(lambda: "train tiny-cnn: resumes after step " in log_of(project))
+    process.kill()
+    process.wait()
+    until(lambda: not (project / ".state/locks/train-tiny-cnn").exists())
     assert sorted(yaml.safe_load((project / "dvc.lock").read_text())["stages"]) == ["prior@tiny", "shard@tiny"]
 
 
@@ -116,7 +123,7 @@ from colorize import runtime
 from tools import run_cells
 def main():
     jobs = [run_cells.Job(name, (name,), (name,)) for name in ("train@tiny-nothing", "shard@tiny")]
-    with run_cells.Runner(jobs, set()) as runner:
+    with run_cells.Runner(jobs) as runner:
         runner.run(jobs)
 runtime.run(main, [])
 """
@@ -127,6 +134,64 @@ runtime.run(main, [])
     assert title == "train@tiny-nothing failed:"
     assert error.startswith("ERROR: ") and "train@tiny-nothing" in error  # DVC's own words
     assert last == "error: failed: train@tiny-nothing; their errors are above"
+
+
+def test_only_training_is_planned_where_only_training_is_asked_for():
+    settings = types.SimpleNamespace(datasets=["a", "b"], models=["cnn", "unet"])
+    data, trainings = run_cells.plan(settings, "train")
+    assert [job.name for job in data] == ["a data", "b data"]
+    assert [job.arguments for job in trainings] == [
+        ("--single-item", f"train@{run}") for run in ("a-unet", "b-unet", "a-cnn", "b-cnn")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "output", "state", "result"),
+    [
+        (0, ["Stage 'train@a-cnn' is cached - skipping run, checking out outputs"], jobs.FROM_CACHE, ""),
+        (0, ["Stage 'train@a-cnn' didn't change, skipping"], jobs.UP_TO_DATE, ""),
+        (-9, ["> exec python -m stages.train"], jobs.FAILED, "ERROR: DVC was ended by SIGKILL; run the command again"),
+        (1, ["> exec", "Traceback (most recent call last):", "  File", "KeyError: 'a'", "ERROR: failed to reproduce"],
+         jobs.FAILED, "KeyError: 'a'"),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_job_follows_from_what_dvc_said(exit_code, output, state, result):
+    job = jobs.Job("a-cnn", ("train@a-cnn",), ())
+    job.begin("")
+    job.output += output
+    job.end(exit_code, has_run=False)
+    assert (job.state, job.result) == (state, result)
+
+
+def test_a_job_that_waits_for_another_process_says_so(tmp_path, capsys):
+    job = jobs.Job("a-cnn", ("train@a-cnn",), ())
+    job.begin("")
+    job.output.append("waiting for train a-cnn, which is already running (PID 5)")
+    assert job.waits_for() == job.output[-1]
+    job.output.append("train a-cnn: 5 of 10 steps")
+    assert not job.waits_for()
+
+
+def test_jobs_go_on_when_nobody_reads_what_they_say(tmp_path):
+    script = f"""
+import sys
+sys.path.insert(0, {str(soak.ROOT)!r})
+from pathlib import Path
+from tools import display, jobs
+all_jobs = [jobs.Job(str(n), (), ()) for n in range(20_000)]
+lines = display.Lines(all_jobs, Path(), Path("log"))
+for job in all_jobs:
+    job.state = jobs.UP_TO_DATE
+lines.refresh()
+print("went on", file=sys.stderr)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "20000 jobs; the log is log\n"
+    process.stdout.close()
+    assert process.stderr.read() == "went on\n"
+    assert process.wait() == 0
 
 
 def test_a_sign_of_life_says_what_runs_and_how_far_it_is(tmp_path, monkeypatch, capsys):
@@ -149,7 +214,7 @@ def test_the_table_fits_the_terminal_and_shows_what_runs_and_what_failed(tmp_pat
     many[7].begin("GPU 0")
     many[30].begin("GPU 1")
     many[30].output = ["error: the disk is full"]
-    many[30].end(False, True, True)
+    many[30].end(1, has_run=True)
     console = Console(width=columns, height=lines)
     screen = display.Screen(many, tmp_path, Path(".state/repro.log"))
     with console.capture() as capture:

@@ -12,7 +12,7 @@ cmp --silent params.yaml profiles/sample.yaml || {
 said=$(dvc repro --dry --allow-missing --keep-going 2>&1) || { echo "$said"; exit 1; }
 if ! grep -q "up to date" <<<"$said"; then
     grep "Running stage" <<<"$said" || echo "$said"
-    echo "error: dvc.lock is out of date; run \`dvc repro\` and commit what changed"
+    echo "error: dvc.lock is out of date; run \`make repro\` and commit what changed"
     exit 1
 fi
 python tools/update_readme.py --check

@@ -86,7 +86,10 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError:  # nobody reads any more, or the disk is full: the jobs go on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _summary(job: Job) -> str:
@@ -97,7 +100,8 @@ def _summary(job: Job) -> str:
 def _life(job: Job, records: Path) -> str:
     """A running job in a few words."""
     stage, progress = jobs.stage_of(job, records), jobs.progress_of(job, records)
-    words = [f"{job.name}: {stage.partition('@')[0] if stage else job.state} for {clock(job.elapsed_s())}"]
+    state = "waiting" if job.waits_for() else stage.partition("@")[0] if stage else job.state
+    words = [f"{job.name}: {state} for {clock(job.elapsed_s())}"]
     words += [str(progress)] if progress else []
     words += [f"{clock(progress.left_s)} left"] if progress and progress.left_s is not None else []
     return ", ".join(words)
@@ -136,7 +140,7 @@ class Screen:
         for job in self._jobs:
             if job.state == jobs.FAILED:
                 self._console.print(Text(f"{job.name} failed:", style="bold red"))
-                self._console.print("\n".join(job.error()), "", markup=False, highlight=False, soft_wrap=True)
+                self._console.print(Text("\n".join(job.error())), "", soft_wrap=True)
 
     def _content(self, num_rows: int) -> Group:
         table = Table(box=None, expand=True, pad_edge=False)
@@ -165,9 +169,9 @@ class Screen:
         progress = jobs.progress_of(job, self._records)
         if job.state == jobs.RUNNING:
             stage = jobs.stage_of(job, self._records)
-            state = stage.partition("@")[0] if stage else "starting"
+            state = "waiting" if job.waits_for() else stage.partition("@")[0] if stage else "starting"
             state += f", {job.where}" if job.where else ""
-            result = _bar(progress) if progress else ""
+            result = Text(job.waits_for()) if job.waits_for() else _bar(progress) if progress else ""
             left = clock(progress.left_s) if progress and progress.left_s is not None else ""
         elif progress and job.state in (jobs.STOPPING, jobs.STOPPED):
             result = str(progress)

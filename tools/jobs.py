@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import NamedTuple
 ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache", "failed"
 OTHERS = RUNNING, STOPPING, STOPPED, WAITING, NOT_BEGUN = "running", "stopping", "stopped", "waiting", "not begun"
 STATES = (*ENDED, *OTHERS)
-_ERRORS = ("error: ", "ERROR: ", "Traceback (most recent call last):")  # how errors of stages and of DVC begin
+_TRACEBACK = "Traceback (most recent call last):"
+_ERRORS = ("error: ", "ERROR: ", _TRACEBACK)  # how errors of stages and of DVC begin
+_WAITING = "waiting for "  # how a stage begins its line when another process holds its lock
+_CACHED = "is cached - skipping run"  # DVC's words
 
 
 class Progress(NamedTuple):
@@ -24,7 +28,8 @@ class Progress(NamedTuple):
     left_s: float | None  # None until the speed is known
 
     def __str__(self) -> str:
-        return f"{self.done:,} of {self.total:,} {self.unit}"
+        of_total = f" of {self.total:,}" if self.total else ""  # unknown: a server that does not tell the length
+        return f"{self.done:,}{of_total} {self.unit}"
 
 
 @dataclass(eq=False)
@@ -51,23 +56,29 @@ class Job:
         """Its process starts."""
         self.state, self.where, self.began = RUNNING, where, time.monotonic()
 
-    def end(self, is_complete: bool, has_run: bool, was_changed: bool) -> None:
+    def end(self, exit_code: int, has_run: bool) -> None:
         """Its process has ended.
 
         Args:
-            is_complete: with exit code 0.
+            exit_code: of the process; negative: the number of the signal that ended it.
             has_run: DVC ran a stage of it, rather than none.
-            was_changed: DVC's status named a stage of it before.
         """
         self.seconds = time.monotonic() - self.began
-        if is_complete:
+        if exit_code == 0:
+            is_cached = any(_CACHED in line for line in self.output)
             self.result = read_result(self.stages[-1])
-            self.state = DONE if has_run else FROM_CACHE if was_changed else UP_TO_DATE
+            self.state = DONE if has_run else FROM_CACHE if is_cached else UP_TO_DATE
         elif self.state == STOPPING:
             self.state = STOPPED
         else:
-            self.result = self.error()[0]
+            if exit_code < 0:
+                self.output.append(f"ERROR: DVC was ended by {signal.Signals(-exit_code).name}; run the command again")
+            self.result = self._summary()
             self.state = FAILED
+
+    def waits_for(self) -> str:
+        """The line in which its stage says for whom it waits; empty if it does not wait."""
+        return self.output[-1] if self.output and self.output[-1].startswith(_WAITING) else ""
 
     def elapsed_s(self) -> float:
         """Seconds that its process has run."""
@@ -77,6 +88,11 @@ class Job:
         """The lines that it printed from its first error on; all of them if none looks like one."""
         first = next((n for n, line in enumerate(self.output) if line.startswith(_ERRORS)), 0)
         return self.output[first:] or ["it printed nothing"]
+
+    def _summary(self) -> str:
+        """The error in one line: of a traceback, the exception, which is its first line without an indent."""
+        first, *others = self.error()
+        return next((line for line in others if line and line[0] != " "), first) if first == _TRACEBACK else first
 
 
 def stage_of(job: Job, records: Path) -> str | None:

@@ -8,7 +8,6 @@ left as it is, and a job that fails stops no other of its phase. What DVC and th
 """
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -28,6 +27,7 @@ from colorize.config import params
 from tools import display, jobs
 from tools.jobs import Job
 
+DVC = (sys.executable, "-m", "dvc")
 _REFRESH_S = 0.25
 _HOW_TO_GO_ON = "run `{}` again: finished jobs are kept, trainings continue at their checkpoint"
 
@@ -44,7 +44,9 @@ def main(what: str = "evaluate") -> None:
     if what not in ("train", "evaluate"):
         raise runtime.ParameterError(f"unknown word {what!r}; expected: train, evaluate")
     try:
-        _run_study(params.load(), what)
+        settings = params.load()
+        with runtime.lock(runtime.state_dir() / "locks" / "make-repro", "make repro"):
+            _run_study(settings, what)
     except (KeyboardInterrupt, SystemExit) as stop:
         command = "make train-all" if what == "train" else "make repro"
         print(f"stopped; {_HOW_TO_GO_ON.format(command)}", file=sys.stderr, flush=True)
@@ -52,12 +54,11 @@ def main(what: str = "evaluate") -> None:
 
 
 def _run_study(settings, what: str) -> None:
-    changed = _changed_stages()
-    if not changed:
+    if _is_up_to_date():
         print("everything is up to date")
         return
     phases = plan(settings, what)
-    with Runner([job for phase in phases for job in phase], changed) as runner:
+    with Runner([job for phase in phases for job in phase]) as runner:
         for phase in phases:
             runner.run(phase)
 
@@ -80,14 +81,11 @@ def _single(name: str, *stages: str) -> Job:
     return Job(name, stages, ("--single-item", *stages))
 
 
-def _changed_stages() -> set[str]:
-    """Names of the stages that DVC would run again, or bring back from its cache."""
+def _is_up_to_date() -> bool:
+    """Whether DVC would do nothing; false also where it cannot tell, such as beside another run."""
     with display.waiting("checking what is up to date"):
-        command = ["dvc", "--wait-for-lock", "status", "--json"]
-        status = subprocess.run(command, capture_output=True, text=True, check=False)
-    if status.returncode:
-        raise runtime.DataError(f"`dvc status` failed:\n{status.stderr.strip()}")
-    return set(json.loads(status.stdout))
+        status = subprocess.run([*DVC, "status", "--quiet"], capture_output=True, check=False)
+    return status.returncode == 0
 
 
 def slots(num_jobs: int) -> list[Slot]:
@@ -104,11 +102,10 @@ class Runner:
 
     Args:
         shown: all jobs, in the order in which they begin.
-        changed: names of the stages that are not up to date.
     """
 
-    def __init__(self, shown: Sequence[Job], changed: set[str]):
-        self._shown, self._changed = shown, changed
+    def __init__(self, shown: Sequence[Job]):
+        self._shown = shown
         self._processes: set[subprocess.Popen] = set()
         self._is_stopping = False
 
@@ -162,7 +159,7 @@ class Runner:
 
     def _stop(self) -> None:
         """Ask all stages to end, and begin no more; a terminal sends a second Ctrl-C to the stages themselves."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         self._is_stopping = True
         for job in self._shown:
@@ -182,10 +179,16 @@ class Runner:
     def _run_process(self, job: Job, slot: Slot) -> None:
         job.begin(slot.name)
         self._log.write(job.name, f"begins on {slot.name}" if slot.name else "begins")
-        command = ["dvc", "--wait-for-lock", "repro", *job.arguments]
+        command = [*DVC, "--wait-for-lock", "repro", *job.arguments]
         environment = {**os.environ, **slot.environment, "COLORIZE_PROGRESS": str(self._records)}
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            preexec_fn=lambda: runtime.die_with_parent(signal.SIGTERM),  # if this process is killed
         ) as process:
             self._processes.add(process)
             if self._is_stopping:  # since the others were asked to end
@@ -196,7 +199,7 @@ class Runner:
                 self._log.write(job.name, job.output[-1])
         self._processes.discard(process)
         has_run = jobs.stage_of(job, self._records) is not None
-        job.end(process.returncode == 0, has_run, was_changed=not self._changed.isdisjoint(job.stages))
+        job.end(process.returncode, has_run)
         self._log.write(job.name, f"{job.state} after {job.seconds:.1f} s")
 
 

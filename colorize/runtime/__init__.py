@@ -4,8 +4,8 @@ Not here: anything about color, images or networks.
 
 Importing it changes nothing in a process: the programs (stages, the command line, benchmarks) call `set_up_process`.
 
-The only package that reads the environment. These knobs change how fast a result comes, and at most its last digits,
-which is why they are not parameters:
+The only folder of colorize/ that reads the environment. These knobs change how fast a result comes, and at most its
+last digits, which is why they are not parameters:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
@@ -52,7 +52,7 @@ from colorize.runtime.files import (
 )
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import executor, outputs, run
-from colorize.runtime.signals import finish_step, is_orphaned, stop_requested
+from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import progress
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "check_written",
     "checkpoint_seconds",
     "choose_device",
+    "die_with_parent",
     "executor",
     "fault_point",
     "finish_step",

@@ -30,7 +30,7 @@ class _State:
 
 
 def install_handlers() -> None:
-    """Make SIGTERM and SIGINT unwind like exceptions, so that temporary files go, with exit codes 143 and 130.
+    """Make SIGTERM, SIGHUP and SIGINT unwind like exceptions, so that temporary files go; exit codes 143, 129, 130.
 
     A stage that outlives its `dvc` would write into the next run's files: it gets SIGTERM then. Linux alone sends one;
     elsewhere `is_orphaned` tells.
@@ -38,8 +38,9 @@ def install_handlers() -> None:
     _State.parent = os.getppid()
     handle_bus_errors(_print_error)
     signal.signal(signal.SIGTERM, _handle)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as the shell sets it for `command &`
-        signal.signal(signal.SIGINT, _handle)
+    for number in (signal.SIGINT, signal.SIGHUP):  # SIGHUP: the terminal was closed
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell sets it for `command &`, and nohup
+            signal.signal(number, _handle)
     if environment.is_run_by_dvc():
         die_with_parent(signal.SIGTERM)
 

@@ -93,7 +93,7 @@ class _Records:
         now = time.monotonic()
         self._done += n
         self._began = self._began or (now, self._done)
-        if now - self._written >= _RECORD_PAUSE_S or self._done >= self._total:
+        if now - self._written >= _RECORD_PAUSE_S or self._done == self._total:
             self._written = now
             _write_record(self._path, {**self._record, "done": self._done, "end": self._end(now)})
 
@@ -101,7 +101,7 @@ class _Records:
         """When all is done if it goes on at this speed, in seconds since the epoch."""
         began, done_before = self._began
         done = self._done - done_before
-        return time.time() + (self._total - self._done) * (now - began) / done if done else None
+        return time.time() + (self._total - self._done) * (now - began) / done if done and self._total else None
 
 
 def _write_record(path: Path, record: dict) -> None:
