@@ -21,6 +21,7 @@ from tests.helpers import quiet_end  # noqa: F401
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup makes it deaf to that one
 
 REPO = Path(__file__).resolve().parents[1]
 

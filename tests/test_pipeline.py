@@ -128,7 +128,7 @@ def test_the_committed_results_can_be_checked_without_data(repo, tmp_path):
     assert "the table in README.md differs from" in refused  # that of the default run
     run(tmp_path / "fresh", sys.executable, "tools/update_readme.py")
     assert "dvc.lock is up to date" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh")
-    with (tmp_path / "fresh/colorize/gamut.py").open("a") as file:
+    with (tmp_path / "fresh/colorize/color/gamut.py").open("a") as file:
         file.write("# a remark\n")
     assert "prior@objects" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh", expect=1)
 

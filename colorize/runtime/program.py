@@ -24,6 +24,8 @@ def executor(workers: int) -> Iterator[Executor]:
     """Pool of worker processes; pending work is dropped when the block is left by an error."""
     last_words, to_parent = multiprocessing.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(to_parent,))
+    with _ctrl_c_blocked():
+        pool.submit(int)  # the first task starts all workers, which inherit the block
     try:
         yield pool
     except (BrokenProcessPool, MemoryError):
@@ -34,6 +36,16 @@ def executor(workers: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
         last_words.close()
         to_parent.close()
+
+
+@contextlib.contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Have a Ctrl-C wait until the block ends: in a worker that has only begun, it would be a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _begin_worker(to_parent: Connection) -> None:

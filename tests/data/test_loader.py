@@ -73,7 +73,7 @@ def test_mapped_files_stay_until_the_last_view_of_them_has_gone(tmp_path, write_
 
 def test_a_split_that_the_manifest_lacks_is_one_clear_line(tmp_path, write_images, images):
     folder = write_images(tmp_path / "mine", {"train": images, "val": images})
-    with pytest.raises(DataError, match=r"manifest.json: no split 'test', only train, val; run .*shard@mine"):
+    with pytest.raises(DataError, match=r"manifest.json: no split 'test' \(splits: train, val\); run .*shard@mine"):
         Split(folder, "test")
 
 
