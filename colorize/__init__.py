@@ -17,6 +17,8 @@ def load(
 ) -> Colorizer:
     """Load a trained model for prediction.
 
+    Nothing of the process is changed: no thread count, flag, environment variable, current device or random state.
+
     Args:
         path: folder of the model, such as `data/models/objects-unet`.
         device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.

@@ -23,7 +23,7 @@ _COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
 
 _DEFAULT_MODEL = "objects-unet"
 
-_REMEDIES = {  # by the reasons of raw/images.py
+_REMEDIES = {  # by the reasons of sharding/images.py
     "16-bit": "more than 8 bits per channel; convert it to 8 bits",
     "too large": "too large; the limits are 50 megapixels and 256 MiB",
     "too small": "too small; each side needs at least 16 pixels",
@@ -202,16 +202,8 @@ def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
             _report(photo, _reason(error))
             failures += 1
         else:
-            _say(line)
+            runtime.say(_in_a_line(line))  # photos are colored even if nobody reads it: `colorize ... | head -1`
     return failures
-
-
-def _say(line: str) -> None:
-    """Print a line; if nobody reads it (`colorize ... | head -1`), the photos are colored all the same."""
-    try:
-        print(_in_a_line(line), flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> str:

@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from colorize import runtime
 from tools import jobs
 from tools.jobs import Job
 
@@ -86,10 +87,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()
-        try:
-            print(text, flush=True)
-        except OSError:  # nobody reads any more, or the disk is full: the jobs go on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        runtime.say(text)
 
 
 def _summary(job: Job) -> str:

@@ -42,23 +42,7 @@ class Colorized(NamedTuple):
 def load(
     path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
 ) -> Colorizer:
-    """Load a trained model for prediction.
-
-    Args:
-        path: folder of the model, such as `data/models/objects-unet`.
-        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
-        size: see `Colorizer`.
-        temperature: see `Colorizer`.
-
-    Nothing of the process is changed: no thread count, flag, environment variable, current device or random state.
-
-    Returns:
-        a `Colorizer`: call it with an image.
-
-    Raises:
-        DataError: the folder holds no model, or a damaged one; names the file and the remedy.
-        ParameterError: the device, the size or the temperature cannot be used.
-    """
+    """See `colorize.load`; its errors are each a DataError (the model) or a ParameterError (an option)."""
     device = runtime.choose_device(device)
     with torch.random.fork_rng(devices=[]):  # a fresh model draws random weights, which the saved ones replace
         model, sidecar = files.load(Path(path), device)

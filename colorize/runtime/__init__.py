@@ -53,7 +53,7 @@ from colorize.runtime.files import (
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import executor, outputs, run
 from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
-from colorize.runtime.terminal import progress
+from colorize.runtime.terminal import progress, say
 
 __all__ = [
     "CACHE_PLACES",
@@ -90,6 +90,7 @@ __all__ = [
     "repair_command",
     "repo_root",
     "run",
+    "say",
     "set_up_process",
     "set_up_torch",
     "sha256_of",

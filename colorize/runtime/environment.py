@@ -91,6 +91,12 @@ def is_run_by_dvc() -> bool:
     return "DVC_STAGE" in os.environ
 
 
+def progress_record() -> Path | None:
+    """The file in which this stage keeps the record of its progress; None where it prints it."""
+    folder, stage = os.environ.get("COLORIZE_PROGRESS"), os.environ.get("DVC_STAGE")
+    return Path(folder, f"{stage}.json") if folder and stage else None
+
+
 def set_up_process() -> None:
     """Set what libraries read from the environment; a program calls this before it imports torch.
 

@@ -24,9 +24,9 @@ def executor(workers: int) -> Iterator[Executor]:
     """Pool of worker processes; pending work is dropped when the block is left by an error."""
     last_words, to_parent = multiprocessing.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(to_parent,))
-    with _ctrl_c_blocked():
-        pool.submit(int)  # the first task starts all workers, which inherit the block
     try:
+        with _ctrl_c_blocked():
+            pool.submit(int)  # the first task starts all workers, which inherit the block
         yield pool
     except (BrokenProcessPool, MemoryError):
         if last_words.poll():  # sent before that worker ended
@@ -41,11 +41,11 @@ def executor(workers: int) -> Iterator[Executor]:
 @contextlib.contextmanager
 def _ctrl_c_blocked() -> Iterator[None]:
     """Have a Ctrl-C wait until the block ends: in a worker that has only begun, it would be a traceback."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(to_parent: Connection) -> None:

@@ -10,8 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from colorize.runtime import environment
+
 _PAUSE_S = 5  # between two lines
 _RECORD_PAUSE_S = 0.5  # between two records: a training of thousands of steps per second writes no more
+
+
+def say(text: str) -> None:
+    """Print lines; if nobody reads them any more, or the disk is full, the work goes on, and what follows is lost."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -21,7 +31,7 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     A stage whose folder of records is set (COLORIZE_PROGRESS) writes records, which `tools/run_cells.py` shows. Else
     this is a bar on a terminal, and a line every five seconds without one.
     """
-    if path := _record_path():
+    if path := environment.progress_record():
         yield _Records(path, description, total, unit).advance
         _write_record(path, {})  # unless an error or a signal leaves the block: then the count so far is of interest
     elif sys.stderr.isatty():
@@ -68,14 +78,8 @@ def _progress_lines(description: str, total: int, unit: str) -> Callable[[int], 
 
 def begin_records() -> None:
     """Write the first record of a stage, which tells that DVC runs it; does nothing without COLORIZE_PROGRESS."""
-    if path := _record_path():
+    if path := environment.progress_record():
         _write_record(path, {})
-
-
-def _record_path() -> Path | None:
-    """The file of this stage's latest record."""
-    folder, stage = os.environ.get("COLORIZE_PROGRESS"), os.environ.get("DVC_STAGE")
-    return Path(folder, f"{stage}.json") if folder and stage else None
 
 
 class _Records:
