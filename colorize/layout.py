@@ -1,0 +1,84 @@
+"""Names that several folders share: of runs, of cells of Table 1, of DVC's stages, and of the folders they fill.
+
+No stage depends on this file in `dvc.yaml`, because a name must not change a result: whoever moves a folder here must
+move it in `dvc.yaml` too, and a moved out is made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+BASELINES = ("gray", "prior")  # evaluated like models: ab = 0, and the constant prior
+
+
+class Run(NamedTuple):
+    """A model trained on a data set."""
+
+    dataset: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """As in the names of stages and folders."""
+        return f"{self.dataset}-{self.model}"
+
+
+class Cell(NamedTuple):
+    """A cell of Table 1: a model trained on the data set `source`, evaluated on the test images of `target`."""
+
+    source: str
+    model: str
+    target: str
+
+    @property
+    def run(self) -> Run:
+        """What was trained."""
+        return Run(self.source, self.model)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.run.name}-{self.target}"
+
+
+def stage(name: str, *items: str) -> str:
+    """What DVC calls a stage of a loop, such as `train@objects-unet`."""
+    return f"{name}@{'-'.join(items)}" if items else name
+
+
+def evaluation_stage(run: Run) -> str:
+    """What DVC calls the stage that evaluates a model or a baseline."""
+    return stage("baseline", run.dataset) if run.model in BASELINES else stage("evaluate", run.name)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where everything lies, below the top folder of a repository."""
+
+    root: Path = Path()
+
+    def shards(self, split: str, dataset: str) -> Path:
+        """The images of one split: tars, table and manifest."""
+        return self.root / "data" / "shards" / split / dataset
+
+    def prior(self, dataset: str) -> Path:
+        """The prior and the class weights."""
+        return self.root / "data" / "priors" / dataset
+
+    def model(self, run: Run) -> Path:
+        """The trained weights and what tells how they came to be."""
+        return self.root / "data" / "models" / run.name
+
+    def history(self, run: Run) -> Path:
+        """The validation measures of a training, its layers and pictures."""
+        return self.root / "data" / "histories" / run.name
+
+    def evaluation(self, cell: Cell) -> Path:
+        """The measures of every image, and the predictions that the report shows."""
+        return self.root / "data" / "evaluations" / cell.run.name / cell.target
+
+    def metrics(self, cell: Cell) -> Path:
+        """The file of the mean measures."""
+        return self.root / "results" / "metrics" / cell.run.name / f"{cell.target}.json"
