@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from colorize import __version__, runtime
-from colorize.models import MODELS
+from colorize.models.registry import MODELS
 from colorize.runtime import DataError, ParameterError
 
 # Of files in a folder; a file that is named itself may have any.

@@ -43,14 +43,14 @@ class Cell(NamedTuple):
         return f"{self.run.name}-{self.target}"
 
 
-def stage(name: str, *items: str) -> str:
+def stage_name(name: str, *items: str) -> str:
     """What DVC calls a stage of a loop, such as `train@objects-unet`."""
     return f"{name}@{'-'.join(items)}" if items else name
 
 
 def evaluation_stage(run: Run) -> str:
     """What DVC calls the stage that evaluates a model or a baseline."""
-    return stage("baseline", run.dataset) if run.model in BASELINES else stage("evaluate", run.name)
+    return stage_name("baseline", run.dataset) if run.model in BASELINES else stage_name("evaluate", run.name)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 from colorize import runtime
 from colorize.config import params
-from colorize.models import BASELINES
+from colorize.data.shards import SPLITS
+from colorize.layout import BASELINES, Cell, Folders, Run, evaluation_stage, stage_name
 from colorize.pipeline import contents, digests, recorded, records
 from colorize.pipeline.definition import RECORDS
-from colorize.pipeline.recorded import LOCK, Recorded, Run
+from colorize.pipeline.recorded import LOCK, Entry, Recorded
 from colorize.runtime import DataError, ParameterError, repair_command
 
 REMOVED = Path(".state/removed")
@@ -146,16 +147,16 @@ def _cells() -> dict[Path, str]:
         settings = params.load()
     except ParameterError:  # then `dvc.lock` alone says what is ours
         return {}
-    found = {}
+    found, folders = {}, Folders()
     for dataset in settings.datasets:
-        found[Path("data/shards", dataset)] = f"shard@{dataset}"
-        found[Path("data/priors", dataset)] = f"prior@{dataset}"
-        for model in (*settings.models, *BASELINES):
-            cell = f"{dataset}-{model}"
-            evaluation = f"baseline@{dataset}" if model in BASELINES else f"evaluate@{cell}"
-            found |= {Path("data/evaluations", cell): evaluation, Path("results/metrics", cell): evaluation}
-            if model not in BASELINES:
-                found |= {Path("data/models", cell): f"train@{cell}", Path("data/histories", cell): f"train@{cell}"}
+        found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
+        found[folders.prior(dataset)] = stage_name("prior", dataset)
+        for run in (Run(dataset, model) for model in (*settings.models, *BASELINES)):
+            cell = Cell(*run, dataset)
+            found |= {folders.evaluation(cell).parent: evaluation_stage(run)}
+            found |= {folders.metrics(cell).parent: evaluation_stage(run)}
+            if run.model not in BASELINES:
+                found |= dict.fromkeys((folders.model(run), folders.history(run)), stage_name("train", run.name))
     return found
 
 
@@ -228,20 +229,20 @@ def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
 def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str]) -> Iterator[Problem]:
     """What can be checked by itself; where DVC has recorded it as it is, a repair makes DVC forget it."""
     md5_of = {out.path: out.md5 for out in known.outs}
-    for path, stage in sorted(mine.items()):
-        check = contents.CHECKS.get(path.parent.name) if len(path.parts) == 3 else None
+    for path, name in sorted(mine.items()):
+        check = contents.check_of(path)
         if check is None or not path.is_dir() or not any(path.iterdir()):  # of a stage that has not run yet
             continue
         what, is_damaged = contents.problem(check, path)
         if not what:
             continue
         if not is_damaged:
-            yield Problem(path, what, f"move {path} away, then `dvc repro {stage}`")
+            yield Problem(path, what, f"move {path} away, then `dvc repro {name}`")
             continue
         is_recorded = path in md5_of and _md5_of_out(path, md5s) == md5_of[path]
         objects = _objects_of(known, path, md5_of[path]) if is_recorded else ()
-        stages = (stage,) if is_recorded else ()
-        yield Problem(path, what, repair_command(path, stage), outs=(path,), objects=objects, stages=stages)
+        stages = (name,) if is_recorded else ()
+        yield Problem(path, what, repair_command(path, name), outs=(path,), objects=objects, stages=stages)
     for path in sorted(Path(".state/checkpoints").glob("*/*/*.ckpt")):
         if what := contents.checkpoint_problem(path):
             yield Problem(path, f"{what}; training uses the checkpoint before it", f"rm {path}", outs=(path,))
@@ -258,7 +259,7 @@ def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Probl
     """Runs that DVC has recorded otherwise than they were, and the number of those that cannot be told."""
     problems, num_unknown = [], 0
     joined = {}
-    for folder in ("data/shards", "data/evaluations", "data/histories", "results/metrics"):
+    for folder in ("data/shards/test", "data/evaluations", "data/histories", "results/metrics"):
         listing = recorded.joined(known.outs, Path(folder), known.listing)
         if listing and (md5 := digests.md5_of_listing(listing)):
             joined[md5] = listing
@@ -277,7 +278,7 @@ def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Probl
     return [problem for problem in problems if problem.path not in named], num_unknown
 
 
-def _contradicted(known: Recorded, run: Run, what: str) -> Problem:
+def _contradicted(known: Recorded, run: Entry, what: str) -> Problem:
     if run.path != LOCK:
         text = f"DVC's run cache, {run.stage.removeprefix('exec python -m ')}: {what}"
         return Problem(run.path, text, repair_command(), objects=(run.path,))

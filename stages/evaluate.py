@@ -1,15 +1,14 @@
 """Evaluate models of one data set on every test split: `python -m stages.evaluate objects unet` (or `gray prior`)."""
 
 import sys
-from pathlib import Path
 
 from colorize import runtime
-from colorize.models import BASELINES
+from colorize.layout import BASELINES, Cell, Folders
 from colorize.pipeline import promise
 
 
 def main(source: str, *models: str) -> None:
-    """data/models, data/shards -> <run>/<target> in data/evaluations, <run>/<target>.json in results/metrics."""
+    """data/models, data/shards/test -> <run>/<target> in data/evaluations, <run>/<target>.json in results/metrics."""
     if set(models) <= set(BASELINES):
         with promise.stage("baseline", source=source) as stage:
             _evaluate(stage, source, BASELINES)
@@ -25,16 +24,9 @@ def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> N
 
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
-    for cell in (evaluate.Cell(source, model, target) for model in models for target in settings.datasets):
-        run = f"{source}-{cell.model}"
-        paths = evaluate.Paths(
-            shards=Path("data/shards") / cell.target,
-            prior=Path("data/priors") / source,
-            model=Path("data/models") / run,
-            metrics=Path("results/metrics") / run / f"{cell.target}.json",
-            evaluation=Path("data/evaluations") / run / cell.target,
-        )
-        print(cell.name, evaluate.evaluate(cell, settings.evaluate, options, paths, device), flush=True)
+    for cell in (Cell(source, model, target) for model in models for target in settings.datasets):
+        metrics = evaluate.evaluate(cell, settings.evaluate, options, Folders(), device)
+        print(cell.name, metrics, flush=True)
 
 
 if __name__ == "__main__":

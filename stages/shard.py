@@ -1,20 +1,19 @@
 """Shard one data set: `python -m stages.shard objects`."""
 
 import sys
-from pathlib import Path
 
 from colorize import runtime
+from colorize.layout import Folders
 from colorize.pipeline import promise
 
 
 def main(dataset: str) -> None:
-    """Raw archives -> data/shards/<dataset>."""
+    """Raw archives -> data/shards/<split>/<dataset>."""
     with promise.stage("shard", dataset=dataset) as stage:
         from colorize.sharding import build
 
-        settings = stage.settings
-        manifest = build.shard(dataset, settings.shard, Path("data/shards") / dataset)
-    print(build.describe(manifest))
+        manifests = build.shard(dataset, stage.settings.shard, Folders())
+    print(build.describe(manifests))
 
 
 if __name__ == "__main__":

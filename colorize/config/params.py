@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
-from colorize.models import MODELS
+from colorize.models.registry import MODELS
 from colorize.runtime import ParameterError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]

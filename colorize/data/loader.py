@@ -1,131 +1,183 @@
-"""A split's images as rows, and the seeded endless order in which training sees them.
+"""Batches on the device: where the images wait, and how they get there.
 
-The order and the flips of an epoch follow from (seed, epoch) alone: not from the number of shards or processes, nor
-from where a run was interrupted.
+    device   the whole split, uploaded once and gathered there; on the CPU a copy in memory
+    host     the page cache: gathered from the mapped shards, on a GPU by a thread ahead of the steps
+    stream   the disk, past the page cache, by a thread: for a split larger than memory
+    auto     `device` on a GPU whose free memory holds the split several times, else `host`
+
+The batches are the same bits for every place. On the CPU `auto` is `host` without a thread: a copy of the split would
+be a seventh faster to gather from, and a thread only takes a core from the training.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from colorize.data import shards, verified
-from colorize.data.mapped import Mapped
-from colorize.runtime import DataError, repair_command
+from colorize import runtime
+from colorize.data import order, uncached
+from colorize.data.order import Selection
+from colorize.data.split import Split
+
+_DEVICE_SHARE = 0.4  # of a GPU's free memory that the images may take; the rest is for the training
+_UPLOAD = 4096  # images uploaded at once
+_AHEAD = 2  # batches that a thread prepares
 
 
-class Split:
-    """One split of a sharded data set, mapped into memory.
+class DeviceBatch(NamedTuple):
+    """Images on the device."""
 
-    Args:
-        folder: of the data set.
-        split: train, val or test.
-
-    Raises:
-        DataError: the manifest has no such split, or a shard is missing, or differs from the manifest by a single bit.
-    """
-
-    def __init__(self, folder: Path | str, split: str):
-        folder = Path(folder)
-        manifest = shards.read_manifest(folder)
-        entries = shards.shards_of(manifest, split, folder)
-        self.geometry = shards.Geometry(manifest["size"])
-        self.paths = [folder / split / entry["name"] for entry in entries]
-        self.counts = [entry["images"] for entry in entries]  # images of each shard
-        remedy = f"run `{repair_command(folder, f'shard@{folder.name}')}`"
-        for path, count in zip(self.paths, self.counts, strict=True):
-            _check_geometry(path, self.geometry, count, remedy)
-        verified.check(self.paths, [entry["sha256"] for entry in entries], remedy)
-        mapped = Mapped(self.paths, self.counts, self.geometry)
-        self._keys, self._pixels = mapped.field(0, 8), mapped.field(self.geometry.pixel_offset, 3 * self.size**2)
-
-    def __len__(self) -> int:
-        return sum(self.counts)
-
-    @property
-    def size(self) -> int:
-        """Side of the images, pixels."""
-        return self.geometry.size
-
-    def keys(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B,) int64 keys."""
-        digits = torch.empty((len(rows), 8), dtype=torch.uint8)
-        self._keys.gather(rows, digits)
-        return digits.numpy().view("S8").ravel().astype(np.int64)
-
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B, S, S, 3) uint8."""
-        out = torch.empty((len(rows), self.size, self.size, 3), dtype=torch.uint8)
-        self.read(rows, out)
-        return out.numpy()
-
-    def read(self, rows: np.ndarray, out: Tensor) -> None:
-        """The same into a tensor of the host: (B,) row numbers, (B, S, S, 3) uint8."""
-        self._pixels.gather(rows, out.view(len(rows), -1))
+    rgb: Tensor  # (B, S, S, 3) uint8
+    is_flipped: Tensor  # (B,) bool: still to be mirrored
+    rows: np.ndarray  # (B,) int64, on the host: which images of the split they are
 
 
-def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: str) -> None:
-    """A shard must have the length and the first header of its geometry: gathering trusts both."""
-    expected = geometry.shard_bytes(count)
-    found = path.stat().st_size if path.exists() else 0
-    if found != expected:
-        raise DataError(f"{path}: the file has {found:,} bytes, the manifest says {expected:,}; {remedy}")
-    with path.open("rb") as file:
-        header = file.read(geometry.pixel_offset)[shards.TAR_BLOCK :]
-    if header != geometry.ppm_header():
-        raise DataError(f"{path}: not a shard of {geometry.size}x{geometry.size} images; shard the data set again")
+Batches = Generator[DeviceBatch, None, None]
 
 
-def spread(length: int, count: int) -> np.ndarray:
-    """At most `count` row numbers, evenly spaced over `length` rows."""
-    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
-
-
-class Draw(NamedTuple):
-    """Which images make a batch."""
-
-    rows: np.ndarray  # (B,) int64
-    is_flipped: np.ndarray  # (B,) bool: to be mirrored
-
-
-def training_draws(
-    length: int, batch_size: int, seed: int, start_step: int = 0, share: tuple[int, int] = (0, 1)
-) -> Iterator[Draw]:
-    """Endless draws; every image once an epoch, a batch may span epochs.
+def training_batches(
+    split: Split,
+    batch_size: int,
+    seed: int,
+    device: str | torch.device,
+    place: str = "auto",
+    start_step: int = 0,
+    share: tuple[int, int] = (0, 1),
+    ahead: int | None = None,
+) -> Batches:
+    """Endless batches of `order.training_order`; `close()` ends the thread and frees the files.
 
     Args:
-        length: images to draw from.
+        split: of the training images.
         batch_size: images of a global batch.
         seed: of order and flips.
-        start_step: batches to leave out, as if they had been drawn.
-        share: (rank, size) of this process in a group; it draws the rank-th part of every global batch, of
-            batch_size / size images.
+        device: where the batches go.
+        place: one of `runtime.CACHE_PLACES`.
+        start_step: batches to leave out.
+        share: (rank, size) of this process in its group.
+        ahead: batches that a thread prepares, 0 for no thread; None decides by place and device.
+
+    Yields:
+        this process's part of every global batch, batch_size / size images.
     """
-    rank, size = share
-    part = batch_size // size
-    order = functools.lru_cache(maxsize=1)(functools.partial(_order, length, seed))
-    for start in itertools.count(start_step * batch_size + rank * part, batch_size):
-        yield _draw(order, length, start, start + part)
+    device = torch.device(device)
+    selections = order.training_order(len(split), batch_size, seed, start_step, share)
+    if place == "auto":
+        place = "device" if _fits(split, device) else "host"
+    if place == "device":
+        return _gather_there(split, selections, device)
+    if ahead is None:
+        ahead = 0 if place == "host" and device.type == "cpu" else _AHEAD
+    batches = _read_host(split, selections, device) if place == "host" else _read_disk(split, selections, device)
+    return _upload(_prepare(batches, ahead, device), device)
 
 
-def _draw(order: Callable[[int], Draw], length: int, start: int, stop: int) -> Draw:
-    """Places `start` to `stop` of the sequence of all epochs."""
-    pieces = []
-    while start < stop:
-        epoch, place = divmod(start, length)
-        pieces.append(Draw(*(values[place : place + stop - start] for values in order(epoch))))
-        start += len(pieces[-1].rows)
-    return Draw(*map(np.concatenate, zip(*pieces, strict=True)))
+def evaluation_batches(
+    split: Split, batch_size: int, device: str | torch.device, rows: np.ndarray | None = None
+) -> Batches:
+    """Every row once (or the given ones), in order, unflipped; the last batch may be smaller."""
+    device = torch.device(device)
+    rows = np.arange(len(split)) if rows is None else rows
+    parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    selections = (Selection(part, np.zeros(len(part), dtype=bool)) for part in parts)
+    ahead = _AHEAD if device.type == "cuda" else 0
+    return _upload(_prepare(_read_host(split, selections, device), ahead, device), device)
 
 
-def _order(length: int, seed: int, epoch: int) -> Draw:
-    """A permutation of the rows and a flip for every place of an epoch."""
-    generator = np.random.Generator(np.random.PCG64([seed, epoch]))
-    return Draw(generator.permutation(length), generator.random(length) < 0.5)
+def _fits(split: Split, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return len(split) * 3 * split.size**2 <= _DEVICE_SHARE * free
+
+
+def _gather_there(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:
+    words = _upload_all(split, device)
+    for selection in selections:
+        rows, is_flipped = (_pin(torch.from_numpy(values), device) for values in selection)
+        rgb = words.index_select(0, rows.to(device, non_blocking=True)).view(torch.uint8)  # (B, 3 S^2)
+        shape = (len(selection.rows), split.size, split.size, 3)
+        yield DeviceBatch(rgb.view(shape), is_flipped.to(device, non_blocking=True), selection.rows)
+
+
+def _upload_all(split: Split, device: torch.device) -> Tensor:
+    """(N, 3 S^2 / 8) int64: all images, as words, of which a GPU gathers eight times as many bytes at once."""
+    words = torch.empty((len(split), 3 * split.size**2 // 8), dtype=torch.int64, device=device)
+    with runtime.progress(f"load {split.folder}", len(split), "images") as advance:
+        for start in range(0, len(split), _UPLOAD):
+            rows = np.arange(start, min(start + _UPLOAD, len(split)))
+            pixels = _empty(split, len(rows), device)
+            split.read(rows, pixels)
+            words[start : start + len(rows)].copy_(pixels.view(len(rows), -1).view(torch.int64), non_blocking=True)
+            advance(len(rows))
+    return words
+
+
+def _read_host(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:
+    """Batches that are still on the host."""
+    for selection in selections:
+        yield _read(functools.partial(split.read, selection.rows), split, selection, device)
+
+
+def _read_disk(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:
+    """The same, a batch being announced to the disk while the one before is read."""
+    with uncached.Reader(split.paths, split.counts, split.geometry) as reader:
+        announced = ((selection, reader.announce(selection.rows)) for selection in selections)
+        for (selection, places), _ in itertools.pairwise(announced):
+            yield _read(functools.partial(reader.read, places), split, selection, device)
+
+
+def _read(read: Callable[[Tensor], None], split: Split, selection: Selection, device: torch.device) -> DeviceBatch:
+    rgb = _empty(split, len(selection.rows), device)
+    read(rgb)
+    return DeviceBatch(rgb, _pin(torch.from_numpy(selection.is_flipped), device), selection.rows)
+
+
+def _empty(split: Split, count: int, device: torch.device) -> Tensor:
+    """Memory on the host that the device can read; torch's allocator hands it out again once it has been copied."""
+    shape = (count, split.size, split.size, 3)
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+
+
+def _pin(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
+def _prepare(batches: Batches, ahead: int, device: torch.device) -> Batches:
+    """The same batches, `ahead` of them being prepared by a thread; what it raises is raised here."""
+    if not ahead:
+        yield from batches
+        return
+    pool = ThreadPoolExecutor(1, "loader", *_choose_gpu(device))
+    try:
+        waiting = deque(pool.submit(next, batches, None) for _ in range(ahead))
+        while (batch := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, batches, None))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+        batches.close()
+
+
+def _choose_gpu(device: torch.device) -> tuple[Callable | None, tuple]:
+    """What a thread calls first: else it would pin memory for the first GPU, and take some of that one's own."""
+    if device.type != "cuda":
+        return None, ()
+    return torch.cuda.set_device, (torch.cuda.current_device() if device.index is None else device.index,)
+
+
+def _upload(batches: Batches, device: torch.device) -> Batches:
+    """The host does not wait for copies from pinned memory; the device makes them between two steps."""
+    with contextlib.closing(batches):
+        for batch in batches:
+            rgb, is_flipped = (tensor.to(device, non_blocking=True) for tensor in batch[:2])
+            yield DeviceBatch(rgb, is_flipped, batch.rows)

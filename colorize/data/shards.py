@@ -4,10 +4,12 @@ Every member is as long as every other: a 512-byte tar header, a PPM header padd
 pixels, and zeros up to the next 512 bytes (13,312 bytes in all at 64x64). Stock `webdataset`, tar and any image viewer
 read it; `mapped.py` maps it and gathers rows. Lossless on purpose: JPEG moves a fifth of the pixels to other ab bins.
 
-    <dataset>/manifest.json       written last: geometry, counts, rejections, sha256 of every shard
-    <dataset>/<split>.csv         per image: key, class, source, xxh128 (of the pixels), colorfulness, is_gray
-    <dataset>/<split>/000000.tar  members 00000000.ppm ...; the key is the index in the sorted listing of the split,
-                                  so that a rejected image leaves a gap and moves no other
+    <split>/<dataset>/manifest.json  written last: geometry, counts, rejections, sha256 of every shard
+    <split>/<dataset>/images.csv     per image: key, class, source, xxh128 (of the pixels), colorfulness, is_gray
+    <split>/<dataset>/000000.tar     members 00000000.ppm ...; the key is the index in the sorted listing of the split,
+                                     so that a rejected image leaves a gap and moves no other
+
+Each split is an output of its own, so that training depends on train and val, and evaluation on test alone.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ import numpy as np
 from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
 
 SPLITS = ("train", "val", "test")
-FORMAT = "strided-ppm-1"
+FORMAT = "strided-ppm-2"
+TABLE = "images.csv"
+COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")  # of the table
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
@@ -152,7 +156,10 @@ def write_members(path: Path, members: Members, parts: Iterator[Sequence[int]]) 
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a sharded data set.
+    """The manifest of a split.
+
+    Args:
+        folder: of the split of a data set, such as `data/shards/train/objects`.
 
     Raises:
         DataError: there is none, it is damaged, or it is of another format.
@@ -182,14 +189,11 @@ def _problem(manifest: object) -> str:
         return ""
     if not (_is_count(manifest.get("size")) and 1 <= manifest["size"] <= _MAX_SIZE):
         return f"`size` is {reprlib.repr(manifest.get('size'))}"
-    if not isinstance(manifest.get("splits"), dict):
-        return "no `splits`"
-    for name, split in manifest["splits"].items():
-        shards = split.get("shards") if isinstance(split, dict) else None
-        if name not in SPLITS or not isinstance(shards, list) or not all(map(_is_shard, shards)):
-            return f"the list of shards of {reprlib.repr(name)} is wrong"
-        if not _is_count(split.get("images")) or split["images"] != sum(shard["images"] for shard in shards):
-            return f"the number of images of {name} is wrong"
+    shards = manifest.get("shards")
+    if not isinstance(shards, list) or not all(map(_is_shard, shards)):
+        return "the list of shards is wrong"
+    if not _is_count(manifest.get("images")) or manifest["images"] != sum(shard["images"] for shard in shards):
+        return "the number of images is wrong"
     return ""
 
 
@@ -211,28 +215,19 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0  # a bool is an int as well
 
 
-def shards_of(manifest: dict, split: str, folder: Path) -> list[dict]:
-    """The shards of one split: name, number of images and sha256 of each.
-
-    Raises:
-        DataError: the data set has no such split.
-    """
-    if split not in manifest["splits"]:
-        raise DataError(
-            f"{folder / 'manifest.json'}: no split {split!r} (splits: {', '.join(manifest['splits']) or 'none'}); "
-            f"run `{repair_command(folder, f'shard@{folder.name}')}`"
-        )
-    return manifest["splits"][split]["shards"]
-
-
-def read_column(path: Path, name: str) -> Iterator[str]:
-    """One column of a table of images, as the text that it is: a file may be called 0000, 1e5 or NA.
+def read_column(folder: Path, name: str) -> Iterator[str]:
+    """One column of the table of a split, as the text that it is: a file may be called 0000, 1e5 or NA.
 
     csv.DictReader would take three times as long.
+
+    Args:
+        folder: of the split.
+        name: one of `COLUMNS`.
 
     Raises:
         DataError: the table is missing or damaged.
     """
+    path = folder / TABLE
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
@@ -240,5 +235,5 @@ def read_column(path: Path, name: str) -> Iterator[str]:
             for row in rows:
                 yield row[column]
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
-        command = repair_command(path.parent, f"shard@{path.parent.name}")
+        command = repair_command(folder, f"shard@{folder.name}")
         raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from colorize import runtime
 from colorize.color import cielab
-from colorize.data.feed import DeviceBatch
+from colorize.data.loader import DeviceBatch
 
 
 def to_networks(batch: DeviceBatch) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,7 @@ class Reader(contextlib.ExitStack):
 
     def _failure(self, place: Place, problem: str) -> DataError:
         path = self._paths[place.descriptor]
-        folder = path.parents[1]
+        folder = path.parent
         return DataError(f"{path}: {problem}; run `{repair_command(folder, f'shard@{folder.name}')}`")
 
     def _places(self, rows: np.ndarray) -> list[Place]:

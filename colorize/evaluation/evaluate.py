@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,10 +12,13 @@ from torch import Tensor
 
 from colorize import runtime
 from colorize.color.targets import Options
-from colorize.data import feed, loader
-from colorize.data.transform import to_networks
-from colorize.evaluation import kept, measures
-from colorize.models import MODELS, files
+from colorize.data.split import Split
+from colorize.evaluation import kept, measuring, paper
+from colorize.evaluation.measures import MEASURES
+from colorize.evaluation.measuring import Kind, Measure, Predictor
+from colorize.layout import Cell, Folders, stage_name
+from colorize.models import files
+from colorize.models.contract import Classifier
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 
@@ -24,42 +26,18 @@ if TYPE_CHECKING:
     from colorize.config.params import Evaluate
 
 _DIGITS = 5  # of the committed metrics
+_TARGET_ENTROPY = "target_entropy"  # says something of the images, not of the model
+_MEASURED = {**MEASURES, _TARGET_ENTROPY: Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
 
 
-class Paths(NamedTuple):
-    """Where one cell of the matrix reads and writes."""
-
-    shards: Path  # of the target
-    prior: Path  # of the source
-    model: Path  # of the source; not read for a baseline
-    metrics: Path
-    evaluation: Path
-
-
-class Cell(NamedTuple):
-    """Trained on `source`, evaluated on `target`."""
-
-    source: str
-    model: str
-    target: str
-
-    @property
-    def name(self) -> str:
-        """As in the names of stages and files."""
-        return f"{self.source}-{self.model}-{self.target}"
-
-
-Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # L_norm -> output, and another for weighted cross entropy
-
-
-def evaluate(cell: Cell, settings: Evaluate, options: Options, paths: Paths, device: str) -> dict:
+def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders, device: str) -> dict[str, float]:
     """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
 
     Args:
         cell: what is evaluated.
         settings: the section `evaluate` of the parameters.
         options: of the soft targets.
-        paths: where everything lies.
+        folders: where everything lies.
         device: to run on.
 
     Returns:
@@ -68,44 +46,49 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, paths: Paths, dev
     Raises:
         DataError: an input is missing, damaged or of another size, or a metric is not finite.
     """
-    split = loader.Split(paths.shards, "test")
-    weights = load_tensor(paths.prior / "rebalancing.npy").to(device)
-    predictor = _predictor(cell, paths, split.size, device)
-    table = _measure(cell, predictor, split, weights, options, device)
+    split = Split(folders.shards("test", cell.target))
+    weights = load_tensor(folders.prior(cell.source) / "rebalancing.npy").to(device)
+    predictor, kind = _predictor(cell, folders, split, device)
+    with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
+        measured = measuring.measure(predictor, kind, split, _MEASURED, weights, options, advance=advance)
+    table = {name: values.cpu().numpy() for name, values in measured.items()}
     means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
     _check(cell, means)
-    shown = kept.choose(split, paths.shards, table["l2"], settings, settings.named.get(cell.target, []))
-    details = kept.save(paths.evaluation, shown, split, lambda L: predictor(L)[0], device)
-    _write_table(paths.evaluation / "per_image.csv", split.keys(np.arange(len(split))), table)
-    details |= {"images": len(split), "target_entropy": means.pop("target_entropy", None)}
-    runtime.write_json(paths.evaluation / "details.json", details)
+    out = folders.evaluation(cell)
+    shown = kept.choose(split, table["l2"], settings, settings.named.get(cell.target, []))
+    details = kept.save(out, shown, split, lambda L: predictor(L)[0], device)
+    _write_table(out / "per_image.csv", split.keys(np.arange(len(split))), table)
+    details |= {"images": len(split), _TARGET_ENTROPY: means.pop(_TARGET_ENTROPY, None)}
+    runtime.write_json(out / "details.json", details)
     runtime.fault_point("evaluate-metrics")
-    runtime.write_json(paths.metrics, means)
+    runtime.write_json(folders.metrics(cell), means)
     return means
 
 
 def _check(cell: Cell, means: dict[str, float]) -> None:
     for name, value in means.items():
         if not math.isfinite(value):
-            train = f"dvc repro --force --single-item train@{cell.source}-{cell.model}"
+            train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
             raise DataError(
                 f"evaluate {cell.name}: {name} is {value}: the model's weights are too large; "
                 f"lower train.lr or train.clip_norm and run `{train}`"
             )
 
 
-def _predictor(cell: Cell, paths: Paths, size: int, device: str) -> Predictor:
+def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple[Predictor, Kind]:
     if cell.model == "gray":
-        return lambda L_norm: (torch.zeros_like(L_norm).expand(-1, 2, -1, -1), None)
+        return lambda L_norm: (torch.zeros_like(L_norm).expand(-1, 2, -1, -1), None), Kind.BINS
     if cell.model == "prior":
-        return _constant_prior(paths.prior, device)
-    model, sidecar = files.load(paths.model, device)
-    if sidecar["size"] != size:
+        return _constant_prior(folders.prior(cell.source), device), Kind.DISTRIBUTIONS
+    folder = folders.model(cell.run)
+    model, sidecar = files.load(folder, device)
+    if sidecar["size"] != split.size:
         raise DataError(
-            f"{paths.model}: trained on images of {sidecar['size']} px, but {paths.shards} has {size} px; "
+            f"{folder}: trained on images of {sidecar['size']} px, but {split.folder} has {split.size} px; "
             "run `dvc repro`, which uses one shard.size for all data sets"
         )
-    return lambda L_norm: (model(L_norm), None)
+    kind = Kind.DISTRIBUTIONS if isinstance(model, Classifier) else Kind.COLORS
+    return lambda L_norm: (model(L_norm), None), kind
 
 
 def _constant_prior(folder: Path, device: str) -> Predictor:
@@ -120,26 +103,9 @@ def _constant_prior(folder: Path, device: str) -> Predictor:
     return predict
 
 
-@torch.inference_mode()
-def _measure(cell: Cell, predictor: Predictor, split, weights, options, device: str) -> dict[str, np.ndarray]:
-    """(N,) per image for every metric that the model has."""
-    collected: dict[str, list[Tensor]] = {}
-    with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device):
-            L_norm, ab_norm = to_networks(batch)
-            output, weighted_output = predictor(L_norm)
-            for name, values in measures.per_image(output, ab_norm, weights, options, weighted_output).items():
-                collected.setdefault(name, []).append(values)
-            advance(len(L_norm))
-    table = {name: torch.cat(values).cpu().numpy() for name, values in collected.items()}
-    if cell.model in MODELS and not MODELS[cell.model].is_classifier:
-        del table["accuracy"]  # the paper gives none: a regression predicts no bin
-    return table
-
-
 def _write_table(path: Path, keys: np.ndarray, table: dict[str, np.ndarray]) -> None:
+    """Every measure of every image; a column of a measure that the model does not have stays empty."""
     import pandas as pd
 
-    columns = ["l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"]
-    frame = pd.DataFrame({"key": keys, **{name: table.get(name, np.nan) for name in columns}})
+    frame = pd.DataFrame({"key": keys, **{name: table.get(name, np.nan) for name in MEASURES}})
     runtime.write_text(path, frame.to_csv(index=False, float_format="%.5f", lineterminator="\n"))

@@ -15,9 +15,11 @@ from torch import Tensor
 from colorize import runtime
 from colorize.color import cielab
 from colorize.color.colorfulness import colorfulness
-from colorize.data import feed, loader, shards
+from colorize.data import loader, shards
+from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation import measures
+from colorize.evaluation.measuring import images_at_once
+from colorize.layout import stage_name
 from colorize.models import output as outputs
 from colorize.runtime import DataError, repair_command
 
@@ -36,12 +38,11 @@ class Kept(NamedTuple):
     is_worst: np.ndarray
 
 
-def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings: Evaluate, named: list[int]) -> Kept:
+def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -> Kept:
     """Choose rows of a test split.
 
     Args:
         split: the test split.
-        folder: of the shards, for the table of names.
         l2: (images,) error of every image.
         settings: the section `evaluate` of the parameters.
         named: keys to keep as well.
@@ -53,23 +54,23 @@ def choose(split: loader.Split, folder: Path, l2: np.ndarray, settings: Evaluate
     unknown = sorted(set(named) - set(keys.tolist()))
     if unknown:
         problem = f"{unknown} are not keys of the test split (0 to {keys[-1]})"
-        raise DataError(f"evaluate.named.{folder.name}: {problem}; correct params.yaml")
-    saved = loader.spread(len(split), settings.num_saved)
+        raise DataError(f"evaluate.named.{split.folder.name}: {problem}; correct params.yaml")
+    saved = spread(len(split), settings.num_saved)
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
-    sources = np.array(list(shards.read_column(folder / "test.csv", "source")), dtype=object)
+    sources = np.array(list(shards.read_column(split.folder, "source")), dtype=object)
     if len(sources) != len(split):
         raise DataError(
-            f"{folder / 'test.csv'}: {len(sources)} rows, but the shards hold {len(split)} images; "
-            f"run `{repair_command(folder, f'shard@{folder.name}')}`"
+            f"{split.folder / shards.TABLE}: {len(sources)} rows, but the shards hold {len(split)} images; "
+            f"run `{repair_command(split.folder, stage('shard', split.folder.name))}`"
         )
     membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
     return Kept(rows, keys[rows], sources[rows].astype(str), l2[rows].astype(np.float32), *membership)
 
 
 @torch.inference_mode()
-def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tensor], Tensor], device: str) -> dict:
+def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Tensor], device: str) -> dict:
     """Predict the kept images once more and write them as `predictions.npz`.
 
     Args:
@@ -84,7 +85,7 @@ def save(folder: Path, kept: Kept, split: loader.Split, predict: Callable[[Tenso
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
-    for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device, kept.rows):
+    for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, kept.rows):
         L_norm, ab_norm = to_networks(batch)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
         lab, is_clipped = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab))

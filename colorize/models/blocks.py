@@ -1,4 +1,4 @@
-"""What the networks are made of: 3x3 convolutions, one BatchNorm a block, summed skips, one encoder."""
+"""What the networks are made of: 3x3 convolutions, one BatchNorm a block, summed skips."""
 
 from __future__ import annotations
 
@@ -27,32 +27,6 @@ def conv_block(*channels: int) -> nn.Sequential:
 def head(channels: int) -> nn.Conv2d:
     """1x1 convolution to the logits of the ab bins."""
     return nn.Conv2d(channels, NUM_BINS, 1)
-
-
-class Encoder(nn.Module):
-    """Blocks 1 to 4, which both classifiers begin with; each but the first sees the one before at half its size.
-
-    Args:
-        width: multiplies the channels; 1 is the paper's size.
-    """
-
-    multiple_of = 8  # H and W must be
-
-    def __init__(self, width: float = 1.0):
-        super().__init__()
-        c64, c128, c256, c512 = self.channels = [scaled(channels, width) for channels in (64, 128, 256, 512)]
-        self.down = nn.MaxPool2d(2)
-        self.block1 = conv_block(1, c64, c64)
-        self.block2 = conv_block(c64, c128, c128)
-        self.block3 = conv_block(c128, c256, c256, c256)
-        self.block4 = conv_block(c256, c512, c512, c512)
-
-    def encode(self, L_norm: Tensor) -> list[Tensor]:
-        """(B, 1, H, W) -> what every block returns, block 1 first."""
-        first = self.block1(L_norm)  # (B, 64, H, W)
-        second = self.block2(self.down(first))  # (B, 128, H/2, W/2)
-        third = self.block3(self.down(second))  # (B, 256, H/4, W/4)
-        return [first, second, third, self.block4(self.down(third))]  # (B, 512, H/8, W/8)
 
 
 class UpBlock(nn.Module):
@@ -131,12 +105,12 @@ def _quarters(windows: Tensor, pixels: Tensor) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def set_head_bias(model: nn.Module, distribution: Tensor) -> None:
+def set_head_bias(layer: nn.Conv2d, distribution: Tensor) -> None:
     """Start the head at the logarithm of a distribution over bins, so that training starts at its cross entropy.
 
     Args:
-        model: a classifier with a `head`.
+        layer: the head of a classifier.
         distribution: (Q,), positive.
     """
     with torch.no_grad():
-        model.head.bias.copy_(distribution.log())
+        layer.bias.copy_(distribution.log())

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from colorize import runtime
 from colorize.color import gamut
-from colorize.models import MODELS
-from colorize.models.build import build
+from colorize.models import contract
 from colorize.runtime import Damaged, DataError
 
 _NEEDED = {  # key: what `model.json` must say
-    "model": lambda value: isinstance(value, str) and value in MODELS,
+    "model": contract.exists,
     "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # as `train.width`
     "size": lambda value: type(value) is int and 16 <= value <= 1024,  # as `shard.size`
     "num_bins": lambda value: type(value) is int,
@@ -45,14 +44,14 @@ def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
     runtime.write_json(folder / "model.json", {**sidecar, "num_bins": gamut.NUM_BINS, "weights_sha256": digest})
 
 
-def load(folder: Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict]:
+def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Network, dict]:
     """A model ready for prediction, and its sidecar.
 
     Raises:
         DataError: a file is missing or damaged, or the model was made for other bins; names the file and the remedy.
     """
     sidecar, path = check(folder), folder / "model.safetensors"
-    model = build(sidecar["model"], sidecar["width"])
+    model = contract.build_model(sidecar["model"], sidecar["width"])
     try:
         state = safetensors.torch.load(path.read_bytes())
         model.load_state_dict(state)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from colorize.models.blocks import UpBlock, conv_block, scaled
+from colorize.models.contract import Network
 from colorize.runtime import DataError
 
 # Of the ImageNet training set, averaged over RGB: a gray image scaled by these is what the pretrained stem expects.
@@ -14,13 +15,13 @@ _IMAGENET_MEAN = (0.485 + 0.456 + 0.406) / 3
 _IMAGENET_STD = (0.229 + 0.224 + 0.225) / 3
 
 
-class Regression(nn.Module):
+class Regression(Network):
     """(B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm.
 
     The encoder keeps torchvision's fixed width; `width` scales the decoder.
     """
 
-    multiple_of = 4  # H and W must be
+    multiple_of = 4
 
     def __init__(self, width: float = 1.0, pretrained: bool = False):
         super().__init__()
@@ -53,3 +54,6 @@ def _resnet(pretrained: bool) -> nn.Module:
     except OSError as error:
         remedy = "connect to the network, or set it to false"
         raise DataError(f"train.pretrained: cannot get the ImageNet weights ({error}); {remedy}") from None
+
+
+NETWORK = Regression

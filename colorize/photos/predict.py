@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 from PIL import ImageOps
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize import runtime
 from colorize.color import cielab
-from colorize.models import MODELS, files, output
+from colorize.models import files, output
+from colorize.models.contract import Classifier, Network
 from colorize.runtime import DataError, ParameterError
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016): the mode, which the paper takes, leaves hard edges within a surface
@@ -54,7 +55,7 @@ class Colorizer:
 
     Args:
         model: in evaluation mode, on the device.
-        name: a key of `models.MODELS`.
+        name: of the model, such as `unet`.
         training_size: side of the images that the model was trained on, pixels.
         device: of the model.
         size: short side of the image that the network reads, pixels; by default that of the photo, but at least the
@@ -68,7 +69,7 @@ class Colorizer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         name: str,
         training_size: int,
         device: str = "cpu",
@@ -79,7 +80,7 @@ class Colorizer:
             raise ParameterError(f"size {size}: expected {SIZES[0]} to {SIZES[1]} pixels")
         if temperature is not None and not 0 <= temperature <= 1:
             raise ParameterError(f"temperature {temperature}: expected 0 (the mode) to 1 (the mean)")
-        if temperature is not None and not MODELS[name].is_classifier:
+        if temperature is not None and not isinstance(model, Classifier):
             raise ParameterError(f"temperature {temperature}: a {name} model has no temperature; leave it out")
         self._model = model
         self._device = device

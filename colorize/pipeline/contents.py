@@ -27,13 +27,12 @@ def problem(check: Callable[[Path], None], folder: Path) -> tuple[str, bool]:
 def _check_shards(folder: Path) -> None:
     from colorize.data import shards
 
-    manifest = shards.read_manifest(folder)
-    for name, split in manifest["splits"].items():
-        for shard in shards.shards_of(manifest, name, folder):
-            _check_shard(folder / name / shard["name"], shard["sha256"])
-        rows = sum(1 for _ in (folder / f"{name}.csv").open("rb")) - 1 if (folder / f"{name}.csv").exists() else 0
-        if rows < split["images"]:  # a name may hold a line end
-            raise Damaged(f"{folder / name}.csv: {rows} rows, but the manifest lists {split['images']} images")
+    manifest, table = shards.read_manifest(folder), folder / shards.TABLE
+    for shard in manifest["shards"]:
+        _check_shard(folder / shard["name"], shard["sha256"])
+    rows = sum(1 for _ in table.open("rb")) - 1 if table.exists() else 0
+    if rows < manifest["images"]:  # a name may hold a line end
+        raise Damaged(f"{table}: {rows} rows, but the manifest lists {manifest['images']} images")
 
 
 def _check_shard(path: Path, sha256: str) -> None:
@@ -43,10 +42,10 @@ def _check_shard(path: Path, sha256: str) -> None:
 
 
 def _check_prior(folder: Path) -> None:
-    from colorize.models import MODELS
+    from colorize.models.registry import MODELS
     from colorize.prior.files import load_array
 
-    names = [f"{kind}-{model}" for kind in ("weights", "start") for model in MODELS]
+    names = [f"{kind}-{model}" for kind in ("class_weights", "initial_distribution") for model in MODELS]
     for name in ("counts", "prior", "rebalancing", "weighted_prior", *names):
         load_array(folder / f"{name}.npy")
 
@@ -71,12 +70,18 @@ def _check_predictions(folder: Path) -> None:
             raise Damaged(f"{path}: {member} does not match its checksum")
 
 
-CHECKS: dict[str, Callable[[Path], None]] = {  # by the folder in `data/`
-    "shards": _check_shards,
-    "priors": _check_prior,
-    "models": _check_model,
-    "evaluations": _check_predictions,
+_CHECKS: dict[str, Callable[[Path], None]] = {  # by what lies there
+    "data/shards/*/*": _check_shards,
+    "data/priors/*": _check_prior,
+    "data/models/*": _check_model,
+    "data/evaluations/*": _check_predictions,
 }
+
+
+def check_of(out: Path) -> Callable[[Path], None] | None:
+    """What checks an output; None where nothing does."""
+    parts = len(out.parts)
+    return next((c for pattern, c in _CHECKS.items() if out.match(pattern) and pattern.count("/") == parts - 1), None)
 
 
 def checkpoint_problem(path: Path) -> str:

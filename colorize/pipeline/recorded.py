@@ -25,7 +25,7 @@ class Out(NamedTuple):
     stage: str
 
 
-class Run(NamedTuple):
+class Entry(NamedTuple):
     """One run of a stage, as `dvc.lock` or the cache of runs holds it."""
 
     stage: str  # of an entry of the cache of runs, its command
@@ -41,8 +41,8 @@ class Run(NamedTuple):
 class Recorded(NamedTuple):
     """Everything that DVC has recorded."""
 
-    lock: list[Run]
-    runs: list[Run]  # of the cache of runs, which DVC restores results from
+    lock: list[Entry]
+    runs: list[Entry]  # of the cache of runs, which DVC restores results from
     cache: Path | None  # None where there is no DVC repository
     unreadable: list[tuple[Path, str]]  # files, or parts of them, and why
 
@@ -64,7 +64,7 @@ class Recorded(NamedTuple):
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def record(self, run: Run) -> dict | None:
+    def record(self, run: Entry) -> dict | None:
         """The stage's own record of a run; None where it is neither in the working tree nor in the cache."""
         found = records.record_of(run.entry)
         for path in (Path(found[0]), self.object(found[1])) if found else ():
@@ -113,30 +113,30 @@ def _cache() -> Path | None:
         return None
 
 
-def _read_lock(unreadable: list[tuple[Path, str]]) -> list[Run]:
+def _read_lock(unreadable: list[tuple[Path, str]]) -> list[Entry]:
     if not LOCK.exists():
         return []
     try:
         stages = yaml.load(LOCK.read_bytes(), strict_yaml.FastLoader)["stages"]
-        found = [Run(str(name), LOCK, entry) for name, entry in stages.items()]
+        found = [Entry(str(name), LOCK, entry) for name, entry in stages.items()]
     except Exception as error:  # PyYAML raises almost anything on damaged bytes
         unreadable.append((LOCK, runtime.first_line(error)))
         return []
     return [run for run in found if _is_shaped(run, unreadable)]
 
 
-def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Run | None:
+def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Entry | None:
     """The entry in a file of the cache of runs; None where it cannot be read."""
     try:
         entry = yaml.load(path.read_bytes(), strict_yaml.FastLoader)
-        run = Run(str(entry["cmd"]), path, entry)
+        run = Entry(str(entry["cmd"]), path, entry)
     except Exception as error:  # as in _read_lock
         unreadable.append((path, runtime.first_line(error)))
         return None
     return run if _is_shaped(run, unreadable) else None
 
 
-def _is_shaped(run: Run, unreadable: list[tuple[Path, str]]) -> bool:
+def _is_shaped(run: Entry, unreadable: list[tuple[Path, str]]) -> bool:
     """Whether an entry has what is read of it."""
     try:
         items = [*run.entry.get("outs", []), *run.entry.get("deps", [])]

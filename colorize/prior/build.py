@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from colorize import runtime
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
-from colorize.data.loader import Split
-from colorize.models import MODELS
+from colorize.data.split import Split
+from colorize.layout import Folders
+from colorize.models.registry import MODELS
 from colorize.prior import counts, picture, weights
 
 _L = 60.0  # lightness at which the picture shows the bins
 
 
-def build(name: str, shards: Path, options: Options, lambda_: float, out: Path) -> None:
+def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders) -> None:
     """Compute the prior of a training set.
 
+    It is written into the data set's folder of priors, every array (Q,): counts.npy, prior.npy (smoothed),
+    rebalancing.npy (class weights), weighted_prior.npy (the best constant distribution under weighted cross entropy),
+    prior.png, and for every model class_weights-<model>.npy (class weights, or ones) and
+    initial_distribution-<model>.npy (the best constant distribution under its loss).
+
     Args:
-        name: of the data set.
-        shards: folder of its shards.
-        options: of the soft encoding.
+        dataset: its name.
+        options: of the soft targets.
         lambda_: share of the uniform distribution in the class weights.
-        out: folder to fill, all arrays (Q,): counts.npy, prior.npy (smoothed), rebalancing.npy (class weights),
-            weighted_prior.npy (best constant distribution under weighted cross entropy), prior.png, and for every model
-            weights-<model>.npy (class weights, or ones) and start-<model>.npy (best constant under its loss).
+        folders: where the images lie and the prior goes.
     """
-    bins, joint = counts.bin_counts(counts.count_colors(Split(shards, "train"), name), options)
+    out = folders.prior(dataset)
+    images = Split(folders.shards("train", dataset))
+    bins, joint = counts.bin_counts(counts.count_colors(images, dataset), options)
     prior = joint.sum(axis=0) / joint.sum()
     rebalancing = weights.rebalancing_weights(prior, lambda_)
     weighted_prior = rebalancing @ joint / (rebalancing @ joint).sum()  # a pixel is weighted by its own bin
     arrays = {"counts": bins, "prior": prior, "rebalancing": rebalancing, "weighted_prior": weighted_prior}
     for model, spec in MODELS.items():  # files of their own: lambda must not retrain the unweighted models
-        arrays[f"weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
-        arrays[f"start-{model}"] = weighted_prior if spec.is_weighted else prior
+        arrays[f"class_weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
+        arrays[f"initial_distribution-{model}"] = weighted_prior if spec.is_weighted else prior
     for file, array in arrays.items():
         runtime.fault_point("prior-write")
         runtime.write_array(out / f"{file}.npy", array)
     picture.draw(
-        out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {name} (training split)"
+        out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {dataset} (training split)"
     )
 
 

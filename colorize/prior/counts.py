@@ -14,7 +14,7 @@ import torch
 from colorize import runtime
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
-from colorize.data.loader import Split
+from colorize.data.split import Split
 
 _PIXELS = 1 << 17  # packed and counted at a time, within the processor's cache
 _FULL = (1 << 31) - 1  # pixels that an int32 may have to count; a table of int64 would be twice as large for the cache

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from colorize.models import MODELS
+from colorize.models.registry import MODELS
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, dataset_title, model_title
 
@@ -47,7 +47,7 @@ def plot(inputs: Inputs):
         for i, dataset in enumerate(inputs.datasets):
             for model in (model for model in inputs.models if panel_of(model) == panel):
                 label = f"{model_title(model)}, {dataset_title(dataset)}"
-                color = HUES[i % len(HUES)][MODELS[model].architecture == "unet"]
+                color = HUES[i % len(HUES)][model.startswith("unet")]
                 _draw_run(axes, inputs.history(dataset, model), color, label)
         _finish(axes, PANELS[panel])
     figure.legend(handles=_line_styles(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from colorize.models import MODELS
+from colorize.models.registry import MODELS
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import Inputs, model_title
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from colorize.models import BASELINES
+from colorize.layout import BASELINES
 from colorize.runtime import DataError, first_line, repair_command
 
 MODEL_TITLES = {

@@ -9,7 +9,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from colorize.models import BASELINES
+from colorize.layout import BASELINES
 from colorize.report.inputs import Inputs, dataset_title, model_title
 
 METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")

@@ -24,13 +24,13 @@ from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.color.colorfulness import colorfulness
 from colorize.data import shards
+from colorize.layout import Folders
 from colorize.runtime import DataError
 from colorize.sharding import images, leakage, sources
 
 if TYPE_CHECKING:
     from colorize.config.params import Shard
 
-COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")
 _FIRST_NAMES = 10  # rejected images that the manifest names, a reason
 
 
@@ -59,16 +59,16 @@ class Record(NamedTuple):
     notes: Counter  # conversions, such as CMYK to RGB
 
 
-def shard(name: str, settings: Shard, out: Path) -> dict:
+def shard(name: str, settings: Shard, folders: Folders) -> dict[str, dict]:
     """Shard one data set.
 
     Args:
         name: of `sources/<name>.yaml`.
         settings: the section `shard` of the parameters.
-        out: folder to fill; the manifest is written last.
+        folders: where the splits go; the manifests are written last.
 
     Returns:
-        the manifest.
+        the manifest of each split.
 
     Raises:
         DataError: no archive, an empty split, more broken images than `max_reject_fraction`, or more held-out images
@@ -80,19 +80,26 @@ def shard(name: str, settings: Shard, out: Path) -> dict:
     found = sources.describe_archives(source, paths)
     _warn_of_cuts(name, source, paths, found)
     listed = sources.list_images(source, paths)
-    manifest = {"format": shards.FORMAT, "dataset": name, "size": settings.size, "gray": settings.gray}
-    manifest |= {"min_colorfulness": settings.min_colorfulness}
-    manifest |= {"archives": found, "skipped": listed.skipped, "splits": {}}
+    outs = {split: folders.shards(split, name) for split in listed.splits}
+    manifests = {}
     gc.freeze()  # a collection in a forked worker would write to, and so copy, the pages of a million list entries
     with runtime.executor(runtime.processes()) as pool:
         for split, members in listed.splits.items():
-            manifest["splits"][split] = _shard_split(pool, name, split, members, settings, out)
+            archive = source.archive_of(split)
+            manifests[split] = {
+                **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
+                **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
+                **{"archive": found[archive], "skipped": listed.skipped[archive]},
+                **_shard_split(pool, name, split, members, settings, outs[split]),
+            }
     _check_unchanged(stamps)
-    manifest["leaked"] = leakage.find(out)
-    _check_leaks(name, manifest["leaked"], settings.max_leaked)
+    for split in leakage.HELD_OUT:
+        manifests[split]["leaked"] = leakage.find(outs["train"], outs[split])
+    _check_leaks(name, manifests, settings.max_leaked)
     runtime.fault_point("shard-manifest")
-    runtime.write_json(out / "manifest.json", manifest)
-    return manifest
+    for split, manifest in manifests.items():
+        runtime.write_json(outs[split] / "manifest.json", manifest)
+    return manifests
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -108,12 +115,12 @@ def _check_unchanged(stamps: dict[Path, tuple[int, int, int] | None]) -> None:
             raise DataError(f"{path}: changed during the run; run again when it is complete")
 
 
-def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: list[dict]) -> None:
+def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: dict[str, dict]) -> None:
     """DVC cannot see that an archive in the raw folder was replaced: say what to do then."""
-    for (file, path), archive in zip(paths.items(), found, strict=True):
-        if archive["is_published"] is False:
+    for file, path in paths.items():
+        if found[file]["is_published"] is False:
             print(
-                f"warning: {path}: {archive['bytes']:,} bytes, but the published archive has "
+                f"warning: {path}: {found[file]['bytes']:,} bytes, but the published archive has "
                 f"{source.archives[file].bytes:,}; it is used as your own selection of the data set; if you replace "
                 f"it, run `dvc repro -f shard@{name}`",
                 file=sys.stderr, flush=True,
@@ -124,16 +131,16 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings:
     records = []
     with (
         runtime.progress(f"shard {name} {split}", len(members), "images") as advance,
-        runtime.atomic_text(out / f"{split}.csv") as file,
+        runtime.atomic_text(out / shards.TABLE) as file,
     ):
-        file.write(_to_csv([COLUMNS]))
-        for record in _in_order(pool, _tasks(members, settings, out / split)):
+        file.write(_to_csv([shards.COLUMNS]))
+        for record in _in_order(pool, _tasks(members, settings, out)):
             file.write(record.table)
             advance(record.images + len(record.rejected))
             records.append(record._replace(table=""))
             if record.sha256:  # the worker, another process, has written it
                 length = shards.Geometry(settings.size).shard_bytes(record.images)
-                runtime.note_written(out / split / record.name, length)
+                runtime.note_written(out / record.name, length)
     summary = _summarize(records, len(members))
     _check(name, split, summary, settings.max_reject_fraction)
     return summary
@@ -246,7 +253,7 @@ def _summarize(records: list[Record], listed: int) -> dict:
     return {
         "listed": listed,
         "images": sum(record.images for record in written),
-        "gray": sum(record.gray for record in written),
+        "without_color": sum(record.gray for record in written),
         "converted": dict(sum((record.notes for record in records), Counter())),
         "rejected": {reason: {"images": count, "first": names[reason]} for reason, count in reasons.items()},
         "shards": [{"name": r.name, "images": r.images, "sha256": r.sha256} for r in written],
@@ -270,7 +277,8 @@ def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> 
         raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
 
 
-def _check_leaks(name: str, leaked: dict[str, dict], max_leaked: int | None) -> None:
+def _check_leaks(name: str, manifests: dict[str, dict], max_leaked: int | None) -> None:
+    leaked = _leaks(manifests)
     if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
         raise DataError(
             f"{name}: {_describe_leaks(leaked)}; more than shard.max_leaked = {max_leaked}; remove one of each pair, "
@@ -278,24 +286,32 @@ def _check_leaks(name: str, leaked: dict[str, dict], max_leaked: int | None) -> 
         )
 
 
+def _leaks(manifests: dict[str, dict]) -> dict[str, dict]:
+    """Of each split that shares images with train: how many, and the first of them."""
+    found = {split: manifests[split]["leaked"] for split in leakage.HELD_OUT}
+    return {split: entry for split, entry in found.items() if entry["images"]}
+
+
 def _describe_leaks(leaked: dict[str, dict]) -> str:
-    found = {split: entry for split, entry in leaked.items() if entry["images"]}
-    counts = ", ".join(f"{entry['images']:,} of {split}" for split, entry in found.items())
-    held_out, twin = next(iter(found.values()))["first"][0]
+    counts = ", ".join(f"{entry['images']:,} of {split}" for split, entry in leaked.items())
+    held_out, twin = next(iter(leaked.values()))["first"][0]
     return f"images that are also in train, pixel for pixel: {counts} (first: {held_out!r} equals {twin!r})"
 
 
-def describe(manifest: dict) -> str:
+def describe(manifests: dict[str, dict]) -> str:
     """What came of every split, in a few lines for the terminal."""
-    lines = []
-    for split, summary in manifest["splits"].items():
-        line = f"{manifest['dataset']} {split}: {summary['images']:,} images, {summary['gray']:,} of them gray"
-        for reason, entry in summary["rejected"].items():
+    lines, skipped = [], {}
+    for split, manifest in manifests.items():
+        name = manifest["dataset"]
+        line = f"{name} {split}: {manifest['images']:,} images, {manifest['without_color']:,} of them gray"
+        for reason, entry in manifest["rejected"].items():
             line += f"; {entry['images']:,} rejected ({reason})"
-        lines += [line + "".join(f"; {count:,} converted ({note})" for note, count in summary["converted"].items())]
-    if manifest["skipped"]:
-        kinds = ", ".join(f"{count:,} ({kind})" for kind, count in manifest["skipped"].items())
-        lines.append(f"{manifest['dataset']}: files skipped in the archives: {kinds}")
-    if any(entry["images"] for entry in manifest["leaked"].values()):
-        lines.append(f"{manifest['dataset']}: {_describe_leaks(manifest['leaked'])}")
+        lines += [line + "".join(f"; {count:,} converted ({note})" for note, count in manifest["converted"].items())]
+        skipped[manifest["archive"]["file"]] = manifest["skipped"]
+    for file, kinds in skipped.items():
+        if kinds:
+            counts = ", ".join(f"{count:,} ({kind})" for kind, count in kinds.items())
+            lines.append(f"{name}: files skipped in {file}: {counts}")
+    if leaked := _leaks(manifests):
+        lines.append(f"{name}: {_describe_leaks(leaked)}")
     return "\n".join(lines)

@@ -85,7 +85,7 @@ class Pattern(Section):
         return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or _ANY_IMAGE)
 
 
-class Split(Pattern):
+class SplitPattern(Pattern):
     """Where the images of one split are."""
 
     archive: str | None = None  # may be left out where there is only one
@@ -118,7 +118,7 @@ class Source(Section):
     archives: dict[str, Archive] = Field(default_factory=dict)  # file name: where to get it
     path: str | None = None  # own images: a folder, zip or tar
     sample: embedded.Recipe | None = None  # built from photographs of installed packages
-    splits: dict[SplitName, Split] = Field(default_factory=dict)
+    splits: dict[SplitName, SplitPattern] = Field(default_factory=dict)
     fractions: Fractions | None = None  # instead of `splits`
     images: Pattern = Pattern()  # with `fractions`: which files are images, and their class
 
@@ -137,7 +137,7 @@ class Source(Section):
         if bool(self.splits) == bool(self.fractions):
             raise ValueError("give exactly one of splits and fractions")
         for split in self.splits:
-            self._archive_of(split)
+            self.archive_of(split)
         if self.fractions and len(self.files) != 1:
             raise ValueError("fractions needs exactly one archive")
         return self
@@ -147,7 +147,8 @@ class Source(Section):
         """Names of the archives; `path` for a local path."""
         return [PATH] if self.path is not None else list(self.archives) if self.archives else self.sample.files
 
-    def _archive_of(self, split: str) -> str:
+    def archive_of(self, split: str) -> str:
+        """The name of the archive, as in `files`, that a split comes from."""
         named = self.splits[split].archive if self.splits else None
         if named is None and len(self.files) == 1:
             return self.files[0]
@@ -169,7 +170,7 @@ class Images(NamedTuple):
     """What a source lists."""
 
     splits: dict[str, list[Member]]
-    skipped: dict[str, int]  # kind of what no split sees, such as links or OTHER, and how many
+    skipped: dict[str, dict[str, int]]  # of each archive: kind of what no split sees, such as OTHER, and how many
 
 
 def load(name: str, folder: Path | str = "sources") -> Source:
@@ -222,24 +223,24 @@ def _find_local(path: str, raw_dir: Path) -> Path:
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 
 
-def describe_archives(source: Source, paths: dict[str, Path]) -> list[dict]:
-    """What was found, for the manifest: nothing that differs between two machines with the same archives.
+def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]:
+    """What was found, for the manifests: nothing that differs between two machines with the same archives.
 
     Args:
         source: the description.
         paths: what `locate` returned.
 
     Returns:
-        Of each archive `file` (name), `bytes` (None for a folder, and for the sample, whose zip another zlib packs
+        By the name in `files`: `file` (name on the disk), `bytes` (None for a folder, and for the sample, whose zip another zlib packs
         differently) and `is_published` (whether it is the verified original; None where nothing was published).
     """
-    found = []
+    found = {}
     for name, path in paths.items():
         size = None if path.is_dir() or source.sample else path.stat().st_size
         published = source.archives.get(name)
         # `locate` has verified every file of the published length
         is_published = published and published.bytes in (None, size)
-        found.append({"file": path.name, "bytes": size, "is_published": is_published})
+        found[name] = {"file": path.name, "bytes": size, "is_published": is_published}
     return found
 
 
@@ -259,19 +260,18 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = 
             f"{source.title}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
     found: dict[str, list[Member]] = {}
-    skipped: Counter = Counter()
+    skipped = {}
     for file, path in paths.items():
         listing = containers.scan(path)  # of Places half a gigabyte: one at a time
-        skipped.update(listing.skipped)
-        here = [split for split in splits if source._archive_of(split) == file]
+        here = [split for split in splits if source.archive_of(split) == file]
         assign = _by_fractions if source.fractions else _by_names
         members, others = assign(source, here, path, listing)
         found |= members
-        skipped[OTHER] += others
+        skipped[file] = dict(sorted((+Counter({**listing.skipped, OTHER: others})).items()))
         for split in here:
             if not found[split]:
                 raise DataError(f"{path}: {_why_empty(source, split, listing)}")
-    return Images({split: found[split] for split in splits}, dict(sorted((+skipped).items())))
+    return Images({split: found[split] for split in splits}, skipped)
 
 
 def _by_names(source: Source, splits: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:

@@ -24,7 +24,7 @@ from colorize import runtime
 from colorize.runtime import ParameterError
 
 
-class Group(NamedTuple):
+class Processes(NamedTuple):
     """The processes that train together, seen from one of them."""
 
     rank: int
@@ -72,7 +72,7 @@ class Group(NamedTuple):
 
 
 @contextlib.contextmanager
-def join(device: str) -> Iterator[Group]:
+def join(device: str) -> Iterator[Processes]:
     """Join the group that `torchrun` announces in the environment.
 
     Args:
@@ -80,7 +80,7 @@ def join(device: str) -> Iterator[Group]:
     """
     rank, local_rank, size = runtime.torchrun_ranks()
     if size == 1:
-        yield Group(0, 1, torch.device(device), None)
+        yield Processes(0, 1, torch.device(device), None)
         return
     own = torch.device("cuda", local_rank) if torch.device(device).type == "cuda" else torch.device(device)
     if own.type == "cuda":
@@ -88,7 +88,7 @@ def join(device: str) -> Iterator[Group]:
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            yield Group(rank, size, own, Path(folder) if rank else None)
+            yield Processes(rank, size, own, Path(folder) if rank else None)
             distributed.barrier()  # the others stay until the first has written
     finally:
         distributed.destroy_process_group()

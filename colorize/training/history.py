@@ -39,7 +39,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
-def draw(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> None:
+def write_sheet(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> None:
     """Write a contact sheet: input, prediction and truth in three rows.
 
     Args:

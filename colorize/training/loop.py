@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from colorize import models, runtime
+from colorize import runtime
 from colorize.color import targets
-from colorize.data import feed, loader
+from colorize.data import loader, order
+from colorize.data.split import Split
 from colorize.data.transform import to_networks
+from colorize.layout import Folders, Run
 from colorize.models import blocks, files
-from colorize.models.build import build
+from colorize.models.contract import Classifier, Network, build_model
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 from colorize.training import checkpoint, describe, distributed, sharing, validation
@@ -31,46 +33,20 @@ if TYPE_CHECKING:
 _CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps after which the host asks whether one failed, for which it must wait
 
 
-class Paths(NamedTuple):
-    """Folders of one training."""
-
-    shards: Path
-    prior: Path
-    model: Path
-    history: Path
-
-
-class Cell(NamedTuple):
-    """What is trained: a model on a data set."""
-
-    dataset: str
-    model: str
-
-    @property
-    def name(self) -> str:
-        """As in the names of stages and folders."""
-        return f"{self.dataset}-{self.model}"
-
-    @property
-    def spec(self) -> models.Spec:
-        """The model's properties."""
-        return models.MODELS[self.model]
-
-
 class Data(NamedTuple):
     """What a training reads, opened."""
 
-    train: loader.Split
-    val: loader.Split
-    weights: Tensor  # (Q,) class weights, on the device
-    start: Tensor  # (Q,) the best constant distribution
+    train: Split
+    val: Split
+    class_weights: Tensor  # (Q,) on the device
+    initial_distribution: Tensor  # (Q,) the best constant one
 
 
 def train(
-    cell: Cell,
+    run: Run,
     settings: Train,
     options: targets.Options,
-    paths: Paths,
+    folders: Folders,
     code: str,
     device: str,
     check: Callable[[], None] = lambda: None,
@@ -78,10 +54,10 @@ def train(
     """Train and save.
 
     Args:
-        cell: data set and model.
+        run: data set and model.
         settings: the section `train` of the parameters.
         options: of the soft targets.
-        paths: where everything lies.
+        folders: where everything lies.
         code: hash of the code; another code does not go on from this one's checkpoints.
         device: to train on.
         check: called after every checkpoint, to raise where the training should not go on.
@@ -96,25 +72,29 @@ def train(
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
     with distributed.join(device) as group:
-        data = _open(paths, cell.model, group.device)
+        data = _open(run, folders, group.device)
         sidecar = {
-            "model": cell.model,
-            "dataset": cell.dataset,
+            "model": run.model,
+            "dataset": run.dataset,
             "size": data.train.size,
             "width": settings.width,
             "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
-            "manifest_sha256": runtime.sha256_of(paths.shards / "manifest.json"),
+            "manifest_sha256": {
+                split.folder.parent.name: runtime.sha256_of(split.folder / "manifest.json")
+                for split in (data.train, data.val)
+            },
             **_environment(group.device),
         }
-        checkpoints = Checkpoints(checkpoint.folder_of(cell.name, _key(sidecar, cell, paths, group, code)), check)
-        with _alone(cell, paths, group, checkpoints) as is_done:
+        checkpoints = Checkpoints(checkpoint.folder_of(run.name, _key(sidecar, run, folders, group, code)), check)
+        with _alone(run, folders, group, checkpoints) as is_done:
             if is_done:
                 return checkpoints
-            model = _build(cell, settings, data, group.output(paths.history), group.device)
-            training = Training(cell, model, data, settings, options, group, group.output(paths.history))
+            history = group.output(folders.history(run))
+            model = _build(run, settings, data, history, group.device)
+            training = Training(run, model, data, settings, options, group, history)
             training.run(checkpoints)
             runtime.fault_point("train-final")
-            files.save(group.output(paths.model), model, sidecar)
+            files.save(group.output(folders.model(run)), model, sidecar)
     return checkpoints
 
 
@@ -127,9 +107,9 @@ def _environment(device: torch.device) -> dict:
     }
 
 
-def _key(sidecar: dict, cell: Cell, paths: Paths, group: distributed.Group, code: str) -> dict:
+def _key(sidecar: dict, run: Run, folders: Folders, group: distributed.Processes, code: str) -> dict:
     """Everything that determines the weights."""
-    prior = {name: runtime.sha256_of(path) for name, path in _prior_files(paths, cell.model).items()}
+    prior = {name: runtime.sha256_of(path) for name, path in _prior_files(run, folders).items()}
     return {
         **sidecar,
         "code_sha256": code,
@@ -139,32 +119,36 @@ def _key(sidecar: dict, cell: Cell, paths: Paths, group: distributed.Group, code
     }
 
 
-def _alone(cell: Cell, paths: Paths, group: distributed.Group, checkpoints: Checkpoints):
+def _alone(
+    run: Run, folders: Folders, group: distributed.Processes, checkpoints: Checkpoints
+) -> contextlib.AbstractContextManager[bool]:
     """`sharing.alone`; several processes could not agree on whether to wait."""
     if group.size > 1:
         return contextlib.nullcontext(False)
-    folders = {"model": paths.model, "history": paths.history}
-    return sharing.alone(checkpoints.folder, f"train {cell.name}", folders)
+    outs = {"model": folders.model(run), "history": folders.history(run)}
+    return sharing.alone(checkpoints.folder, f"train {run.name}", outs)
 
 
-def _prior_files(paths: Paths, model: str) -> dict[str, Path]:
-    return {name: paths.prior / f"{name}-{model}.npy" for name in ("weights", "start")}
+def _prior_files(run: Run, folders: Folders) -> dict[str, Path]:
+    folder = folders.prior(run.dataset)
+    return {name: folder / f"{name}-{run.model}.npy" for name in ("class_weights", "initial_distribution")}
 
 
-def _open(paths: Paths, model: str, device: torch.device) -> Data:
-    prior = {name: load_tensor(path) for name, path in _prior_files(paths, model).items()}
-    train, val = (loader.Split(paths.shards, split) for split in ("train", "val"))
-    return Data(train, val, prior["weights"].to(device), prior["start"])
+def _open(run: Run, folders: Folders, device: torch.device) -> Data:
+    prior = {name: load_tensor(path) for name, path in _prior_files(run, folders).items()}
+    train, val = (Split(folders.shards(split, run.dataset)) for split in ("train", "val"))
+    return Data(train, val, prior["class_weights"].to(device), prior["initial_distribution"])
 
 
-def _build(cell: Cell, settings: Train, data: Data, history_folder: Path, device: torch.device) -> nn.Module:
+def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: torch.device) -> Network:
     """The model before its first step; its layers are written for the report."""
     torch.manual_seed(settings.seed)
-    model = build(cell.model, settings.width, settings.pretrained)
-    layers = describe.describe(cell.model, model, settings.width, data.train.size)
+    model = build_model(run.model, settings.width, settings.pretrained)
+    layers = describe.describe(run.model, model, settings.width, data.train.size)
     runtime.write_json(history_folder / "layers.json", layers)
-    if cell.spec.is_classifier and settings.head_bias == "prior":
-        blocks.set_head_bias(model, data.start.clamp_min(1e-9))  # a bin that never occurs must stay finite
+    if isinstance(model, Classifier) and settings.head_bias == "prior":
+        distribution = data.initial_distribution.clamp_min(1e-9)  # a bin that never occurs must stay finite
+        blocks.set_head_bias(model.head, distribution)
     return model.to(device, memory_format=torch.channels_last)
 
 
@@ -172,7 +156,7 @@ class Training:
     """A training between two steps: all that the next ones depend on.
 
     Args:
-        cell: data set and model.
+        run: data set and model.
         model: to be trained, on the group's device.
         data: to train on.
         settings: the section `train` of the parameters.
@@ -183,18 +167,18 @@ class Training:
 
     def __init__(
         self,
-        cell: Cell,
-        model: nn.Module,
+        run: Run,
+        model: Network,
         data: Data,
         settings: Train,
         options: targets.Options,
-        group: distributed.Group,
+        group: distributed.Processes,
         folder: Path,
     ):
-        self._cell, self._model, self._data, self._settings, self._options = cell, model, data, settings, options
+        self._run, self._model, self._data, self._settings, self._options = run, model, data, settings, options
         self._group = group
         self._folder = folder
-        objective = Objective(cell.spec, model, data.weights, options, settings.precision)
+        objective = Objective(model, data.class_weights, options, settings.precision)
         self._take_step = Step(group.distribute(objective), settings, group.device)
         self._history = History(folder / "history.csv")
         self._best_loss, self._best = math.inf, {}
@@ -209,7 +193,7 @@ class Training:
         """
         self._resume(checkpoints)
         share = self._group.share(self._settings.batch_size)
-        batches = feed.training_feed(
+        batches = loader.training_batches(
             self._data.train,
             self._settings.batch_size,
             self._settings.seed,
@@ -222,7 +206,7 @@ class Training:
             self._look()
         with (
             contextlib.closing(batches),
-            runtime.progress(f"train {self._cell.name}", self._settings.steps, "steps") as advance,
+            runtime.progress(f"train {self._run.name}", self._settings.steps, "steps") as advance,
         ):
             advance(self._step)
             while self._step < self._settings.steps:
@@ -244,7 +228,7 @@ class Training:
             checkpoints.save(self._step, self.state_dict())
         if runtime.stop_requested():
             where = f"after step {self._step} of {self._settings.steps}"
-            print(f"train {self._cell.name}: stops {where}; run again to resume", file=sys.stderr, flush=True)
+            print(f"train {self._run.name}: stops {where}; run again to resume", file=sys.stderr, flush=True)
 
     def _resume(self, checkpoints: Checkpoints) -> None:
         found = checkpoints.latest()
@@ -256,7 +240,7 @@ class Training:
         if found:
             self.load_state_dict(found[1])
             self._step = step
-            print(f"train {self._cell.name}: resumes after step {step}", file=sys.stderr, flush=True)
+            print(f"train {self._run.name}: resumes after step {step}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> dict:
         """All that the next steps depend on, and the files so far: DVC empties an out before its stage runs again."""
@@ -292,13 +276,13 @@ class Training:
             self._validate()
         if self._step and (is_last or self._step % self._settings.pictures_every == 0):
             path = self._folder / "pictures" / f"step-{self._step:06d}.png"
-            validation.draw(self._model, self._data.val, self._group.device, path)
+            validation.write_picture(self._model, self._data.val, self._group.device, path)
 
     def _validate(self) -> None:
         """Add a row to the history, and keep the weights if they are the best so far."""
         train_loss = (self._loss / self._count).item() if self._count else None
-        weights, num_images = self._data.weights, self._settings.val_images
-        row = validation.validate(self._cell.spec, self._model, self._data.val, weights, self._options, num_images)
+        weights, num_images = self._data.class_weights, self._settings.val_images
+        row = validation.validate(self._model, self._data.val, weights, self._options, num_images)
         self._history.add(step=self._step, train_loss=train_loss, **row)
         if not math.isfinite(row["val_loss"]):
             raise self._divergence(f"the validation loss is not finite after {self._step} steps")
@@ -313,9 +297,9 @@ class Training:
         if failed is None:
             return
         train, settings = self._data.train, self._settings
-        draw = next(loader.training_draws(len(train), settings.batch_size, settings.seed, failed))
-        keys = train.keys(draw.rows).tolist()
+        selection = next(order.training_order(len(train), settings.batch_size, settings.seed, failed))
+        keys = train.keys(selection.rows).tolist()
         raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
 
     def _divergence(self, what: str) -> DataError:
-        return DataError(f"train {self._cell.name}: {what}; lower train.lr or train.clip_norm")
+        return DataError(f"train {self._run.name}: {what}; lower train.lr or train.clip_norm")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from colorize import models, runtime
+from colorize import runtime
 from colorize.color import targets
+from colorize.models.contract import Classifier, Network
 from colorize.ops import compiled, graphs
 from colorize.runtime import ParameterError
 from colorize.training import loss
@@ -32,29 +33,27 @@ class Objective(nn.Module):
     """A model with its loss: colors in, a scalar out.
 
     Args:
-        spec: of the model.
         model: in training or evaluation mode.
         weights: (Q,) class weights, on the model's device.
         options: of the soft targets.
         precision: fp32, or the type in which convolutions multiply under autocast: bf16, fp16.
     """
 
-    def __init__(
-        self, spec: models.Spec, model: nn.Module, weights: Tensor, options: targets.Options, precision: str = "fp32"
-    ):
+    def __init__(self, model: Network, weights: Tensor, options: targets.Options, precision: str = "fp32"):
         super().__init__()
         self.model = model
-        self._spec = spec
         self._weights = weights
         self._options = options
         self._type = _TYPES[precision]
-        self._network = compiled.compile_network(model.features if spec.is_classifier else model, weights.device)
+        self._network = compiled.compile_network(
+            model.features if isinstance(model, Classifier) else model, weights.device
+        )
 
     def forward(self, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
         """(B, 1, H, W), (B, 2, H, W) -> scalar."""
         with torch.autocast(L_norm.device.type, self._type, enabled=self._type != torch.float32):
             output = self._network(L_norm)
-        if not self._spec.is_classifier:
+        if not isinstance(self.model, Classifier):
             return loss.l2_loss(output.float(), ab_norm)
         return loss.soft_cross_entropy(output, self.model.head, self._target(ab_norm, self.model.head_stride))
 

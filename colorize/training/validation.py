@@ -5,31 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from colorize import models
 from colorize.color import targets
-from colorize.data import feed, loader
+from colorize.data import loader
+from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation import measures
+from colorize.evaluation.measuring import Kind, measure
+from colorize.evaluation.paper import MEASURES
+from colorize.models.contract import Classifier, Network
 from colorize.training import history
 
+_MEASURES = {name: MEASURES[name] for name in ("l2", "l1", "accuracy", "weighted_cross_entropy")}
 _PICTURES = 10  # validation images in a picture
 
 
-@torch.inference_mode()
 def validate(
-    spec: models.Spec,
-    model: nn.Module,
-    split: loader.Split,
-    weights: Tensor,
-    options: targets.Options,
-    num_images: int,
-) -> dict:
+    model: Network, split: Split, weights: Tensor, options: targets.Options, num_images: int
+) -> dict[str, float | None]:
     """Validation columns of a history row.
 
     Args:
-        spec: of the model.
         model: on the device of `weights`; left in evaluation mode.
         split: for validation.
         weights: (Q,) class weights.
@@ -37,27 +33,24 @@ def validate(
         num_images: at most so many, evenly spaced over the split.
     """
     model.eval()
-    rows = loader.spread(len(split), num_images)
-    at_once = measures.images_at_once(weights.device, split.size)
-    collected: dict[str, list[Tensor]] = {}
-    for batch in feed.evaluation_feed(split, at_once, weights.device, rows):
-        L_norm, ab_norm = to_networks(batch)
-        for name, values in measures.per_image(model(L_norm), ab_norm, weights, options).items():
-            collected.setdefault(name, []).append(values)
-    values = torch.stack([torch.cat(values).mean() for values in collected.values()]).tolist()  # the one wait
-    means = dict(zip(collected, values, strict=True))
+    is_classifier = isinstance(model, Classifier)
+    kind = Kind.DISTRIBUTIONS if is_classifier else Kind.COLORS
+    rows = spread(len(split), num_images)
+    measured = measure(lambda L_norm: (model(L_norm), None), kind, split, _MEASURES, weights, options, rows)
+    values = torch.stack([values.mean() for values in measured.values()]).tolist()  # the one wait
+    means = dict(zip(measured, values, strict=True))
     return {
-        "val_loss": means["weighted_cross_entropy"] if spec.is_classifier else means["l2"],  # the regression's loss
+        "val_loss": means["weighted_cross_entropy" if is_classifier else "l2"],  # the regression's loss
         "val_l1": means["l1"],
         "val_l2": means["l2"],
-        "val_accuracy": means["accuracy"] if spec.is_classifier else None,
+        "val_accuracy": means.get("accuracy"),
     }
 
 
 @torch.inference_mode()
-def draw(model: nn.Module, split: loader.Split, device: torch.device, path: Path) -> None:
+def write_picture(model: Network, split: Split, device: torch.device, path: Path) -> None:
     """Write a picture of some validation images: input, prediction, truth."""
     model.eval()
-    rows = loader.spread(len(split), _PICTURES)
-    L_norm, ab_norm = to_networks(next(feed.evaluation_feed(split, _PICTURES, device, rows)))
-    history.draw(path, L_norm, model(L_norm), ab_norm)
+    rows = spread(len(split), _PICTURES)
+    L_norm, ab_norm = to_networks(next(loader.evaluation_batches(split, _PICTURES, device, rows)))
+    history.write_sheet(path, L_norm, model(L_norm), ab_norm)

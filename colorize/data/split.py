@@ -1,0 +1,79 @@
+"""The images of one split of a data set as rows of one array, mapped into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize.data import shards, verified
+from colorize.data.mapped import Mapped
+from colorize.runtime import DataError, repair_command
+
+
+class Split:
+    """One split of a sharded data set, mapped into memory.
+
+    Args:
+        folder: such as `data/shards/train/objects`.
+
+    Raises:
+        DataError: the manifest or a shard is missing, or a shard differs from the manifest by a single bit.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = folder = Path(folder)
+        manifest = shards.read_manifest(folder)
+        entries = manifest["shards"]
+        self.geometry = shards.Geometry(manifest["size"])
+        self.paths = [folder / entry["name"] for entry in entries]
+        self.counts = [entry["images"] for entry in entries]  # images of each shard
+        remedy = f"run `{repair_command(folder, f'shard@{folder.name}')}`"
+        for path, count in zip(self.paths, self.counts, strict=True):
+            _check_geometry(path, self.geometry, count, remedy)
+        verified.check(self.paths, [entry["sha256"] for entry in entries], remedy)
+        mapped = Mapped(self.paths, self.counts, self.geometry)
+        self._keys, self._pixels = mapped.field(0, 8), mapped.field(self.geometry.pixel_offset, 3 * self.size**2)
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def size(self) -> int:
+        """Side of the images, pixels."""
+        return self.geometry.size
+
+    def keys(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) row numbers -> (B,) int64 keys."""
+        digits = torch.empty((len(rows), 8), dtype=torch.uint8)
+        self._keys.gather(rows, digits)
+        return digits.numpy().view("S8").ravel().astype(np.int64)
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) row numbers -> (B, S, S, 3) uint8."""
+        out = torch.empty((len(rows), self.size, self.size, 3), dtype=torch.uint8)
+        self.read(rows, out)
+        return out.numpy()
+
+    def read(self, rows: np.ndarray, out: Tensor) -> None:
+        """The same into a tensor of the host: (B,) row numbers, (B, S, S, 3) uint8."""
+        self._pixels.gather(rows, out.view(len(rows), -1))
+
+
+def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: str) -> None:
+    """A shard must have the length and the first header of its geometry: gathering trusts both."""
+    expected = geometry.shard_bytes(count)
+    found = path.stat().st_size if path.exists() else 0
+    if found != expected:
+        raise DataError(f"{path}: the file has {found:,} bytes, the manifest says {expected:,}; {remedy}")
+    with path.open("rb") as file:
+        header = file.read(geometry.pixel_offset)[shards.TAR_BLOCK :]
+    if header != geometry.ppm_header():
+        raise DataError(f"{path}: not a shard of {geometry.size}x{geometry.size} images; shard the data set again")
+
+
+def spread(length: int, count: int) -> np.ndarray:
+    """At most `count` row numbers, evenly spaced over `length` rows."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))

@@ -1,0 +1,149 @@
+"""The one pass over images in which validation and evaluation measure predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize.color import gamut
+from colorize.color.cielab import AB_SCALE
+from colorize.color.targets import Options, SoftTargets, pool, soft_targets, weigh
+from colorize.data import loader
+from colorize.data.split import Split
+from colorize.data.transform import to_networks
+from colorize.models import output as outputs
+
+_PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # measured at once: 20 MB and 660 MB of logits
+
+
+class Kind(IntEnum):
+    """What a model predicts; each includes those before it."""
+
+    COLORS = 1  # any ab, as a regression does
+    BINS = 2  # one of the ab bins
+    DISTRIBUTIONS = 3  # over the ab bins
+
+
+class Compared:
+    """Predictions of B images beside the truth; what several measures need is computed once.
+
+    Args:
+        output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H or H / 2.
+        ab_norm: (B, 2, H, W), the truth.
+        weights: (Q,) class weights.
+        options: of the soft targets.
+        logits_for_weighted: for the weighted cross entropy, where they are others (the constant prior).
+    """
+
+    def __init__(
+        self,
+        output: Tensor,
+        ab_norm: Tensor,
+        weights: Tensor,
+        options: Options,
+        logits_for_weighted: Tensor | None = None,
+    ):
+        self.logits = output
+        self.logits_for_weighted = output if logits_for_weighted is None else logits_for_weighted
+        self.ab_norm = ab_norm
+        self._weights, self._options = weights, options
+
+    @cached_property
+    def predicted(self) -> Tensor:
+        """(B, 2, H, W) ab_norm."""
+        return outputs.to_ab_norm(self.logits, self.ab_norm.shape[-2:])
+
+    @cached_property
+    def predicted_bins(self) -> Tensor:
+        """(B, H, W) int64."""
+        return gamut.nearest_bin(self.predicted * AB_SCALE)
+
+    @cached_property
+    def true_bins(self) -> Tensor:
+        """(B, H, W) int64."""
+        return gamut.nearest_bin(self.ab_norm * AB_SCALE)
+
+    @cached_property
+    def targets(self) -> SoftTargets:
+        """The soft targets, (B, H, W, K)."""
+        return soft_targets(self.ab_norm, self._options)
+
+    @cached_property
+    def pooled_targets(self) -> SoftTargets:
+        """The soft targets at the resolution of the logits, (B, h, w, K')."""
+        return pool(self.targets, self._stride)
+
+    @cached_property
+    def pooled_weighted_targets(self) -> SoftTargets:
+        """The same, each pixel multiplied by its class weight."""
+        return pool(weigh(self.targets, self.ab_norm, self._weights), self._stride)
+
+    @property
+    def _stride(self) -> int:
+        return self.ab_norm.shape[-1] // self.logits.shape[-1]
+
+
+class Measure(NamedTuple):
+    """One number per image."""
+
+    function: Callable[[Compared], Tensor]  # (B,) float64
+    kind: Kind  # what a model must predict to have it
+
+
+# L_norm (B, 1, H, W) -> the model's output, and other logits for the weighted cross entropy or None
+Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+@torch.inference_mode()
+def measure(
+    predict: Predictor,
+    kind: Kind,
+    split: Split,
+    measures: Mapping[str, Measure],
+    weights: Tensor,
+    options: Options,
+    rows: np.ndarray | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Tensor]:
+    """Measure the predictions of a split.
+
+    Args:
+        predict: in evaluation mode, on the device of `weights`.
+        kind: what it predicts; measures of other kinds are left out.
+        split: N images.
+        measures: by name.
+        weights: (Q,) class weights.
+        options: of the soft targets.
+        rows: (N,) row numbers; None for all rows.
+        advance: called with the number of images done since the last call.
+
+    Returns:
+        (N,) float64 of every measure, on the device.
+    """
+    device = weights.device
+    collected: dict[str, list[Tensor]] = {name: [] for name, one in measures.items() if one.kind <= kind}
+    for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, rows):
+        L_norm, ab_norm = to_networks(batch)
+        output, logits_for_weighted = predict(L_norm)
+        compared = Compared(output, ab_norm, weights, options, logits_for_weighted)
+        for name, values in collected.items():
+            values.append(measures[name].function(compared))
+        advance(len(L_norm))
+    return {name: torch.cat(values) for name, values in collected.items()}
+
+
+def images_at_once(device: str | torch.device, size: int) -> int:
+    """Batch size for images of that side: on a CPU the logits of a batch stay near its caches."""
+    pixels = _PIXELS["cpu" if torch.device(device).type == "cpu" else "gpu"]
+    return max(1, pixels // size**2)
+
+
+def mean_per_image(values: Tensor) -> Tensor:
+    """(B, ...) -> (B,) float64."""
+    return values.double().flatten(1).mean(dim=1)

@@ -1,0 +1,87 @@
+"""The paper's measures of one image: L2, L1, accuracy of the bin, and cross entropies; validation uses them too.
+
+A change here therefore trains every model again. A new measure belongs into `measures.py`, which only evaluation uses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from colorize.color.targets import SoftTargets
+from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
+
+_CACHED_PIXELS = 1 << 10  # 1.3 MB of probabilities
+
+
+def l2(batch: Compared) -> Tensor:
+    """Squared error of ab / 128, mean over pixels and both channels."""
+    return mean_per_image((batch.predicted - batch.ab_norm).square())
+
+
+def l1(batch: Compared) -> Tensor:
+    """Absolute error of ab / 128, mean over pixels and both channels."""
+    return mean_per_image((batch.predicted - batch.ab_norm).abs())
+
+
+def accuracy(batch: Compared) -> Tensor:
+    """Fraction of the pixels whose predicted bin is the bin nearest to the true color."""
+    return mean_per_image(batch.predicted_bins == batch.true_bins)
+
+
+def cross_entropy(batch: Compared) -> Tensor:
+    """Cross entropy against the soft targets, mean over pixels, in nats."""
+    pooled = batch.pooled_targets
+    return soft_cross_entropy(log_probabilities_at(batch.logits, pooled.bins), pooled)
+
+
+def weighted_cross_entropy(batch: Compared) -> Tensor:
+    """The same with each pixel weighted by its class weight."""
+    weighted = batch.pooled_weighted_targets
+    return soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
+
+
+def target_entropy(batch: Compared) -> Tensor:
+    """Entropy of the soft targets, mean over pixels, in nats: no model has a lower cross entropy."""
+    values = batch.targets.values
+    return mean_per_image(-(values * values.clamp_min(1e-30).log()).sum(dim=-1))
+
+
+MEASURES: dict[str, Measure] = {
+    "l2": Measure(l2, Kind.COLORS),
+    "l1": Measure(l1, Kind.COLORS),
+    "accuracy": Measure(accuracy, Kind.BINS),
+    "cross_entropy": Measure(cross_entropy, Kind.DISTRIBUTIONS),
+    "weighted_cross_entropy": Measure(weighted_cross_entropy, Kind.DISTRIBUTIONS),
+}
+
+
+def soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
+    """Cross entropy against soft targets.
+
+    Args:
+        log_p: (B, h, w, K) log probabilities of the targets' bins.
+        targets: (B, h, w, K).
+
+    Returns:
+        (B,) float64, mean over pixels, in nats.
+    """
+    return mean_per_image(-(targets.values * log_p).sum(dim=-1))
+
+
+def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
+    """Log probabilities of some bins of every pixel.
+
+    On a CPU a few rows of pixels at a time, whose probabilities then never leave its cache.
+
+    Args:
+        logits: (B, Q, h, w).
+        bins: (B, h, w, K) int64.
+
+    Returns:
+        (B, h, w, K) float32.
+    """
+    rows = logits.movedim(1, -1).flatten(0, 1)  # (B h, w, Q)
+    at_once = len(rows) if logits.device.type == "cuda" else max(1, _CACHED_PIXELS // rows.shape[1])
+    parts = zip(rows.split(at_once), bins.flatten(0, 1).split(at_once), strict=True)
+    return torch.cat([part.float().log_softmax(dim=-1).gather(-1, at) for part, at in parts]).view(bins.shape)

@@ -1,0 +1,5 @@
+"""The CNN, trained with class rebalancing (paper, section 3.3)."""
+
+from colorize.models.classifiers import CNN
+
+NETWORK = CNN

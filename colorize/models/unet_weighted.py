@@ -1,0 +1,5 @@
+"""The U-Net, trained with class rebalancing (paper, section 3.4)."""
+
+from colorize.models.classifiers import UNet
+
+NETWORK = UNet
