@@ -17,11 +17,10 @@ from torch.nn import functional
 
 from benchmarks import harness, inputs, straight_port
 from colorize.color import gamut, targets
-from colorize.data import feed
-from colorize.data.loader import Split
-from colorize.data.transform import to_networks
-from colorize.evaluation import measures
-from colorize.models.build import build
+from colorize.data.split import Split
+from colorize.evaluation.measures import MEASURES
+from colorize.evaluation.measuring import Kind, images_at_once, measure
+from colorize.models.contract import build_model
 from colorize.photos.predict import Colorizer
 
 _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
@@ -34,14 +33,10 @@ def evaluations(model: nn.Module, split: Split, device: torch.device) -> dict[st
     return {name: harness.counted(work, len(split)) for name, work in works.items()}
 
 
-@torch.inference_mode()
 def _ours(model: nn.Module, split: Split, device: torch.device) -> list[float]:
-    weights, collected = torch.ones(313, device=device), {}
-    for batch in feed.evaluation_feed(split, measures.images_at_once(device, split.size), device):
-        L_norm, ab_norm = to_networks(batch)
-        for name, values in measures.per_image(model(L_norm), ab_norm, weights, _OPTIONS).items():
-            collected.setdefault(name, []).append(values)
-    return torch.stack([torch.cat(values).mean() for values in collected.values()]).tolist()
+    weights = torch.ones(313, device=device)
+    found = measure(lambda L_norm: (model(L_norm), None), Kind.DISTRIBUTIONS, split, MEASURES, weights, _OPTIONS)
+    return torch.stack([values.mean() for values in found.values()]).tolist()
 
 
 @torch.inference_mode()
@@ -63,7 +58,7 @@ def _straight(model: nn.Module, split: Split, device: torch.device) -> list[floa
 
 @torch.inference_mode()
 def _network(model: nn.Module, split: Split, device: torch.device) -> None:
-    L_norm = torch.rand(measures.images_at_once(device, split.size), 1, split.size, split.size, device=device)
+    L_norm = torch.rand(images_at_once(device, split.size), 1, split.size, split.size, device=device)
     for _ in range(0, len(split), len(L_norm)):
         model(L_norm)
 
@@ -98,7 +93,7 @@ def main(rounds: int, small: bool) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     width, side = (0.25, 512) if small else (1.0 if device.type == "cuda" else 0.25, 2048)
     conditions = {"width": width, "device": device.type, "small": small}
-    model = _muted(build("unet", width)).to(device, memory_format=torch.channels_last).eval()
+    model = _muted(build_model("unet", width)).to(device, memory_format=torch.channels_last).eval()
     with tempfile.TemporaryDirectory() as folder:
         split = inputs.write_shards(Path(folder), 64 if small else 4096 if device.type == "cuda" else 256)
         rows = harness.compare(evaluations(model, split, device), "ours", "network alone (limit)", rounds, device)

@@ -16,7 +16,7 @@ from skimage import data as skimage_data
 
 from colorize import runtime
 from colorize.data import shards
-from colorize.data.loader import Split
+from colorize.data.split import Split
 
 _DISTINCT = 500  # distinct images; reading more distinct images would not be slower
 JPEG_QUALITY = 85  # with halved chroma: 13 kB per image of 256 pixels; an image of Places365 has 14 kB
@@ -58,13 +58,13 @@ def write_archive(path: Path, count: int, size: int = 256) -> Path:
 
 
 def write_shards(folder: Path, count: int, size: int = 64, per_shard: int = 5000) -> Split:
-    """Write a sharded data set with one split of `count` images, and open it."""
+    """Write a split of `count` images as shards, and open it."""
     entries = []
     for start in range(0, count, per_shard):
         keys = range(start, min(start + per_shard, count))
-        path = folder / "train" / f"{start // per_shard:06d}.tar"
+        path = folder / f"{start // per_shard:06d}.tar"
         sha256 = shards.write_shard(path, size, keys, [crops(size)[key % _DISTINCT] for key in keys])
         entries.append({"name": path.name, "images": len(keys), "sha256": sha256})
-    manifest = {"format": shards.FORMAT, "size": size, "splits": {"train": {"images": count, "shards": entries}}}
+    manifest = {"format": shards.FORMAT, "size": size, "images": count, "shards": entries}
     runtime.write_json(folder / "manifest.json", manifest)
-    return Split(folder, "train")
+    return Split(folder)

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import harness, inputs
 from colorize import runtime
-from colorize.data import feed
-from colorize.data.loader import Split
+from colorize.data import loader
+from colorize.data.split import Split
 
 _BATCH = 256
 _SIDE = 64  # pixels
@@ -62,18 +62,18 @@ def _taking(batches: Iterable, count: int) -> harness.Contender:
 
 
 def _ours(split: Split, device: torch.device, place: str, ahead: int | None = None) -> harness.Contender:
-    return _taking(feed.training_feed(split, _BATCH, 0, device, place, ahead=ahead), _BATCHES)
+    return _taking(loader.training_batches(split, _BATCH, 0, device, place, ahead=ahead), _BATCHES)
 
 
 def _cold(folder: Path, device: torch.device, place: str) -> harness.Contender:
     """The first batches of a new process, from shards that are not in memory."""
 
     def read() -> int:
-        split = Split(folder, "train")  # known as verified, so that opening it reads almost nothing
+        split = Split(folder)  # known as verified, so that opening it reads almost nothing
         for path in split.paths:
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return _taking(feed.training_feed(split, _BATCH, 0, device, place), _FEW_BATCHES)()
+        return _taking(loader.training_batches(split, _BATCH, 0, device, place), _FEW_BATCHES)()
 
     return read
 

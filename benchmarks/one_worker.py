@@ -14,6 +14,7 @@ from unittest import mock
 
 from colorize import runtime
 from colorize.config import params
+from colorize.layout import Folders
 from colorize.sharding import build
 
 _PROFILE = Path(__file__).resolve().parents[1] / "profiles" / "paper.yaml"
@@ -30,7 +31,7 @@ def shard(archive: Path, out: Path, workers: int = 1) -> None:
     environment = mock.patch.dict(os.environ, COLORIZE_PROCS=str(workers))
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), environment:
         runtime.write_text(Path("sources", "mine.yaml"), _SOURCE.format(path=archive))
-        build.shard("mine", settings, out)
+        build.shard("mine", settings, Folders(out))
 
 
 if __name__ == "__main__":

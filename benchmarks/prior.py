@@ -21,7 +21,7 @@ import torch
 from benchmarks import harness, inputs
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
-from colorize.data.loader import Split
+from colorize.data.split import Split
 from colorize.prior import counts
 
 _SIDE = 64  # pixels

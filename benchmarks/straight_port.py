@@ -15,9 +15,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from colorize.color import gamut
-from colorize.models import MODELS
 from colorize.models.blocks import UpConv2d
-from colorize.models.build import build
+from colorize.models.contract import build_model
+from colorize.models.registry import MODELS
 
 
 class LabImages(Dataset):
@@ -67,7 +67,7 @@ class StraightPort:
     """A model in training; call it with a batch of `loader`."""
 
     def __init__(self, name: str, width: float, weights: Tensor, settings, device: torch.device):
-        self.model = unfuse(build(name, width)).to(device).train()
+        self.model = unfuse(build_model(name, width)).to(device).train()
         self._is_classifier = MODELS[name].is_classifier
         self._weights = weights.to(device)
         self._clip_norm = settings.clip_norm

@@ -27,11 +27,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import harness, inputs, straight_port
 from colorize import runtime
 from colorize.color import targets
-from colorize.data import feed
-from colorize.data.loader import Split
+from colorize.data import loader
+from colorize.data.split import Split
 from colorize.data.transform import to_networks
-from colorize.models import MODELS
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.training.step import Objective, Step
 
 _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
@@ -156,10 +155,10 @@ def _next(steps: Iterator, device: torch.device) -> Callable[[], object]:
 def our_steps(case: Case, precision: str, split: Split) -> Iterator[Tensor]:
     """Take endless steps with our engine, with batches from the shards."""
     torch.manual_seed(0)
-    model = build(case.model, case.width).to(case.device, memory_format=torch.channels_last).train()
-    objective = Objective(MODELS[case.model], model, torch.ones(313, device=case.device), _OPTIONS, precision)
+    model = build_model(case.model, case.width).to(case.device, memory_format=torch.channels_last).train()
+    objective = Objective(model, torch.ones(313, device=case.device), _OPTIONS, precision)
     take_step = Step(objective, _settings(case.batch, precision), case.device)
-    batches = feed.training_feed(split, case.batch, 0, case.device)
+    batches = loader.training_batches(split, case.batch, 0, case.device)
     for number in itertools.count():
         with _deterministic():
             loss = take_step(number, *to_networks(next(batches)))
@@ -197,7 +196,7 @@ def convolution_flop(case: Case, size: int) -> float:
 
     `UpConv2d` counts with what it computes, 4/9 of upsampling and convolution. The head counts as no convolution.
     """
-    model, total = build(case.model, case.width).eval(), 0
+    model, total = build_model(case.model, case.width).eval(), 0
 
     def count(module: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
@@ -215,7 +214,7 @@ def convolution_flop(case: Case, size: int) -> float:
 
 def training_flop(case: Case, size: int) -> float:
     """FLOP per image of a step with the paper's own layers, from which the compute limit follows."""
-    model = straight_port.unfuse(build(case.model, case.width)).eval()
+    model = straight_port.unfuse(build_model(case.model, case.width)).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 1, size, size))
     return 3 * counter.get_total_flops()

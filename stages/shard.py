@@ -12,7 +12,8 @@ def main(dataset: str) -> None:
     with promise.stage("shard", dataset=dataset) as stage:
         from colorize.sharding import build
 
-        manifests = build.shard(dataset, stage.settings.shard, Folders())
+        settings = stage.settings
+        manifests = build.shard(dataset, settings.shard, Folders())
     print(build.describe(manifests))
 
 

@@ -16,7 +16,7 @@ import pytest
 from colorize import runtime
 from colorize.config import params
 from colorize.data import shards, verified
-from colorize.sharding.build import COLUMNS
+from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
@@ -101,39 +101,57 @@ def make_images(count: int, size: int = 16, seed: int = 0) -> np.ndarray:
     return full.round().astype(np.uint8)
 
 
-def write_dataset(folder: Path, splits: dict[str, np.ndarray], per_shard: int = 5, keys: dict | None = None) -> Path:
+def write_dataset(
+    root: Path, splits: dict[str, np.ndarray], per_shard: int = 5, keys: dict | None = None, name: str = "tiny"
+) -> Folders:
     """Write images as a sharded data set.
 
     Args:
-        folder: of the data set.
+        root: of the folders.
         splits: (N, S, S, 3) uint8 each.
         per_shard: images a tar.
         keys: of a split's images, where they are not 0, 1, ...
+        name: of the data set.
     """
-    entries = {}
+    folders = Folders(root)
     for split, images in splits.items():
+        folder = folders.shards(split, name)
         numbers = (keys or {}).get(split, list(range(len(images))))
         tars = []
         for start in range(0, len(images), per_shard):
-            path = folder / split / f"{start // per_shard:06d}.tar"
+            path = folder / f"{start // per_shard:06d}.tar"
             part = images[start : start + per_shard]
             sha256 = shards.write_shard(path, images.shape[1], numbers[start : start + per_shard], part)
             tars.append({"name": path.name, "images": len(part), "sha256": sha256})
-        entries[split] = {"listed": len(images), "images": len(images), "gray": 0, "shards": tars}
-        with (folder / f"{split}.csv").open("w", newline="") as file:
+        with (folder / shards.TABLE).open("w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
+            table.writerow(shards.COLUMNS)
             table.writerows((key, "", f"photo {key}.jpg", "", "1.00", 0) for key in numbers)
-    size = next(iter(splits.values())).shape[1]
-    manifest = {"format": shards.FORMAT, "dataset": folder.name, "size": size, "gray": "keep", "splits": entries}
-    runtime.write_json(folder / "manifest.json", manifest)
-    return folder
+        manifest = {"format": shards.FORMAT, "dataset": name, "split": split, "size": images.shape[1]}
+        runtime.write_json(folder / "manifest.json", {**manifest, "images": len(images), "shards": tars})
+    return folders
+
+
+def link_inputs(root: Path, shards_of: Folders, priors_of: Folders) -> Folders:
+    """Folders below `root` in which links lead to the shards and priors of others."""
+    for name, folders in (("shards", shards_of), ("priors", priors_of)):
+        link = root / "data" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folders.root / "data" / name)
+    return Folders(root)
 
 
 @pytest.fixture(scope="session")
 def write_images():
     """The function `write_dataset`, for tests that need their own images."""
     return write_dataset
+
+
+@pytest.fixture(scope="session")
+def linked():
+    """The function `link_inputs`."""
+    return link_inputs
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +166,7 @@ def tiny(tmp_path_factory, settings) -> SimpleNamespace:
     from colorize.color.targets import Options
     from colorize.prior import build
 
-    root = tmp_path_factory.mktemp("tiny")
     images = {"train": make_images(12, seed=1), "val": make_images(4, seed=2), "test": make_images(6, seed=3)}
-    shards_folder = write_dataset(root / "shards" / "tiny", images)
-    build.build("tiny", shards_folder, Options.of(settings.soft_targets), 0.5, root / "priors" / "tiny")
-    return SimpleNamespace(shards=shards_folder, prior=root / "priors" / "tiny", images=images)
+    folders = write_dataset(tmp_path_factory.mktemp("tiny"), images)
+    build.write_prior("tiny", Options.of(settings.soft_targets), 0.5, folders)
+    return SimpleNamespace(folders=folders, prior=folders.prior("tiny"), images=images)

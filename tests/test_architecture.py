@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("runtime", "color", "archives", "ops", "models", "config", "data", "prior", "sharding", "evaluation",
            "training", "report", "photos", "pipeline")  # fmt: skip
-PROGRAMS = ("verify", "__main__", "__init__")  # files beside the folders; they may import all of them
+NAMES = ("layout",)  # a file beside the folders that imports none of them; all of them may import it
+PROGRAMS = ("verify", "__main__", "__init__")  # files beside the folders that may import all of them
 CODE = sorted((ROOT / "colorize").rglob("*.py")) + sorted((ROOT / "stages").rglob("*.py"))
 
 
@@ -30,12 +31,13 @@ def imported_folders(path: Path) -> set[str]:
 def test_every_folder_has_its_place_in_the_order():
     found = {path.parent.name for path in (ROOT / "colorize").glob("*/__init__.py")}
     assert found == set(FOLDERS)
-    assert {path.stem for path in (ROOT / "colorize").glob("*.py")} == set(PROGRAMS)
+    assert {path.stem for path in (ROOT / "colorize").glob("*.py")} == {*PROGRAMS, *NAMES}
+    assert not any(imported_folders(ROOT / "colorize" / f"{name}.py") for name in NAMES)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_imports_only_folders_before_it(folder):
-    allowed = {*FOLDERS[: FOLDERS.index(folder) + 1]}
+    allowed = {*NAMES, *FOLDERS[: FOLDERS.index(folder) + 1]}
     for path in sorted((ROOT / "colorize" / folder).rglob("*.py")):
         assert imported_folders(path) <= allowed, name_of(path)
 

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from colorize import __main__ as command
 from colorize import runtime
 from colorize.color import cielab
-from colorize.models import build, files
+from colorize.models import contract, files
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").touch()
     torch.manual_seed(0)
-    model = build.build("unet", 0.05)
+    model = contract.build_model("unet", 0.05)
     files.save(Path("data/models/objects-unet"), model, {"model": "unet", "width": 0.05, "size": 32})
     return tmp_path
 

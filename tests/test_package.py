@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import colorize
-from colorize.models import build, files
+from colorize.models import contract, files
 
 PIPELINE = ("dvc", "matplotlib", "pandas", "pydantic", "scikit-image", "scikit-learn", "webdataset")  # at least
 
@@ -102,7 +102,7 @@ def import_names(requirements: list[str]) -> list[str]:
 
 def save_model(folder: Path, name: str) -> None:
     torch.manual_seed(0)
-    files.save(folder, build.build(name, 0.05), {"model": name, "width": 0.05, "size": 32})
+    files.save(folder, contract.build_model(name, 0.05), {"model": name, "width": 0.05, "size": 32})
 
 
 def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel, repo, project):

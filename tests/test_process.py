@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from colorize.models import build, files
+from colorize.models import contract, files
 from tests.helpers import effects
 
 
@@ -27,7 +27,7 @@ def run(repo: Path, folder: Path, *arguments: object, **environment: str) -> sub
 
 def save_model(folder: Path) -> Path:
     torch.manual_seed(0)
-    files.save(folder, build.build("regression", 0.05), {"model": "regression", "width": 0.05, "size": 32})
+    files.save(folder, contract.build_model("regression", 0.05), {"model": "regression", "width": 0.05, "size": 32})
     return folder
 
 

@@ -1,7 +1,7 @@
 """Every stage of dvc.yaml depends on exactly the code that it imports and the parameters that it reads.
 
-Left out on purpose: `colorize/__init__.py`, `runtime/`, `pipeline/` and `config/params.py`, which must not change a
-result, and `__init__.py` files that hold nothing but a docstring.
+Left out on purpose: `colorize/__init__.py`, `layout.py`, `runtime/`, `pipeline/` and `config/params.py`, which must not
+change a result, and `__init__.py` files that hold nothing but a docstring.
 """
 
 import ast
@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from colorize.config.params import Settings
+from colorize.models.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[1]
-EXEMPT = {"colorize/__init__.py", "colorize/config/params.py"} | {
+EXEMPT = {"colorize/__init__.py", "colorize/layout.py", "colorize/config/params.py"} | {
     path.relative_to(REPO).as_posix()
     for name in ("runtime", "pipeline")
     for path in (REPO / "colorize" / name).glob("*.py")
@@ -86,23 +87,50 @@ def closure(script: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def variants(stage: str) -> list[tuple[set[str], frozenset[str]]]:
+    """The dependencies of a stage and the code that it imports: of one that loops over models, for each model.
+
+    Such a stage imports the file of its model by name, `colorize/models/<model>.py`.
+    """
+    deps, imported = STAGES[stage]["deps"], closure(script_of(stage))
+    if not any("${item.model}" in dep for dep in deps if dep.startswith("colorize")):
+        return [(set(deps), imported)]
+    return [
+        ({dep.replace("${item.model}", model) for dep in deps}, imported | closure(f"colorize/models/{model}.py"))
+        for model in MODELS
+    ]
+
+
+def covered_by(deps: set[str]) -> set[str]:
+    """Files of ours among dependencies, those in folders included."""
+    code = {dep for dep in deps if dep.startswith(("colorize", "stages"))}
+    files = {dep for dep in code if (REPO / dep).is_file()}
+    return files | {p.relative_to(REPO).as_posix() for folder in code - files for p in (REPO / folder).rglob("*.py")}
+
+
 def test_the_closure_follows_imports_within_functions_and_through_packages():
     reached = closure("stages/train.py")
-    assert {"stages/train.py", "colorize/models/unet.py", "colorize/color/gamut.py"} <= reached
+    assert {"stages/train.py", "colorize/models/contract.py", "colorize/color/gamut.py"} <= reached
     assert not reached & EXEMPT
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_exactly_the_code_that_the_stage_imports(stage):
-    code = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("colorize", "stages"))}
-    covered = {dep for dep in code if (REPO / dep).is_file()}
-    for folder in code - covered:
-        covered |= {path.relative_to(REPO).as_posix() for path in (REPO / folder).rglob("*.py")}
-    imported = closure(script_of(stage))
-    missing = "".join(f"\n        - {path}" for path in sorted(imported - covered))
-    unused = "".join(f"\n        - {path}" for path in sorted(p for p in covered - imported if not is_exempt(p)))
-    assert not missing, f"dvc.yaml, stage {stage}: add to `deps`{missing}"
-    assert not unused, f"dvc.yaml, stage {stage}: `deps` cover what it does not import{unused}"
+    found = [(covered_by(deps), imported) for deps, imported in variants(stage)]
+    missing = set().union(*(imported - covered for covered, imported in found))
+    unused = set.intersection(*({p for p in covered - imported if not is_exempt(p)} for covered, imported in found))
+    lines = ["".join(f"\n        - {path}" for path in sorted(paths)) for paths in (missing, unused)]
+    assert not missing, f"dvc.yaml, stage {stage}: add to `deps`{lines[0]}"
+    assert not unused, f"dvc.yaml, stage {stage}: `deps` cover what it does not import{lines[1]}"
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_a_models_stages_depend_neither_on_the_registry_nor_on_other_models(stage):
+    for model, (deps, _) in zip(MODELS, variants(stage), strict=True):
+        covered = covered_by(deps)
+        assert f"colorize/models/{model}.py" in covered
+        others = {f"colorize/models/{other}.py" for other in MODELS if other != model}
+        assert not covered & {"colorize/models/registry.py", *others}
 
 
 @pytest.mark.parametrize("stage", ["shard", "prior", "train", "evaluate", "baseline"])

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from colorize.data.shards import SPLITS
+from colorize.layout import Cell, Folders, Run
+
 ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache", "failed"
 OTHERS = RUNNING, STOPPING, STOPPED, WAITING, NOT_BEGUN = "running", "stopping", "stopped", "waiting", "not begun"
 STATES = (*ENDED, *OTHERS)
@@ -122,22 +125,27 @@ def read_result(stage: str) -> str:
 
 
 def _images(dataset: str) -> str:
-    manifest = json.loads(Path(f"data/shards/{dataset}/manifest.json").read_text())
-    return f"{sum(split['images'] for split in manifest['splits'].values()):,} images"
+    manifests = (Folders().shards(split, dataset) / "manifest.json" for split in SPLITS)
+    return f"{sum(json.loads(path.read_text())['images'] for path in manifests):,} images"
 
 
-def _validation(run: str) -> str:
-    with Path(f"data/histories/{run}/history.csv").open(newline="") as file:
+def _validation(name: str) -> str:
+    with (Folders().history(_run(name)) / "history.csv").open(newline="") as file:
         *_, last = csv.DictReader(file)
     return f"validation loss {float(last['val_loss']):.4g}"
 
 
-def _metrics(run: str) -> str:
+def _metrics(name: str) -> str:
     """On the test images of the data set that the model was trained on."""
-    dataset = run.rpartition("-")[0]
-    metrics = json.loads(Path(f"results/metrics/{run}/{dataset}.json").read_text())
+    run = _run(name)
+    metrics = json.loads(Folders().metrics(Cell(*run, run.dataset)).read_text())
     words = {"l2": ("L2", ".4f"), "accuracy": ("accuracy", ".3f"), "cross_entropy": ("cross entropy", ".3f")}
     return "  ".join(f"{word} {metrics[key]:{form}}" for key, (word, form) in words.items() if key in metrics)
+
+
+def _run(name: str) -> Run:
+    dataset, _, model = name.rpartition("-")
+    return Run(dataset, model)
 
 
 _RESULTS = {

@@ -63,7 +63,7 @@ def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -
     if len(sources) != len(split):
         raise DataError(
             f"{split.folder / shards.TABLE}: {len(sources)} rows, but the shards hold {len(split)} images; "
-            f"run `{repair_command(split.folder, stage('shard', split.folder.name))}`"
+            f"run `{repair_command(split.folder, stage_name('shard', split.folder.name))}`"
         )
     membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
     return Kept(rows, keys[rows], sources[rows].astype(str), l2[rows].astype(np.float32), *membership)

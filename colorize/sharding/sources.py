@@ -231,8 +231,9 @@ def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]
         paths: what `locate` returned.
 
     Returns:
-        By the name in `files`: `file` (name on the disk), `bytes` (None for a folder, and for the sample, whose zip another zlib packs
-        differently) and `is_published` (whether it is the verified original; None where nothing was published).
+        By the name in `files`: `file` (name on the disk), `bytes` (None for a folder, and for the sample, whose zip
+        another zlib packs differently) and `is_published` (whether it is the verified original; None where nothing was
+        published).
     """
     found = {}
     for name, path in paths.items():

@@ -6,7 +6,8 @@ import torch
 
 from benchmarks import inputs, one_worker, prior, sharding, targets
 from colorize.color import cielab, gamut
-from colorize.data.loader import Split
+from colorize.data.split import Split
+from colorize.layout import Folders
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def archive(tmp_path_factory):
 
 def test_ours_shards_every_image_of_the_archive(archive, tmp_path):
     one_worker.shard(archive, tmp_path)
-    assert [len(Split(tmp_path, split)) for split in ("train", "val", "test")] == [4, 1, 1]
+    assert [len(Split(Folders(tmp_path).shards(split, "mine"))) for split in ("train", "val", "test")] == [4, 1, 1]
 
 
 def test_the_straightforward_writer_writes_what_webdataset_reads(archive, tmp_path):

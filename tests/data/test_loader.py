@@ -1,16 +1,23 @@
-"""Splits as rows of images, and the order that only the seed and the epoch decide."""
+"""Batches on the device: the same bits from every place, and nothing left behind."""
 
+import contextlib
+import threading
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from colorize.data import loader
-from colorize.data.loader import Draw, Split
-from colorize.runtime import DataError
+from colorize import runtime
+from colorize.color import cielab
+from colorize.data import loader, order
+from colorize.data.loader import DeviceBatch
+from colorize.data.split import Split
+from colorize.data.transform import to_networks
 
-N = 11
+N = 23
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
 @pytest.fixture(scope="module")
@@ -20,120 +27,155 @@ def images(images_of) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory, write_images, images) -> Split:
-    """N images in three tars."""
-    return Split(write_images(tmp_path_factory.mktemp("loader") / "a", {"train": images}, per_shard=4), "train")
+def splits(tmp_path_factory, write_images, images) -> dict[int, Split]:
+    """The same images in 1, 4 and 8 tars."""
+    folder = tmp_path_factory.mktemp("loader")
+    of_count = {1: N, 4: 6, 8: 3}  # images a tar
+    return {
+        count: Split(write_images(folder / str(count), {"train": images}, per_shard).shards("train", "tiny"))
+        for count, per_shard in of_count.items()
+    }
 
 
-def take(count: int, batch_size: int = 4, seed: int = 0, start_step: int = 0, share=(0, 1), length: int = N) -> Draw:
-    """`count` batches as one draw of all their images."""
-    draws = islice(loader.training_draws(length, batch_size, seed, start_step, share), count)
-    return Draw(*map(np.concatenate, zip(*draws, strict=True)))
+@pytest.fixture(scope="module")
+def split(splits) -> Split:
+    """N images in four tars."""
+    return splits[4]
 
 
-def assert_same(found: Draw, expected: Draw) -> None:
-    assert np.array_equal(found.rows, expected.rows)
-    assert np.array_equal(found.is_flipped, expected.is_flipped)
+def take(count: int, split: Split, device: str = "cpu", **options) -> list[DeviceBatch]:
+    batches = loader.training_batches(split, options.pop("batch_size", 4), 0, device, **options)
+    with contextlib.closing(batches):
+        return list(islice(batches, count))
 
 
-def test_rows_are_gathered_across_shards_in_any_order(split, images):
-    rows = np.array([10, 0, 3, 4, 4, 7, 8])
-    assert len(split) == N
-    assert np.array_equal(split.images(rows), images[rows])
-    assert np.array_equal(split.keys(rows), rows)
+def assert_same(found: list[DeviceBatch], expected: list[DeviceBatch]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.rgb.cpu(), other.rgb.cpu())
+        assert torch.equal(one.is_flipped.cpu(), other.is_flipped.cpu())
+        assert np.array_equal(one.rows, other.rows)
 
 
-def test_images_may_be_read_into_a_given_tensor(split, images):
-    out = torch.zeros((2, 16, 16, 3), dtype=torch.uint8)
-    split.read(np.array([9, 1]), out)
-    assert np.array_equal(out.numpy(), images[[9, 1]])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("place", runtime.CACHE_PLACES)
+def test_batches_are_those_of_the_order(split, images, place, device):
+    selections = order.training_order(N, 4, 0)
+    for batch, draw in zip(take(N, split, device, place=place), selections, strict=False):  # of 4 epochs
+        assert batch.rgb.device.type == batch.is_flipped.device.type == device
+        assert (batch.rgb.dtype, batch.is_flipped.dtype, batch.rows.dtype) == (torch.uint8, torch.bool, np.int64)
+        assert np.array_equal(batch.rows, draw.rows)
+        assert np.array_equal(batch.rgb.cpu().numpy(), images[draw.rows])
+        assert np.array_equal(batch.is_flipped.cpu().numpy(), draw.is_flipped)
 
 
-@pytest.mark.parametrize("per_shard", [1, 2, N])
-def test_images_and_keys_do_not_depend_on_the_number_of_shards(images, tmp_path, write_images, per_shard):
-    keys = [3 * row for row in range(N)]
-    other = Split(write_images(tmp_path / "b", {"train": images}, per_shard, {"train": keys}), "train")
-    assert np.array_equal(other.images(np.arange(N)), images)
-    assert other.keys(np.arange(N)).tolist() == keys
+@pytest.mark.parametrize("place", runtime.CACHE_PLACES)
+@pytest.mark.parametrize("tars", [1, 4, 8])
+def test_the_sequence_depends_neither_on_the_place_nor_on_the_number_of_shards(splits, place, tars):
+    assert len(splits[tars].paths) == tars
+    assert_same(take(9, splits[tars], place=place), take(9, splits[1], place="host"))
 
 
-@pytest.mark.parametrize("row", [N, -N - 1])
-def test_there_is_no_row_behind_the_last(split, row):
-    with pytest.raises(IndexError):
-        split.images(np.array([row]))
+@pytest.mark.parametrize("place", ["host", "stream"])
+@pytest.mark.parametrize("ahead", [0, 1, 2, 7])
+def test_the_sequence_does_not_depend_on_how_far_ahead_a_thread_reads(split, place, ahead):
+    assert_same(take(9, split, place=place, ahead=ahead), take(9, split))
 
 
-def test_mapped_files_stay_until_the_last_view_of_them_has_gone(tmp_path, write_images, images):
-    folder = write_images(tmp_path / "c", {"train": images})
-    split = Split(folder, "train")
-    for path in split.paths:
-        path.unlink()
-    assert np.array_equal(split.images(np.arange(N)), images)
+@pytest.mark.parametrize("place", runtime.CACHE_PLACES)
+def test_a_later_start_and_a_share_give_their_part_of_the_sequence(split, place):
+    whole = take(9, split, batch_size=6)
+    part = take(4, split, batch_size=6, place=place, start_step=5, share=(1, 2))
+    for batch, expected in zip(part, whole[5:], strict=True):
+        assert torch.equal(batch.rgb, expected.rgb[3:])
+        assert np.array_equal(batch.rows, expected.rows[3:])
 
 
-def test_a_split_that_the_manifest_lacks_is_one_clear_line(tmp_path, write_images, images):
-    folder = write_images(tmp_path / "mine", {"train": images, "val": images})
-    with pytest.raises(DataError, match=r"manifest.json: no split 'test' \(splits: train, val\); run .*shard@mine"):
-        Split(folder, "test")
+@pytest.mark.parametrize("place", runtime.CACHE_PLACES)
+def test_a_batch_stays_what_it_is_when_the_next_ones_come(split, images, place):
+    for batch in take(9, split, place=place):
+        assert np.array_equal(batch.rgb.numpy(), images[batch.rows])
 
 
-def test_every_image_comes_once_an_epoch():
-    rows = take(N).rows.reshape(4, N)  # N batches of 4 are 4 epochs; batches span them
-    assert (np.sort(rows, axis=1) == np.arange(N)).all()
+def feeding_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("loader")]
 
 
-def test_epochs_differ_in_order_and_flips():
-    draw = take(2 * N, batch_size=1)
-    assert not np.array_equal(draw.rows[:N], draw.rows[N:])
-    assert not np.array_equal(draw.is_flipped[:N], draw.is_flipped[N:])
+def open_files(split: Split) -> list[Path]:
+    return [path for path in Path("/proc/self/fd").iterdir() if path.resolve() in split.paths]
 
 
-def test_the_seed_alone_decides():
-    assert_same(take(6, seed=3), take(6, seed=3))
-    assert not np.array_equal(take(6, seed=3).rows, take(6, seed=4).rows)
+@pytest.mark.parametrize("place", ["host", "stream"])
+def test_closing_leaves_no_thread_and_no_open_file(split, place):
+    batches = loader.training_batches(split, 4, 0, "cpu", place, ahead=2)
+    next(batches)
+    assert feeding_threads()
+    assert bool(open_files(split)) == (place == "stream")
+    batches.close()
+    assert not feeding_threads()
+    assert not open_files(split)
 
 
-def test_the_order_is_the_same_for_ever():
-    """Of PCG64 seeded with [seed, epoch]: what was trained with one release continues with the next."""
-    draw = take(2, batch_size=8, seed=1)
-    generator = np.random.Generator(np.random.PCG64([1, 0]))
-    assert draw.rows[:N].tolist() == generator.permutation(N).tolist()
-    assert draw.is_flipped[:N].tolist() == (generator.random(N) < 0.5).tolist()
+def test_a_feed_that_nobody_holds_any_more_leaves_no_thread(split):
+    next(loader.training_batches(split, 4, 0, "cpu", ahead=2))
+    assert not feeding_threads()
 
 
-def test_global_generators_have_no_say():
-    np.random.seed(0)
-    torch.manual_seed(0)
-    expected = take(4)
-    np.random.seed(1)
-    torch.manual_seed(1)
-    assert_same(take(4), expected)
+def test_an_error_of_the_thread_reaches_who_takes_the_batches(split, monkeypatch):
+    batches = loader.training_batches(split, 4, 0, "cpu", ahead=1)
+    next(batches)
+
+    def fail(rows, out):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(split, "read", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        for _ in range(3):
+            next(batches)
+    assert not feeding_threads()
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 5, 25])
-def test_the_order_does_not_depend_on_the_batch_size(batch_size):
-    """A batch of 25 spans up to four epochs."""
-    assert_same(take(75 // batch_size, batch_size), take(5, 15))
+def test_a_shard_that_shrinks_while_it_is_streamed_is_named(tmp_path, write_images, images):
+    split = Split(write_images(tmp_path / "a", {"train": images}, per_shard=N).shards("train", "tiny"))
+    batches = loader.training_batches(split, N, 0, "cpu", "stream", ahead=0)
+    next(batches)
+    with split.paths[0].open("r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(runtime.DataError, match=r"000000\.tar: became shorter .*; run `.*verify --repair .* && dvc "):
+        list(islice(batches, 2))
 
 
-@pytest.mark.parametrize("start", [1, 2, 3, 7])
-def test_a_later_start_continues_exactly(start):
-    whole = take(start + 4)
-    assert_same(take(4, start_step=start), Draw(whole.rows[4 * start :], whole.is_flipped[4 * start :]))
+def test_on_a_cpu_the_images_stay_in_the_page_cache_and_no_thread_runs(split):
+    batches = loader.training_batches(split, 4, 0, "cpu")
+    next(batches)
+    assert not feeding_threads()
 
 
-@pytest.mark.parametrize("size", [2, 3, 6])
-def test_the_shares_of_a_group_are_the_parts_of_the_global_batches(size):
-    shares = [take(9, 6, start_step=2, share=(rank, size)) for rank in range(size)]
-    joined = (np.concatenate([part.reshape(9, -1) for part in parts], axis=1) for parts in zip(*shares, strict=True))
-    assert_same(Draw(*(values.ravel() for values in joined)), take(9, 6, start_step=2))
+def test_a_gpu_holds_the_images_only_where_much_memory_stays_free(split, monkeypatch):
+    bytes_of_split = N * 3 * 16 * 16
+    for free, fits in ((bytes_of_split, False), (10 * bytes_of_split, True)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 100 * bytes_of_split))
+        assert loader._fits(split, torch.device("cuda")) is fits
 
 
-def test_half_of_the_images_are_flipped():
-    assert 0.45 < take(100, batch_size=N).is_flipped.mean() < 0.55
+def test_evaluation_sees_every_image_once_in_order_unflipped(split, images):
+    batches = list(loader.evaluation_batches(split, 4, "cpu"))
+    assert [len(batch.rgb) for batch in batches] == [4, 4, 4, 4, 4, 3]
+    assert np.array_equal(torch.cat([batch.rgb for batch in batches]).numpy(), images)
+    assert np.array_equal(np.concatenate([batch.rows for batch in batches]), np.arange(N))
+    assert not any(batch.is_flipped.any() for batch in batches)
 
 
-def test_rows_are_spread_from_the_first_to_the_last():
-    assert loader.spread(10, 4).tolist() == [0, 3, 6, 9]
-    assert loader.spread(3, 100).tolist() == [0, 1, 2]
-    assert loader.spread(10, 1).tolist() == [0]
+def test_evaluation_of_given_rows(split, images):
+    batches = list(loader.evaluation_batches(split, 2, "cpu", np.array([2, 5, 9])))
+    assert np.array_equal(torch.cat([batch.rgb for batch in batches]).numpy(), images[[2, 5, 9]])
+
+
+def test_networks_get_lightness_and_ab_mirrored_where_asked(images):
+    batch = DeviceBatch(torch.from_numpy(images[:2]), torch.tensor([False, True]), np.array([0, 1]))
+    L_norm, ab_norm = to_networks(batch)
+    mirrored = np.stack([images[0], images[1][:, ::-1]])
+    lab = cielab.rgb_to_lab(torch.from_numpy(mirrored).movedim(-1, 1))
+    assert torch.equal(L_norm, lab[:, :1] / 100)
+    assert torch.equal(ab_norm, lab[:, 1:] / 128)
+    assert L_norm.dtype == ab_norm.dtype == torch.float32
+    assert ab_norm.is_contiguous(memory_format=torch.channels_last)

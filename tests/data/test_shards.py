@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from colorize.data import shards
-from colorize.data.loader import Split
+from colorize.data.split import Split
 from colorize.runtime import DataError
 
 
@@ -25,21 +25,21 @@ def pixels(images_of) -> np.ndarray:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, write_images, pixels):
     """Two tars, and a gap in the keys where an image was rejected."""
-    out = tmp_path_factory.mktemp("shards") / "mine"
-    return write_images(out, {"train": pixels}, per_shard=2, keys={"train": [0, 1, 3, 12]})
+    folders = write_images(tmp_path_factory.mktemp("shards"), {"train": pixels}, 2, {"train": [0, 1, 3, 12]}, "mine")
+    return folders.shards("train", "mine")
 
 
 @pytest.fixture(scope="module")
 def tars(folder) -> list[str]:
     """Paths of the tars, in order."""
-    return [str(path) for path in sorted((folder / "train").glob("*.tar"))]
+    return [str(path) for path in sorted(folder.glob("*.tar"))]
 
 
 def test_stock_webdataset_yields_our_loaders_pixels_and_keys(folder, tars, pixels):
     import webdataset
 
     samples = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
-    split = Split(folder, "train")
+    split = Split(folder)
     rows = np.arange(len(split))
     assert [int(sample["__key__"]) for sample in samples] == split.keys(rows).tolist() == [0, 1, 3, 12]
     found = np.stack([sample["ppm"] for sample in samples])
@@ -108,9 +108,9 @@ def test_the_same_images_make_the_same_bytes(tmp_path, pixels):
     assert first == again
 
 
-def refusal(folder, split: str = "train") -> str:
+def refusal(folder) -> str:
     with pytest.raises(DataError) as caught:
-        Split(folder, split)
+        Split(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -118,11 +118,11 @@ def refusal(folder, split: str = "train") -> str:
 @pytest.fixture
 def damaged(tmp_path, write_images, images_of):
     """A data set of 5 tiny images, to be damaged."""
-    return write_images(tmp_path / "mine", {"train": images_of(5)}, per_shard=3)
+    return write_images(tmp_path, {"train": images_of(5)}, per_shard=3, name="mine").shards("train", "mine")
 
 
 def test_a_truncated_shard_is_refused_with_its_remedy(damaged):
-    path = damaged / "train" / "000001.tar"
+    path = damaged / "000001.tar"
     path.write_bytes(path.read_bytes()[:-512])
     message = refusal(damaged)
     assert f"{path}: " in message
@@ -131,12 +131,12 @@ def test_a_truncated_shard_is_refused_with_its_remedy(damaged):
 
 
 def test_a_missing_shard_is_refused(damaged):
-    (damaged / "train" / "000000.tar").unlink()
+    (damaged / "000000.tar").unlink()
     assert "000000.tar: the file has 0 bytes, the manifest says" in refusal(damaged)
 
 
 def test_a_tar_of_another_geometry_is_refused(damaged):
-    path = damaged / "train" / "000000.tar"
+    path = damaged / "000000.tar"
     content = bytearray(path.read_bytes())
     content[512:515] = b"P5\n"
     path.write_bytes(content)
@@ -149,8 +149,8 @@ def test_without_a_manifest_the_stage_to_run_is_named(tmp_path):
 
 def test_a_manifest_of_another_format_is_refused(damaged):
     path = damaged / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": "strided-ppm-2"}))
-    assert "format 'strided-ppm-2', expected 'strided-ppm-1'" in refusal(damaged)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": "strided-ppm-9"}))
+    assert "format 'strided-ppm-9', expected 'strided-ppm-2'" in refusal(damaged)
 
 
 def test_a_damaged_manifest_is_refused(damaged):
@@ -171,16 +171,15 @@ def change(folder, path: tuple, value) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("format",), ["strided-ppm-1"]), (("size",), "16"), (("size",), True), (("size",), 0), (("size",), 10**9),
-        (("size",), float("nan")), (("splits",), []), (("splits", "../../etc"), {"images": 0, "shards": []}),
-        (("splits", "train"), None), (("splits", "train", "images"), 6), (("splits", "train", "images"), "5"),
-        (("splits", "train", "shards"), {}), (("splits", "train", "shards", 0), "000000.tar"),
-        (("splits", "train", "shards", 0, "name"), "../000000.tar"),
-        (("splits", "train", "shards", 0, "name"), "/etc/passwd"),
-        (("splits", "train", "shards", 0, "name"), "000000.tar\n"),
-        (("splits", "train", "shards", 0, "images"), -1), (("splits", "train", "shards", 0, "images"), 3.0),
-        (("splits", "train", "shards", 0, "sha256"), "0" * 63),
-        (("splits", "train", "shards", 0, "sha256"), int("1" * 64)),
+        (("format",), ["strided-ppm-2"]), (("size",), "16"), (("size",), True), (("size",), 0), (("size",), 10**9),
+        (("size",), float("nan")), (("shards",), None), (("images",), 6), (("images",), "5"), (("shards",), {}),
+        (("shards", 0), "000000.tar"),
+        (("shards", 0, "name"), "../000000.tar"),
+        (("shards", 0, "name"), "/etc/passwd"),
+        (("shards", 0, "name"), "000000.tar\n"),
+        (("shards", 0, "images"), -1), (("shards", 0, "images"), 3.0),
+        (("shards", 0, "sha256"), "0" * 63),
+        (("shards", 0, "sha256"), int("1" * 64)),
     ],
 )  # fmt: skip
 def test_a_manifest_of_another_shape_is_refused_with_its_remedy(damaged, path, value):
@@ -205,9 +204,7 @@ def test_every_flipped_bit_of_a_manifest_is_one_line_or_can_be_read(damaged):
         path.write_bytes(content)
         try:
             manifest = shards.read_manifest(damaged)
-            assert all(
-                len(shard["sha256"]) == 64 for shard in manifest["splits"].get("train", {"shards": []})["shards"]
-            )
+            assert all(len(shard["sha256"]) == 64 for shard in manifest["shards"])
         except DataError as error:
             num_refused += 1
             assert "\n" not in str(error)
@@ -216,19 +213,19 @@ def test_every_flipped_bit_of_a_manifest_is_one_line_or_can_be_read(damaged):
 
 def test_a_column_of_a_table_stays_text(tmp_path):
     names = ["0000", "1e5", "NA", "True", "0x10", "nan", " padded ", 'a "quoted"\r\nname', ""]
-    with (tmp_path / "test.csv").open("w", newline="") as file:
+    with (tmp_path / "images.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("key", "source"), *enumerate(names)])
-    assert list(shards.read_column(tmp_path / "test.csv", "source")) == names
+    assert list(shards.read_column(tmp_path, "source")) == names
 
 
 @pytest.mark.parametrize("content", [None, b"", b"key,class\n", b"key,source\n1\n", b"key,source\n1,\xff\n"])
 def test_a_damaged_table_is_refused_with_its_remedy(tmp_path, content):
     if content is not None:
-        (tmp_path / "test.csv").write_bytes(content)
+        (tmp_path / "images.csv").write_bytes(content)
     with pytest.raises(
-        DataError, match=r"test\.csv: missing or damaged .*; run `.*verify --repair .* && dvc repro shard@"
+        DataError, match=r"images\.csv: missing or damaged .*; run `.*verify --repair .* && dvc repro shard@"
     ):
-        list(shards.read_column(tmp_path / "test.csv", "source"))
+        list(shards.read_column(tmp_path, "source"))
 
 
 # --- every damage is noticed -----------------------------------------------------------------------------------------
@@ -237,8 +234,9 @@ def test_a_damaged_table_is_refused_with_its_remedy(tmp_path, content):
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory, write_images, images_of) -> tuple:
     """A data set of one shard, the shard, and its bytes."""
-    folder = write_images(tmp_path_factory.mktemp("sound") / "mine", {"train": images_of(12)}, per_shard=12)
-    path = folder / "train" / "000000.tar"
+    folders = write_images(tmp_path_factory.mktemp("sound"), {"train": images_of(12)}, per_shard=12, name="mine")
+    folder = folders.shards("train", "mine")
+    path = folder / "000000.tar"
     return folder, path, path.read_bytes()
 
 
@@ -251,7 +249,7 @@ def test_500_flips_of_a_bit_are_all_noticed(sound):
         path.write_bytes(damaged)
         assert f"{path}: " in refusal(folder)
     path.write_bytes(whole)
-    assert len(Split(folder, "train")) == 12
+    assert len(Split(folder)) == 12
 
 
 def test_every_cut_at_a_block_is_noticed(sound):
@@ -263,7 +261,7 @@ def test_every_cut_at_a_block_is_noticed(sound):
 
 
 def test_a_shard_with_something_behind_it_is_refused(damaged):
-    path = damaged / "train" / "000000.tar"
+    path = damaged / "000000.tar"
     path.write_bytes(path.read_bytes() + bytes(512))
     assert "the manifest says" in refusal(damaged)
 
@@ -294,12 +292,12 @@ def hostile_tar(length: int, owned) -> bytes:
 
 @pytest.mark.parametrize("has_right_digest", [False, True])
 def test_a_tar_with_pickles_and_other_members_is_refused_and_nothing_executed(damaged, tmp_path, has_right_digest):
-    path, owned = damaged / "train" / "000000.tar", tmp_path / "owned"
+    path, owned = damaged / "000000.tar", tmp_path / "owned"
     content = hostile_tar(path.stat().st_size, owned)
     path.write_bytes(content)
     if has_right_digest:
         manifest = json.loads((damaged / "manifest.json").read_text())
-        manifest["splits"]["train"]["shards"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+        manifest["shards"][0]["sha256"] = hashlib.sha256(content).hexdigest()
         (damaged / "manifest.json").write_text(json.dumps(manifest))
     assert f"{path}: not a shard of 16x16 images" in refusal(damaged)
     assert not owned.exists()

@@ -11,8 +11,10 @@ import torch
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.evaluation import evaluate
+from colorize.evaluation.measuring import Kind
+from colorize.layout import Cell, Folders
 from colorize.models import files
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.prior.files import load_array
 from colorize.runtime import DataError
 
@@ -25,25 +27,28 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("regression", "cnn"):
         torch.manual_seed(0)
-        files.save(folder / name, build(name, 0.03), {"model": name, "width": 0.03, "size": 16})
+        files.save(folder / f"tiny-{name}", build_model(name, 0.03), {"model": name, "width": 0.03, "size": 16})
     return folder
 
 
 @pytest.fixture
-def run(tiny, models, settings, tmp_path):
+def run(tiny, models, settings, tmp_path, linked):
     """`run(model, num_saved=...)` -> what was returned and written."""
 
     def evaluate_cell(model: str, shards=None, prior=None, **changes) -> SimpleNamespace:
-        cell, out = evaluate.Cell("tiny", model, "tiny"), tmp_path / model
-        paths = evaluate.Paths(shards or tiny.shards, prior or tiny.prior, models / model, out / "m.json", out / "e")
+        cell = Cell("tiny", model, "tiny")
+        folders = linked(tmp_path / "run", shards or tiny.folders, prior or tiny.folders)
+        (folders.root / "data" / "models").unlink(missing_ok=True)
+        (folders.root / "data" / "models").symlink_to(models)
         section = settings.evaluate.model_copy(update={"num_saved": 3, "num_worst": 2, **changes})
-        metrics = evaluate.evaluate(cell, section, Options.of(settings.soft_targets), paths, "cpu")
-        with np.load(out / "e" / "predictions.npz", allow_pickle=False) as arrays:
+        metrics = evaluate.evaluate(cell, section, Options.of(settings.soft_targets), folders, "cpu")
+        out = folders.evaluation(cell)
+        with np.load(out / "predictions.npz", allow_pickle=False) as arrays:
             predictions = dict(arrays)
-        with (out / "e" / "per_image.csv").open(newline="") as file:
+        with (out / "per_image.csv").open(newline="") as file:
             table = list(csv.DictReader(file))
-        details = json.loads((out / "e" / "details.json").read_text())
-        assert json.loads((out / "m.json").read_text()) == metrics
+        details = json.loads((out / "details.json").read_text())
+        assert json.loads(folders.metrics(cell).read_text()) == metrics
         return SimpleNamespace(metrics=metrics, predictions=predictions, table=table, details=details, out=out)
 
     return evaluate_cell
@@ -101,18 +106,19 @@ def test_the_prior_baseline_predicts_its_most_frequent_bin(run, tiny, truth):
 def test_every_model_is_measured_by_the_sources_weights(run, tiny, tmp_path):
     """Unweighted models too; another source's weights change the weighted cross entropy alone."""
     before = run("cnn").metrics
-    (tmp_path / "prior").mkdir()
+    other = Folders(tmp_path / "other")
+    other.prior("tiny").mkdir(parents=True)
     for path in tiny.prior.glob("*.npy"):
         array = np.load(path)
-        np.save(tmp_path / "prior" / path.name, array * 2 if path.name == "rebalancing.npy" else array)
-    after = run("cnn", prior=tmp_path / "prior").metrics
+        np.save(other.prior("tiny") / path.name, array * 2 if path.name == "rebalancing.npy" else array)
+    after = run("cnn", prior=other).metrics
     assert after.pop("weighted_cross_entropy") == pytest.approx(2 * before.pop("weighted_cross_entropy"), abs=2e-4)
     assert after == before
 
 
 def test_metrics_are_the_means_of_the_per_image_table(run):
     found = run("cnn")
-    assert list(found.table[0]) == ["key", "l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"]
+    assert list(found.table[0]) == ["key", "l2", "l1", "accuracy", "cross_entropy", "weighted_cross_entropy"]
     assert [row["key"] for row in found.table] == [str(key) for key in range(6)]
     for name, value in found.metrics.items():
         assert np.mean([float(row[name]) for row in found.table]) == pytest.approx(value, abs=1e-4)
@@ -209,7 +215,7 @@ def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
     def predict(L_norm):
         return torch.full_like(L_norm, 1e38).expand(-1, 2, -1, -1), None
 
-    monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: predict)
+    monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: (predict, Kind.COLORS))
     with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression`"):
         run("regression")
 
@@ -217,10 +223,11 @@ def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
 def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
     names = ["0000", "1e5", "NA", 'a "b"\n,c', " padded ", "null"]
     shards = write_images(tmp_path / "names", tiny.images)
-    with (shards / "test.csv").open("w", newline="") as file:
+    table = shards.shards("test", "tiny") / "images.csv"
+    with table.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("key", "source"), *enumerate(names)])
     found = run("gray", shards=shards, num_saved=6).predictions
     assert found["source"].tolist() == names
-    (shards / "test.csv").write_text("key,source\n0,only one\n")
-    with pytest.raises(DataError, match=r"test\.csv: 1 rows, but the shards hold 6 images; run `"):
+    table.write_text("key,source\n0,only one\n")
+    with pytest.raises(DataError, match=r"test/tiny/images\.csv: 1 rows, but the shards hold 6 images; run `"):
         run("gray", shards=shards)

@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional
 
 from colorize.color import gamut, targets
-from colorize.evaluation import measures
+from colorize.evaluation import measuring, paper
+from colorize.evaluation.measuring import Compared, Kind, Measure
+from colorize.models.output import is_distribution
 
 OPTIONS = targets.Options(10, 5.0, "pixel")
 ONES = torch.ones(gamut.NUM_BINS)
@@ -17,6 +19,14 @@ ONES = torch.ones(gamut.NUM_BINS)
 def ab_norm() -> torch.Tensor:
     """(3, 2, 4, 4): colors of which some are nearly gray."""
     return (torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.4
+
+
+def per_image(output, ab_norm, weights, options) -> dict[str, torch.Tensor]:
+    """All measures that a prediction has; color that is no distribution counts as that of a bin."""
+    measures = {**paper.MEASURES, "target_entropy": Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
+    kind = Kind.DISTRIBUTIONS if is_distribution(output) else Kind.BINS
+    compared = Compared(output, ab_norm, weights, options)
+    return {name: one.function(compared) for name, one in measures.items() if one.kind <= kind}
 
 
 def dense(target: targets.SoftTargets) -> torch.Tensor:
@@ -30,7 +40,7 @@ def random_logits(*size: int) -> torch.Tensor:
 
 
 def test_a_perfect_prediction_has_no_error(ab_norm):
-    found = measures.per_image(ab_norm, ab_norm, ONES, OPTIONS)
+    found = per_image(ab_norm, ab_norm, ONES, OPTIONS)
     assert set(found) == {"l2", "l1", "accuracy"}
     assert found["l2"].tolist() == found["l1"].tolist() == [0, 0, 0]
     assert found["accuracy"].tolist() == [1, 1, 1]
@@ -39,14 +49,14 @@ def test_a_perfect_prediction_has_no_error(ab_norm):
 def test_errors_are_means_over_pixels_and_both_channels():
     truth, predicted = torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 2)
     predicted[0, :, 0, 0] = torch.tensor([0.5, -0.25])
-    found = measures.per_image(predicted, truth, ONES, OPTIONS)
+    found = per_image(predicted, truth, ONES, OPTIONS)
     assert found["l2"].item() == (0.25 + 0.0625) / 4
     assert found["l1"].item() == 0.75 / 4
     assert found["accuracy"].item() == 0.5
 
 
 def test_gray_is_right_where_the_truth_is_in_the_gray_bin(ab_norm):
-    found = measures.per_image(torch.zeros_like(ab_norm), ab_norm, ONES, OPTIONS)
+    found = per_image(torch.zeros_like(ab_norm), ab_norm, ONES, OPTIONS)
     exact = ab_norm.double()
     torch.testing.assert_close(found["l2"], exact.square().mean(dim=(1, 2, 3)), rtol=1e-6, atol=0)
     torch.testing.assert_close(found["l1"], exact.abs().mean(dim=(1, 2, 3)), rtol=1e-6, atol=0)
@@ -57,7 +67,7 @@ def test_gray_is_right_where_the_truth_is_in_the_gray_bin(ab_norm):
 
 def test_cross_entropy_is_that_of_the_dense_formula(ab_norm):
     logits = random_logits(4, 4)
-    found = measures.per_image(logits, ab_norm, ONES, OPTIONS)
+    found = per_image(logits, ab_norm, ONES, OPTIONS)
     target = dense(targets.soft_targets(ab_norm, OPTIONS))
     expected = -(target * logits.double().log_softmax(1)).sum(1).mean(dim=(1, 2))
     torch.testing.assert_close(found["cross_entropy"], expected, rtol=1e-6, atol=0)
@@ -66,7 +76,7 @@ def test_cross_entropy_is_that_of_the_dense_formula(ab_norm):
 
 def test_weighted_cross_entropy_weighs_each_pixel_by_its_own_bin(ab_norm):
     logits, weights = random_logits(4, 4), torch.linspace(0.1, 6, gamut.NUM_BINS)
-    found = measures.per_image(logits, ab_norm, weights, OPTIONS)["weighted_cross_entropy"]
+    found = per_image(logits, ab_norm, weights, OPTIONS)["weighted_cross_entropy"]
     target = dense(targets.soft_targets(ab_norm, OPTIONS))
     of_pixel = weights.double()[gamut.nearest_bin(ab_norm * 128)]
     expected = (of_pixel * -(target * logits.double().log_softmax(1)).sum(1)).mean(dim=(1, 2))
@@ -75,7 +85,7 @@ def test_weighted_cross_entropy_weighs_each_pixel_by_its_own_bin(ab_norm):
 
 def test_weights_leave_the_plain_metrics_alone(ab_norm):
     weights = torch.linspace(0.1, 6, gamut.NUM_BINS)
-    plain, weighted = (measures.per_image(random_logits(4, 4), ab_norm, w, OPTIONS) for w in (ONES, weights))
+    plain, weighted = (per_image(random_logits(4, 4), ab_norm, w, OPTIONS) for w in (ONES, weights))
     for name in ("l2", "l1", "accuracy", "cross_entropy", "target_entropy"):
         assert torch.equal(plain[name], weighted[name]), name
 
@@ -83,23 +93,23 @@ def test_weights_leave_the_plain_metrics_alone(ab_norm):
 def test_logits_of_half_the_size_count_as_if_upsampled_by_nearest(ab_norm):
     half, weights = random_logits(2, 2), torch.linspace(0.1, 6, gamut.NUM_BINS)
     full = functional.interpolate(half, (4, 4), mode="nearest")
-    small, large = (measures.per_image(logits, ab_norm, weights, OPTIONS) for logits in (half, full))
+    small, large = (per_image(logits, ab_norm, weights, OPTIONS) for logits in (half, full))
     for name, values in large.items():
         torch.testing.assert_close(small[name], values, rtol=1e-6, atol=0, msg=name)
 
 
 def test_target_entropy_is_the_floor_that_the_target_itself_reaches(ab_norm):
     target = dense(targets.soft_targets(ab_norm, OPTIONS))
-    found = measures.per_image(target.clamp_min(1e-30).log().float(), ab_norm, ONES, OPTIONS)
+    found = per_image(target.clamp_min(1e-30).log().float(), ab_norm, ONES, OPTIONS)
     torch.testing.assert_close(found["cross_entropy"], found["target_entropy"], rtol=1e-5, atol=0)
-    other = measures.per_image(random_logits(4, 4), ab_norm, ONES, OPTIONS)
+    other = per_image(random_logits(4, 4), ab_norm, ONES, OPTIONS)
     assert (other["cross_entropy"] > other["target_entropy"]).all()
 
 
 def test_entropy_is_in_nats():
     between = torch.tensor([5.0, 5.0]).view(1, 2, 1, 1) / 128  # equally far from four bins
     four = targets.Options(num_neighbors=4, sigma=5.0, encode="pixel")
-    found = measures.per_image(torch.zeros(1, gamut.NUM_BINS, 1, 1), between, ONES, four)
+    found = per_image(torch.zeros(1, gamut.NUM_BINS, 1, 1), between, ONES, four)
     assert found["target_entropy"].item() == pytest.approx(math.log(4), rel=1e-6)
     assert found["cross_entropy"].item() == pytest.approx(math.log(313), rel=1e-6)
 
@@ -107,13 +117,13 @@ def test_entropy_is_in_nats():
 def test_accuracy_is_that_of_the_argmax_bin(ab_norm):
     truth = gamut.nearest_bin(ab_norm * 128)
     logits = functional.one_hot(truth, gamut.NUM_BINS).movedim(-1, 1).float()
-    assert measures.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [1, 1, 1]
+    assert per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [1, 1, 1]
     logits[:, :, :2] = logits[:, :, :2].roll(1, dims=1)  # half of the pixels get a neighbor in the index
-    assert measures.per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [0.5, 0.5, 0.5]
+    assert per_image(logits, ab_norm, ONES, OPTIONS)["accuracy"].tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(("device", "at_64"), [("cpu", 4), ("cuda", 128)])
 def test_larger_images_are_fewer_at_once_and_never_none(device, at_64):
-    assert measures.images_at_once(device, 64) == at_64
-    assert measures.images_at_once(device, 128) == at_64 // 4
-    assert measures.images_at_once(device, 2048) == 1
+    assert measuring.images_at_once(device, 64) == at_64
+    assert measuring.images_at_once(device, 128) == at_64 // 4
+    assert measuring.images_at_once(device, 2048) == 1

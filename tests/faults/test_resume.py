@@ -11,7 +11,8 @@ import pytest
 
 from colorize import runtime
 from colorize.color.targets import Options
-from colorize.models import MODELS
+from colorize.layout import Run
+from colorize.models.registry import MODELS
 from colorize.training import checkpoint, loop
 from colorize.training.checkpoint import Checkpoints
 from tools import soak
@@ -20,15 +21,15 @@ STEPS = 20
 
 
 @pytest.fixture
-def train(tiny, tiny_train, settings, tmp_path, monkeypatch):
+def train(tiny, tiny_train, settings, tmp_path, monkeypatch, linked):
     """`train("unet", "a", ...)` -> the repository `a` of a training, its state kept in `a/.state`."""
 
     def run(model: str, name: str, **changes) -> Path:
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
-        paths = loop.Paths(tiny.shards, tiny.prior, tmp_path / name / "model", tmp_path / name / "history")
+        folders = linked(tmp_path / name, tiny.folders, tiny.folders)
         changes = {"steps": STEPS, "val_every": 6, "pictures_every": 8, "select": "best", "lr": 1e-3, **changes}
-        cell, options = loop.Cell("tiny", model), Options.of(settings.soft_targets)
-        loop.train(cell, tiny_train(**changes), options, paths, "code", "cpu").remove()
+        options = Options.of(settings.soft_targets)
+        loop.train(Run("tiny", model), tiny_train(**changes), options, folders, "code", "cpu").remove()
         return tmp_path / name
 
     return run
@@ -56,7 +57,8 @@ def keep_all(tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_after_any_step_it_ends_the_same(train, keep_all, monkeypatch, capsys, model):
     expected = files(train(model, "undisturbed"))
-    assert "model/model.safetensors" in expected and not any(name.startswith(".state") for name in expected)
+    assert f"data/models/tiny-{model}/model.safetensors" in expected
+    assert not any(name.startswith(".state") for name in expected)
     monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
     (key,) = keep_all.iterdir()
     for step in range(1, STEPS + 1):
@@ -106,7 +108,7 @@ def stopped(train, monkeypatch, tmp_path):
 def test_asked_to_stop_it_saves_and_goes_on_from_there(train, stopped, capsys):
     folder = stopped("a")
     assert [path.name for path in folder.rglob("*.ckpt")] == ["000000007.ckpt"]
-    assert not (folder / "model").exists()
+    assert not (folder / "data" / "models").exists()
     assert files(train("unet", "a")) == files(train("unet", "undisturbed"))
     assert capsys.readouterr().err.startswith("train tiny-unet: resumes after step 7\n")
 
@@ -114,7 +116,7 @@ def test_asked_to_stop_it_saves_and_goes_on_from_there(train, stopped, capsys):
 @pytest.mark.parametrize("changes", [{"lr": 2e-3}, {"seed": 1}, {"steps": 21}])
 def test_with_another_parameter_it_starts_afresh_and_leaves_the_others_checkpoint(train, stopped, capsys, changes):
     folder = stopped("a")
-    shutil.rmtree(folder / "history")
+    shutil.rmtree(folder / "data" / "histories")
     found = {name: content for name, content in files(train("unet", "a", **changes)).items() if "ckpt" not in name}
     assert found == files(train("unet", "undisturbed", **changes))
     assert "resumes" not in capsys.readouterr().err
@@ -139,7 +141,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(train, monkey
     with pytest.raises(loop.DataError, match="not finite"):
         train("regression", "a", lr=1e18)
     folder = Path(os.environ["DVC_ROOT"])
-    assert not (folder / "model").exists()
+    assert not (folder / "data" / "models").exists()
     states = [checkpoint.read(path)[1] for path in folder.rglob("*.ckpt")]
     assert states and all(tensor.isfinite().all() for state in states for tensor in state["model"].values())
 

@@ -9,7 +9,7 @@ import torch
 
 from colorize import runtime
 from colorize.models import files
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.runtime import DataError
 
 SIDECAR = {"model": "cnn", "width": 0.03, "size": 16}
@@ -19,7 +19,7 @@ SIDECAR = {"model": "cnn", "width": 0.03, "size": 16}
 def model() -> torch.nn.Module:
     """A tiny model whose BatchNorm statistics have moved."""
     torch.manual_seed(0)
-    model = build("cnn", 0.03)
+    model = build_model("cnn", 0.03)
     model(torch.rand(2, 1, 16, 16))
     return model
 

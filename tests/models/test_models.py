@@ -1,14 +1,17 @@
 """The five models: the paper's sizes and shapes, skips that are sums, what is described, where training starts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from colorize.color import gamut, targets
-from colorize.models import MODELS, blocks
-from colorize.models.build import build
+from colorize.models import blocks, contract
+from colorize.models.contract import Classifier, build_model
 from colorize.models.output import is_distribution, to_ab_norm
+from colorize.models.registry import MODELS
 from colorize.prior.weights import rebalancing_weights
 from colorize.runtime import DataError
 from colorize.training import describe
@@ -20,15 +23,28 @@ WIDTH = 0.05
 
 def small(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(name, WIDTH)
+    return build_model(name, WIDTH)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_have_the_papers_shapes(name):
     output = small(name)(torch.rand(2, 1, 64, 64))
     expected = {"regression": (2, 2, 64, 64), "cnn": (2, 313, 32, 32), "unet": (2, 313, 64, 64)}
-    assert output.shape == expected[MODELS[name].architecture]
-    assert is_distribution(output) == MODELS[name].is_classifier
+    assert output.shape == expected[name.removesuffix("_weighted")]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_registry_says_what_the_networks_are(name):
+    model = small(name)
+    assert (
+        isinstance(model, Classifier) == is_distribution(model(torch.rand(1, 1, 16, 16))) == MODELS[name].is_classifier
+    )
+
+
+def test_every_model_of_the_registry_has_its_file_and_nothing_else_is_a_model():
+    folder = Path(contract.__file__).parent
+    assert {path.stem for path in folder.glob("*.py") if contract.exists(path.stem)} == set(MODELS)
+    assert not any(map(contract.exists, ("nowhere", "", "..files", "os", None, 3)))
 
 
 @pytest.mark.parametrize("name", ["regression", "cnn", "unet"])
@@ -42,11 +58,13 @@ def test_models_take_any_size_that_their_pooling_divides(name):
 @pytest.mark.parametrize(("name", "parameters"), [("cnn", 9_889_785), ("unet", 17_061_049), ("regression", 248_818)])
 def test_parameters_at_width_one_are_counted_as_in_the_method(name, parameters):
     with torch.device("meta") if name != "regression" else torch.device("cpu"):
-        model = build(name, 1.0)
+        model = build_model(name, 1.0)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
 def test_weighted_models_are_the_same_networks():
+    assert type(small("cnn")) is type(small("cnn_weighted"))
+    assert type(small("unet")) is type(small("unet_weighted"))
     assert MODELS["cnn_weighted"] == MODELS["cnn"]._replace(is_weighted=True)
     assert MODELS["unet_weighted"] == MODELS["unet"]._replace(is_weighted=True)
 
@@ -68,7 +86,7 @@ def test_regressions_width_scales_the_decoder_alone():
     def count(module):
         return sum(parameter.numel() for parameter in module.parameters())
 
-    narrow, wide = build("regression", 0.25), build("regression", 0.5)
+    narrow, wide = build_model("regression", 0.25), build_model("regression", 0.5)
     assert count(narrow.encoder) == count(wide.encoder)
     assert count(narrow.block2) < count(wide.block2)
 
@@ -130,7 +148,7 @@ def test_imagenet_weights_that_cannot_be_downloaded_are_one_line(monkeypatch, tm
     with pytest.raises(
         DataError, match=r"train.pretrained: cannot get the ImageNet weights \(.*\); connect to the network, or set it"
     ):
-        build("regression", WIDTH, pretrained=True)
+        build_model("regression", WIDTH, pretrained=True)
 
 
 def test_the_cnn_has_no_skips():
@@ -138,7 +156,7 @@ def test_the_cnn_has_no_skips():
 
 
 def test_a_description_is_read_off_the_modules():
-    model = build("unet", 0.25)
+    model = build_model("unet", 0.25)
     found = describe.describe("unet", model, 0.25, 64)
     assert (found["model"], found["width"]) == ("unet", 0.25)
     assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
@@ -171,10 +189,10 @@ def test_the_heads_bias_starts_training_at_the_constant_priors_loss(name, data_f
     weights = torch.from_numpy(rebalancing_weights(prior.numpy())) if is_weighted else torch.ones(313)
     start = (prior * weights).float()
     model = small(name).eval()
-    blocks.set_head_bias(model, start)
+    blocks.set_head_bias(model.head, start)
     torch.nn.init.zeros_(model.head.weight)
     ab_norm = torch.rand(2, 2, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.2
-    found = Objective(MODELS[name], model, weights.float(), OPTIONS)(torch.rand(2, 1, 16, 16), ab_norm)
+    found = Objective(model, weights.float(), OPTIONS)(torch.rand(2, 1, 16, 16), ab_norm)
     target = targets.weigh(targets.soft_targets(ab_norm, OPTIONS), ab_norm, weights.float())
     expected = -(target.values * (start / start.sum()).log()[target.bins]).sum(-1).mean()
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

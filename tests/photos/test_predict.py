@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 import colorize
 from colorize.color import cielab, gamut
-from colorize.models import build, files
+from colorize.models import contract, files
 from colorize.photos import predict
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     """An untrained U-Net of strong and changing colors, many of them outside sRGB."""
     folder = tmp_path_factory.mktemp("models") / "objects-unet"
     torch.manual_seed(0)
-    model = build.build("unet", 0.05)
+    model = contract.build_model("unet", 0.05)
     with torch.no_grad():
         model.head.weight.mul_(2000)
     files.save(folder, model, {"model": "unet", "width": 0.05, "size": SIZE})

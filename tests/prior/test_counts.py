@@ -8,14 +8,14 @@ import torch
 
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
-from colorize.data.loader import Split
+from colorize.data.split import Split
 from colorize.prior import counts
 
 
 @pytest.fixture(scope="module")
 def colors(tiny) -> np.ndarray:
     """(2^24,) of the tiny training images."""
-    return counts.count_colors(Split(tiny.shards, "train"), "tiny")
+    return counts.count_colors(Split(tiny.folders.shards("train", "tiny")), "tiny")
 
 
 def test_colors_are_counted_exactly(tiny, colors):
@@ -26,7 +26,7 @@ def test_colors_are_counted_exactly(tiny, colors):
 @pytest.mark.parametrize(("limit", "value"), [("_PIXELS", 5 * 16**2), ("_PIXELS", 1), ("_FULL", 7 * 16**2)])
 def test_images_beyond_one_reading_or_one_table_are_counted_too(tiny, colors, monkeypatch, limit, value):
     monkeypatch.setattr(counts, limit, value)
-    assert np.array_equal(counts.count_colors(Split(tiny.shards, "train"), "tiny"), colors)
+    assert np.array_equal(counts.count_colors(Split(tiny.folders.shards("train", "tiny")), "tiny"), colors)
 
 
 def encoded(images: np.ndarray, encode: str) -> tuple[np.ndarray, np.ndarray]:

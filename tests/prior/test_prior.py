@@ -7,16 +7,24 @@ from PIL import Image
 
 from colorize.color import cielab, targets
 from colorize.color.targets import Options
-from colorize.models import MODELS
+from colorize.layout import Folders
+from colorize.models.registry import MODELS
 from colorize.prior import build
 from colorize.prior.files import load_array, load_tensor
 from colorize.prior.weights import rebalancing_weights
 from colorize.runtime import DataError
 
 
+def linked_prior(root, tiny) -> Folders:
+    """Folders with the same shards and no prior."""
+    (root / "data").mkdir()
+    (root / "data" / "shards").symlink_to(tiny.folders.root / "data" / "shards")
+    return Folders(root)
+
+
 def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
-    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in ("weights", "start")}
+    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in ("class_weights", "initial_distribution")}
     assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"} | of_models
 
 
@@ -24,15 +32,17 @@ def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
     expected = rebalancing_weights(load_array(tiny.prior / "prior.npy"), 0.5)
     assert np.array_equal(load_array(tiny.prior / "rebalancing.npy"), expected)
     for model, spec in MODELS.items():
-        weights = load_array(tiny.prior / f"weights-{model}.npy")
+        weights = load_array(tiny.prior / f"class_weights-{model}.npy")
         assert np.array_equal(weights, expected if spec.is_weighted else np.ones(313))
 
 
 def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
-    build.build("tiny", tiny.shards, Options.of(settings.soft_targets), 0.25, tmp_path)
+    other = linked_prior(tmp_path, tiny)
+    build.write_prior("tiny", Options.of(settings.soft_targets), 0.25, other)
     for path in sorted(tiny.prior.glob("*.npy")):
-        is_same = path.read_bytes() == (tmp_path / path.name).read_bytes()
-        unweighted = [f"{kind}-{model}" for kind in ("weights", "start") for model in ("regression", "cnn", "unet")]
+        is_same = path.read_bytes() == (other.prior("tiny") / path.name).read_bytes()
+        kinds = ("class_weights", "initial_distribution")
+        unweighted = [f"{kind}-{model}" for kind in kinds for model in ("regression", "cnn", "unet")]
         assert is_same == (path.stem in ("counts", "prior", *unweighted)), path.name
 
 
@@ -46,13 +56,14 @@ def test_the_weighted_prior_is_the_constant_with_the_lowest_weighted_cross_entro
     np.testing.assert_allclose(found, (mass / mass.sum()).numpy(), rtol=1e-4, atol=1e-9)
     for model, spec in MODELS.items():
         best = found if spec.is_weighted else load_array(tiny.prior / "prior.npy")
-        assert np.array_equal(load_array(tiny.prior / f"start-{model}.npy"), best)
+        assert np.array_equal(load_array(tiny.prior / f"initial_distribution-{model}.npy"), best)
 
 
 def test_files_are_the_same_bytes_every_time(tiny, settings, tmp_path):
-    build.build("tiny", tiny.shards, Options.of(settings.soft_targets), 0.5, tmp_path)
+    other = linked_prior(tmp_path, tiny)
+    build.write_prior("tiny", Options.of(settings.soft_targets), 0.5, other)
     for path in sorted(tiny.prior.iterdir()):
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (other.prior("tiny") / path.name).read_bytes(), path.name
 
 
 def test_the_picture_is_a_picture(tiny):

@@ -229,7 +229,7 @@ def test_odd_files_in_the_place_of_outs_are_one_line(project):
     weights = project / f"data/models/{CELL}/model.safetensors"
     weights.unlink()
     weights.symlink_to("/nowhere/at/all")
-    table = project / "data/shards/tiny/train.csv"
+    table = project / "data/shards/train/tiny/images.csv"
     table.unlink()
     table.mkdir()
     picture = project / "data/priors/tiny/prior.png"

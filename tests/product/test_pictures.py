@@ -203,9 +203,9 @@ REFUSED = {
 MODEL = """
 from pathlib import Path
 import torch
-from colorize.models import build, files
+from colorize.models import contract, files
 torch.manual_seed(0)
-model = build.build("regression", 0.05)
+model = contract.build_model("regression", 0.05)
 files.save(Path("data/models/tiny-regression"), model, {"model": "regression", "width": 0.05, "size": 32})
 """
 
@@ -250,18 +250,16 @@ def project(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def sharded(project) -> SimpleNamespace:
     """The pictures by the names of their files, and the entry of the manifest."""
-    folder = next(project.glob("data/**/manifest.json")).parent
-    with (folder / "train.csv").open() as file:
+    folder = project / "data/shards/train/tiny"
+    with (folder / "images.csv").open() as file:
         names = {int(row["key"]): Path(row["source"]).name for row in csv.DictReader(file)}
     pictures = {}
-    for path in sorted((folder / "train").glob("*.tar")):
+    for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as archive:
             for member in archive:
                 picture = Image.open(io.BytesIO(archive.extractfile(member).read()))
                 pictures[names[int(member.name.split(".")[0])]] = picture.convert("RGB")
-    return SimpleNamespace(
-        pictures=pictures, entry=json.loads((folder / "manifest.json").read_text())["splits"]["train"]
-    )
+    return SimpleNamespace(pictures=pictures, entry=json.loads((folder / "manifest.json").read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -223,8 +223,8 @@ def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
 @pytest.mark.parametrize(
     ("stage", "lost"),
     [
-        ("shard@tiny", "data/shards/tiny/train/000001.tar"),
-        ("shard@tiny", "data/shards/tiny/val.csv"),
+        ("shard@tiny", "data/shards/train/tiny/000001.tar"),
+        ("shard@tiny", "data/shards/val/tiny/images.csv"),
         ("prior@tiny", "data/priors/tiny/counts.npy"),
         (TRAIN, f"data/histories/tiny-{MODEL}/layers.json"),
         ("report", "results/table1.tex"),
@@ -243,7 +243,7 @@ def test_a_repair_beside_a_running_stage_removes_nothing(project):
     with halted(folder, "shard@tiny") as process:
         done = run(folder, "colorize.verify", "--repair")
         assert done.returncode == 3 and "shard-tiny is running (PID" in done.stdout
-        assert (folder / "data/shards/tiny/train/000000.tar").exists()
+        assert (folder / "data/shards/train/tiny/000000.tar").exists()
     assert process.returncode == 0
 
 

@@ -73,7 +73,7 @@ def assert_shard_is_named(project: Path, **knobs: str) -> None:
     time.sleep(0.5)
     for path in (project / "data/shards/tiny/train").iterdir():
         os.truncate(path, 0)
-    assert_one_line(program, "data/shards/tiny/train/00000", ".tar: ", "became shorter while it was being read")
+    assert_one_line(program, "data/shards/train/tiny/00000", ".tar: ", "became shorter while it was being read")
 
 
 @pytest.mark.parametrize("cache", ["host", "stream"])
@@ -99,7 +99,7 @@ def test_an_archive_that_becomes_shorter_while_it_is_sharded_is_named(tmp_path):
     parameters["shard"]["per_shard"] = 200  # so that a worker is in the middle of one
     (project / "params.yaml").write_text(yaml.safe_dump(parameters))
     program = start(project, "stages.shard", "tiny", COLORIZE_PROCS="2")
-    until(lambda: list(project.glob("data/shards/tiny/train/.*.tmp")), program)
+    until(lambda: list(project.glob("data/shards/train/tiny/.*.tmp")), program)
     os.truncate(raw, 4096)
     assert_one_line(program, "data/raw/tiny.zip: became shorter while it was being read")
 

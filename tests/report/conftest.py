@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from colorize.models import MODELS as MODEL_SPECS
+from colorize.models.registry import MODELS as MODEL_SPECS
 
 MODELS = ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
 SIZE = 8

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
+from colorize.layout import Folders
 from colorize.sharding import build, images
 
 SIZE = 64
@@ -334,8 +335,9 @@ def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, 
             archive.writestr(names[kind], data)
         for name in ("val/a", "test/a"):
             archive.writestr(name, encoded("PNG", photo().rotate(180)))
-    manifest = build.shard("odd", settings.shard.model_copy(update={"max_reject_fraction": 1.0}), Path("out"))
-    entry, report = manifest["splits"]["train"], build.describe(manifest)
+    section = settings.shard.model_copy(update={"max_reject_fraction": 1.0})
+    manifests = build.shard("odd", section, Folders(Path("out")))
+    entry, report = manifests["train"], build.describe(manifests)
     expected = {kind: expectation for kind, (_, expectation) in KINDS.items()}
     reasons = Counter(reason for reason in expected.values() if isinstance(reason, str))
     assert {reason: found["images"] for reason, found in entry["rejected"].items()} == reasons
@@ -343,7 +345,7 @@ def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, 
         assert found["first"] == [names[kind] for kind in KINDS if expected[kind] == reason][:10]
         assert f"{reasons[reason]} rejected ({reason})" in report
     used = [use for use in expected.values() if isinstance(use, Used)]
-    assert entry["images"] == len(used) and entry["gray"] == sum(use.is_gray for use in used)
+    assert entry["images"] == len(used) and entry["without_color"] == sum(use.is_gray for use in used)
     notes = Counter(use.note for use in used if use.note)
     assert entry["converted"] == notes
     assert all(f"{count} converted ({note})" in report for note, count in notes.items())

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from colorize.data.shards import COLUMNS, TABLE
 from colorize.sharding import leakage
-from colorize.sharding.build import COLUMNS
 
 
 @pytest.fixture
@@ -16,7 +16,8 @@ def folder(tmp_path):
 
     def write(**splits: str) -> Path:
         for split, letters in splits.items():
-            with (tmp_path / f"{split}.csv").open("w", newline="") as file:
+            (tmp_path / split).mkdir()
+            with (tmp_path / split / TABLE).open("w", newline="") as file:
                 table = csv.writer(file, lineterminator="\n")
                 table.writerow(COLUMNS)
                 for key, letter in enumerate(letters):
@@ -27,20 +28,24 @@ def folder(tmp_path):
     return write
 
 
+def find(tables: Path) -> dict[str, dict]:
+    return {split: leakage.find(tables / "train", tables / split) for split in leakage.HELD_OUT}
+
+
 def test_every_held_out_image_with_a_twin_in_train_is_counted_once(folder):
-    found = leakage.find(folder(train="abcab", val="xbyb", test="zc"))
+    found = find(folder(train="abcab", val="xbyb", test="zc"))
     assert found["val"] == {"images": 2, "first": [["val b1", "train b1"], ["val b3", "train b1"]]}
     assert found["test"] == {"images": 1, "first": [["test c1", "train c2"]]}
 
 
 def test_twins_within_a_split_or_between_val_and_test_are_no_leaks(folder):
     none = {"images": 0, "first": []}
-    assert leakage.find(folder(train="aab", val="xx", test="xzz")) == {"val": none, "test": none}
+    assert find(folder(train="aab", val="xx", test="xzz")) == {"val": none, "test": none}
 
 
 def test_only_the_first_pairs_are_named(folder):
     letters = "abcdefghijklmnopq"
-    found = leakage.find(folder(train=letters, val=letters, test="x"))["val"]
+    found = find(folder(train=letters, val=letters, test="x"))["val"]
     assert found["images"] == 17
     assert found["first"] == [[f"val {letter}{n}", f"train {letter}{n}"] for n, letter in enumerate(letters[:10])]
 
@@ -50,10 +55,10 @@ def test_hashes_that_end_in_zeros_are_told_apart(folder, monkeypatch):
     digests = {"a": "11" * 15 + "00", "b": "11" * 14 + "0000", "c": "00" * 16}
     tables = folder(train="ac", val="b", test="c")
     for split in ("train", "val", "test"):
-        path = tables / f"{split}.csv"
+        path = tables / split / TABLE
         text = path.read_text()
         for letter, digest in digests.items():
             text = text.replace(xxhash.xxh3_128_hexdigest(letter.encode()), digest)
         path.write_text(text)
-    found = leakage.find(tables)
+    found = find(tables)
     assert (found["val"]["images"], found["test"]["images"]) == (0, 1)

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from colorize.archives import containers
-from colorize.data.loader import Split
+from colorize.data.split import Split
+from colorize.layout import Folders
 from colorize.runtime import DataError
 from colorize.sharding import build
 
@@ -121,7 +122,8 @@ def shard(path: Path, settings) -> tuple[Path, dict]:
     Path("sources").mkdir()
     Path("sources/odd.yaml").write_text(SOURCE.replace("path: odd", f"path: {path.resolve()}"))
     section = settings.shard.model_copy(update={"max_leaked": None, "max_reject_fraction": 1.0})
-    return Path("out"), build.shard("odd", section, Path("out"))
+    folders = Folders(Path("out"))
+    return folders.shards("train", "odd"), build.shard("odd", section, folders)
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def archive(tmp_path, monkeypatch) -> Path:
 
 
 def table(folder: Path) -> list[str]:
-    with (folder / "train.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         return [row["source"] for row in csv.DictReader(file)]
 
 
@@ -142,13 +144,13 @@ def table(folder: Path) -> list[str]:
 def test_odd_names_are_labels_and_nothing_else(archive, settings, kind):
     members, name = LISTED[kind]
     pack(archive, members, FORMATS["pax" if kind.endswith("pax") else "gnu"])
-    folder, manifest = shard(archive, settings)
+    folder, manifests = shard(archive, settings)
     assert table(folder) == sorted([name, "sound.png"])
     pixels = {name: np.asarray(Image.open(io.BytesIO(ODD))), "sound.png": np.asarray(Image.open(io.BytesIO(SOUND)))}
-    split = Split(folder, "train")
+    split = Split(folder)
     for row, listed in enumerate(table(folder)):
         assert np.array_equal(split.images(np.array([row]))[0], pixels[listed])
-    assert "\x1b" not in build.describe(manifest)
+    assert "\x1b" not in build.describe(manifests)
     assert {path.name for path in archive.parent.iterdir()} == {"archive", "work"}
     assert {path.name for path in Path().iterdir()} == {"sources", "out"}
 
@@ -157,11 +159,11 @@ def test_odd_names_are_labels_and_nothing_else(archive, settings, kind):
 def test_what_is_no_regular_file_is_left_out_counted_and_shown(archive, settings, kind):
     members, expected = LEFT_OUT[kind]
     pack(archive, members, tarfile.GNU_FORMAT)
-    folder, manifest = shard(archive, settings)
+    folder, manifests = shard(archive, settings)
     assert table(folder) == ["sound.png"]
-    assert manifest["skipped"] == expected
+    assert manifests["train"]["skipped"] == expected
     for what, count in expected.items():
-        assert f"odd: files skipped in the archives: {count} ({what})" in build.describe(manifest)
+        assert f"odd: files skipped in archive: {count} ({what})" in build.describe(manifests)
 
 
 def test_files_that_no_split_asks_for_are_counted(archive, settings):
@@ -169,9 +171,9 @@ def test_files_that_no_split_asks_for_are_counted(archive, settings):
     Path("sources").mkdir()
     splits = "{train: {glob: '*.png'}, val: {glob: '*.png'}, test: {glob: '*.png'}}"
     Path("sources/odd.yaml").write_text(f"{{title: Odd, path: {archive}, splits: {splits}}}")
-    manifest = build.shard("odd", settings.shard.model_copy(update={"max_leaked": None}), Path("out"))
-    assert manifest["skipped"] == {"in no split": 2}
-    assert "odd: files skipped in the archives: 2 (in no split)" in build.describe(manifest)
+    manifests = build.shard("odd", settings.shard.model_copy(update={"max_leaked": None}), Folders(Path("out")))
+    assert manifests["train"]["skipped"] == {"in no split": 2}
+    assert "odd: files skipped in archive: 2 (in no split)" in build.describe(manifests)
 
 
 # --- archives that are refused as a whole ----------------------------------------------------------------------------
@@ -242,11 +244,11 @@ def test_archives_that_cannot_be_trusted_are_refused_in_one_line(archive, settin
     make(archive)
     with expect_one_line(DataError, archive, REFUSED[make]):
         shard(archive, settings)
-    assert not Path("out/manifest.json").exists()
+    assert not list(Path("out").rglob("manifest.json"))
 
 
 def test_a_member_that_claims_more_than_any_image_holds_is_counted_and_not_unpacked(archive, settings):
     pack(archive, in_zip("odd.png", bytes(1_000_000), compress_type=zipfile.ZIP_DEFLATED), 0)
     patched(archive, b"PK\x01\x02", 24, struct.pack("<I", containers.MAX_INFLATED + 1))
-    _, manifest = shard(archive, settings)
-    assert manifest["splits"]["train"]["rejected"] == {"too large": {"images": 1, "first": ["odd.png"]}}
+    _, manifests = shard(archive, settings)
+    assert manifests["train"]["rejected"] == {"too large": {"images": 1, "first": ["odd.png"]}}

@@ -109,7 +109,7 @@ def test_links_that_no_split_sees_are_counted(tmp_path):
     (tmp_path / "photos" / "b.jpg").symlink_to("a.jpg")
     source = own(tmp_path, fractions={"val": 0, "test": 0})
     listed = sources.list_images(source, sources.locate(source, tmp_path), ["train"])
-    assert listed.skipped == {"symbolic link": 1}
+    assert listed.skipped == {"path": {"symbolic link": 1}}
 
 
 def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch):
@@ -134,16 +134,16 @@ def test_every_archive_is_scanned_once(tmp_path, real_layouts, monkeypatch):
 
 def test_found_archives_are_described_without_their_place(tmp_path, real_layouts):
     source, paths = published("tiny_imagenet", tmp_path, real_layouts)
-    (archive,) = sources.describe_archives(source, paths)
+    (archive,) = sources.describe_archives(source, paths).values()
     size = len(real_layouts["tiny-imagenet-200.zip"])
     assert archive == {"file": "tiny-imagenet-200.zip", "bytes": size, "is_published": False}
     original = source.archives[archive["file"]].model_copy(update={"bytes": size})
     source = source.model_copy(update={"archives": {archive["file"]: original}})
-    assert sources.describe_archives(source, paths)[0]["is_published"] is True
+    assert sources.describe_archives(source, paths)[archive["file"]]["is_published"] is True
     fill(tmp_path / "photos", "a.jpg")
     mine = own(tmp_path, fractions={"val": 0, "test": 0})
     described = sources.describe_archives(mine, sources.locate(mine, tmp_path))
-    assert described == [{"file": "photos", "bytes": None, "is_published": None}]
+    assert described == {"path": {"file": "photos", "bytes": None, "is_published": None}}
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

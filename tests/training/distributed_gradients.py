@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from colorize.color import targets
-from colorize.models import MODELS
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.training import distributed
 from colorize.training.step import Objective
 
@@ -21,8 +20,8 @@ def main(path: str) -> None:
         gradients = {}
         for name in ("cnn", "unet_weighted"):
             torch.manual_seed(0)
-            model = build(name, 0.05).eval()
-            objective = Objective(MODELS[name], model, torch.linspace(0.5, 2, 313), targets.Options(10, 5.0, "pixel"))
+            model = build_model(name, 0.05).eval()
+            objective = Objective(model, torch.linspace(0.5, 2, 313), targets.Options(10, 5.0, "pixel"))
             rank, size = group.share(8)
             L_norm, ab_norm = (part.chunk(size)[rank] for part in (torch.rand(8, 1, 16, 16), torch.rand(8, 2, 16, 16)))
             distributed_objective = group.distribute(objective)  # must live until the gradients are averaged

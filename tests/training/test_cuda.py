@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from colorize.color import targets
-from colorize.models import MODELS
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.ops import graphs
 from colorize.training.step import Objective, Step
 
@@ -21,12 +20,12 @@ STEPS = 2 * (graphs._FIRST_CALLS + 2)  # some as they are, some replayed, before
 
 def fresh(name: str, device: str = "cuda") -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(name, 0.25).to(device, memory_format=torch.channels_last).train()
+    return build_model(name, 0.25).to(device, memory_format=torch.channels_last).train()
 
 
 def stepper(model: torch.nn.Module, name: str, settings, device: str = "cuda") -> Step:
     weights = torch.linspace(0.5, 2, 313, device=device)
-    return Step(Objective(MODELS[name], model, weights, OPTIONS, settings.precision), settings, torch.device(device))
+    return Step(Objective(model, weights, OPTIONS, settings.precision), settings, torch.device(device))
 
 
 def batch(seed: int, device: str = "cuda") -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,37 +13,50 @@ import torch
 from PIL import Image
 
 from colorize.color.targets import Options
-from colorize.data.feed import evaluation_feed, training_feed
-from colorize.data.loader import Split
+from colorize.data.loader import evaluation_batches, training_batches
+from colorize.data.split import Split
 from colorize.data.transform import to_networks
-from colorize.models import MODELS, files
-from colorize.models.build import build
+from colorize.layout import Folders, Run
+from colorize.models import files
+from colorize.models.contract import build_model
+from colorize.models.registry import MODELS
 from colorize.runtime import DataError
 from colorize.training import describe, loop
 
 
 @pytest.fixture
-def train(tiny, tiny_train, settings, tmp_path, monkeypatch):
-    """`train(model, out="a", steps=...)` -> folder with `model` and `history`."""
+def train(tiny, tiny_train, settings, tmp_path, monkeypatch, linked):
+    """`train(model, out="a", steps=...)` -> its folders."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
-    def run(model: str, out: str = "a", shards=None, prior=None, **changes):
-        folder = tmp_path / out
-        paths = loop.Paths(shards or tiny.shards, prior or tiny.prior, folder / "model", folder / "history")
-        cell, options = loop.Cell("tiny", model), Options.of(settings.soft_targets)
-        loop.train(cell, tiny_train(**changes), options, paths, "code", "cpu").remove()
-        return folder
+    def run(model: str, out: str = "a", shards=None, prior=None, **changes) -> Trained:
+        folders = linked(tmp_path / out, shards or tiny.folders, prior or tiny.folders)
+        trained, options = Run("tiny", model), Options.of(settings.soft_targets)
+        loop.train(trained, tiny_train(**changes), options, folders, "code", "cpu").remove()
+        return Trained(folders.model(trained), folders.history(trained))
 
     return run
 
 
-def history(folder) -> list[dict]:
-    with (folder / "history" / "history.csv").open(newline="") as file:
+class Trained(NamedTuple):
+    """Folders that a training has filled."""
+
+    model: Path
+    history: Path
+
+
+def history(trained: Trained) -> list[dict]:
+    with (trained.history / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def tree(folder) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+def tree(trained: Trained) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in trained
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("model", ["regression", "unet_weighted"])
@@ -59,7 +74,7 @@ def test_where_the_images_wait_changes_nothing(train, monkeypatch, place):
 
 
 def test_another_seed_is_another_model(train):
-    first, second = (files.load(train("cnn", out, seed=n) / "model")[0] for n, out in enumerate("ab"))
+    first, second = (files.load(train("cnn", out, seed=n).model)[0] for n, out in enumerate("ab"))
     assert not torch.equal(first.head.weight, second.head.weight)
 
 
@@ -80,11 +95,11 @@ def test_the_loss_falls_where_lightness_tells_the_color(train, easy, model):
 def test_steps_are_those_of_clipped_adam_with_its_weight_decay_inside_the_gradient(train, tiny):
     """The same two steps by hand; the values are such that every one of them matters."""
     changes = {"lr": 0.01, "beta1": 0.5, "beta2": 0.8, "weight_decay": 0.3, "clip_norm": 0.01, "schedule": "constant"}
-    found, _ = files.load(train("regression", steps=2, select="last", seed=5, **changes) / "model")
+    found, _ = files.load(train("regression", steps=2, select="last", seed=5, **changes).model)
     torch.manual_seed(5)
-    model = build("regression", 0.03).to(memory_format=torch.channels_last).train()
+    model = build_model("regression", 0.03).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, betas=(0.5, 0.8), weight_decay=0.3)
-    for batch in islice(training_feed(Split(tiny.shards, "train"), 4, 5, "cpu"), 2):
+    for batch in islice(training_batches(Split(tiny.folders.shards("train", "tiny")), 4, 5, "cpu"), 2):
         L_norm, ab_norm = to_networks(batch)
         optimizer.zero_grad()
         ((model(L_norm) - ab_norm).square().sum(1).mean() / 2).backward()
@@ -95,7 +110,7 @@ def test_steps_are_those_of_clipped_adam_with_its_weight_decay_inside_the_gradie
 
 
 def test_the_schedule_is_followed(train):
-    constant, cosine = (files.load(train("cnn", name, schedule=name) / "model")[0] for name in ("constant", "cosine"))
+    constant, cosine = (files.load(train("cnn", name, schedule=name).model)[0] for name in ("constant", "cosine"))
     assert not torch.equal(constant.head.weight, cosine.head.weight)
 
 
@@ -119,8 +134,8 @@ def misleading(tmp_path, write_images):
 
 
 def val_l2(folder, shards) -> float:
-    model, _ = files.load(folder / "model")
-    L_norm, ab_norm = to_networks(next(evaluation_feed(Split(shards, "val"), 8, "cpu")))
+    model, _ = files.load(folder.model)
+    L_norm, ab_norm = to_networks(next(evaluation_batches(Split(shards.shards("val", "tiny")), 8, "cpu")))
     with torch.inference_mode():
         return (model(L_norm) - ab_norm).square().mean().item()
 
@@ -148,12 +163,12 @@ def test_a_loss_that_is_not_finite_is_one_clear_line(train):
 def test_a_training_that_failed_leaves_no_model(train, tmp_path):
     with pytest.raises(DataError):
         train("regression", "failed", lr=1e30, steps=6)
-    assert not (tmp_path / "failed" / "model").exists()
+    assert not (tmp_path / "failed" / "data" / "models").exists()
 
 
 def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, tmp_path, settings):
     folder = train("cnn_weighted", steps=1)
-    sidecar = json.loads((folder / "model" / "model.json").read_text())
+    sidecar = json.loads((folder.model / "model.json").read_text())
     assert set(sidecar) == {
         "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
         "torch", "weights_sha256", "width",
@@ -162,19 +177,20 @@ def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, t
     assert (sidecar["device"], sidecar["threads"]) == ("cpu", torch.get_num_threads())
     assert sidecar["parameters"]["train"]["steps"] == 1
     assert sidecar["parameters"]["soft_targets"] == Options.of(settings.soft_targets)._asdict()
-    for path in folder.rglob("*.json"):
-        assert str(tmp_path) not in path.read_text()
-        assert str(tiny.shards) not in path.read_text()
+    for name, content in tree(folder).items():
+        if name.endswith(".json"):
+            assert str(tmp_path).encode() not in content
+            assert str(tiny.folders.root).encode() not in content
 
 
 @pytest.mark.parametrize("model", ["regression", "unet"])
 def test_layers_describe_the_trained_network(train, model):
-    found = json.loads((train(model, steps=1) / "history" / "layers.json").read_text())
-    assert found == describe.describe(model, build(model, 0.03), 0.03, 16)
+    found = json.loads((train(model, steps=1).history / "layers.json").read_text())
+    assert found == describe.describe(model, build_model(model, 0.03), 0.03, 16)
 
 
 def test_pictures_come_every_so_often_and_at_the_end(train, tiny):
-    folder = train("cnn", steps=5, pictures_every=2) / "history" / "pictures"
+    folder = train("cnn", steps=5, pictures_every=2).history / "pictures"
     assert [path.name for path in sorted(folder.iterdir())] == ["step-000002.png", "step-000004.png", "step-000005.png"]
     with Image.open(folder / "step-000005.png") as picture:
         sheet = np.asarray(picture)
@@ -185,7 +201,7 @@ def test_pictures_come_every_so_often_and_at_the_end(train, tiny):
 
 def test_classifiers_start_at_the_prior_or_at_zero(train):
     def bias_spread(out, **changes):
-        return files.load(train("cnn", out, steps=1, lr=1e-12, **changes) / "model")[0].head.bias.std().item()
+        return files.load(train("cnn", out, steps=1, lr=1e-12, **changes).model)[0].head.bias.std().item()
 
     assert bias_spread("prior", head_bias="prior") > 1
     assert bias_spread("zero", head_bias="zero") < 0.5
@@ -193,16 +209,16 @@ def test_classifiers_start_at_the_prior_or_at_zero(train):
 
 def test_only_weighted_models_follow_the_class_weights(train, tiny, tmp_path):
     """Unweighted models have a weights file of ones; the loop reads each model's own."""
-    prior = tmp_path / "prior"
-    shutil.copytree(tiny.prior, prior)
-    doubled = np.load(prior / "weights-cnn.npy") * 2
-    np.save(prior / "weights-cnn.npy", doubled)
-    plain, twice = (history(train("cnn", out, prior=p, steps=1))[0] for out, p in (("a", tiny.prior), ("b", prior)))
+    other = Folders(tmp_path / "other")
+    shutil.copytree(tiny.prior, other.prior("tiny"))
+    path = other.prior("tiny") / "class_weights-cnn.npy"
+    np.save(path, np.load(path) * 2)
+    plain, twice = (history(train("cnn", out, prior=p, steps=1))[0] for out, p in (("a", tiny.folders), ("b", other)))
     assert float(twice["val_loss"]) == pytest.approx(2 * float(plain["val_loss"]), rel=1e-4)
-    unet = [history(train("unet", out, prior=p, steps=1)) for out, p in (("c", tiny.prior), ("d", prior))]
+    unet = [history(train("unet", out, prior=p, steps=1)) for out, p in (("c", tiny.folders), ("d", other))]
     assert unet[0] == unet[1]
 
 
 def test_without_a_prior_the_stage_to_run_is_named(train, tmp_path):
-    with pytest.raises(DataError, match="make it with `dvc repro prior@nowhere`"):
-        train("cnn", prior=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="make it with `dvc repro prior@tiny`"):
+        train("cnn", prior=Folders(tmp_path / "nowhere"))

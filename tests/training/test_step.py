@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from colorize.color import targets
-from colorize.models import MODELS
-from colorize.models.build import build
+from colorize.models.contract import build_model
 from colorize.runtime import ParameterError
 from colorize.training import step as steps
 from colorize.training.step import Objective, Step
@@ -25,12 +24,12 @@ def batch(seed: int, count: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
 
 def fresh(name: str = "unet", width: float = 0.05) -> nn.Module:
     torch.manual_seed(0)
-    return build(name, width).to(memory_format=torch.channels_last).train()
+    return build_model(name, width).to(memory_format=torch.channels_last).train()
 
 
 def stepper(model: nn.Module, settings, name: str = "unet") -> Step:
     weights = torch.linspace(0.5, 2, 313)
-    return Step(Objective(MODELS[name], model, weights, OPTIONS, settings.precision), settings, CPU)
+    return Step(Objective(model, weights, OPTIONS, settings.precision), settings, CPU)
 
 
 @pytest.mark.parametrize("name", ["regression", "cnn_weighted", "unet"])
@@ -38,7 +37,7 @@ def test_steps_are_those_of_plain_adam_on_clipped_gradients(name, tiny_train):
     settings = tiny_train(schedule="constant", clip_norm=0.5)
     ours, plain = fresh(name), fresh(name)
     take_step = stepper(ours, settings, name)
-    objective = Objective(MODELS[name], plain, torch.linspace(0.5, 2, 313), OPTIONS)
+    objective = Objective(plain, torch.linspace(0.5, 2, 313), OPTIONS)
     adam = torch.optim.Adam(
         plain.parameters(), settings.lr, (settings.beta1, settings.beta2), weight_decay=settings.weight_decay,
         foreach=False,
@@ -66,8 +65,8 @@ def test_half_precision_loses_no_more_than_autocast_of_the_plain_formula(name):
     models = exact, ours, plain = [fresh(name) for _ in range(3)]
     L_norm, ab_norm = batch(0)
     weights = torch.linspace(0.5, 2, 313)
-    Objective(MODELS[name], exact, weights, OPTIONS)(L_norm, ab_norm).backward()
-    value = Objective(MODELS[name], ours, weights, OPTIONS, "bf16")(L_norm, ab_norm)
+    Objective(exact, weights, OPTIONS)(L_norm, ab_norm).backward()
+    value = Objective(ours, weights, OPTIONS, "bf16")(L_norm, ab_norm)
     value.backward()
     with torch.autocast("cpu", torch.bfloat16):
         logits = plain(L_norm)

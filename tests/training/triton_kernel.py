@@ -8,7 +8,7 @@ from torch import nn
 from colorize.color import targets
 from colorize.color.targets import SoftTargets
 from colorize.data import transform
-from colorize.data.feed import DeviceBatch
+from colorize.data.loader import DeviceBatch
 from colorize.ops import loss_cuda, targets_cuda, transform_cuda
 from colorize.training import loss
 
