@@ -154,7 +154,7 @@ def test_another_lambda_retrains_only_the_weighted_models(repo):
 def test_another_size_makes_other_shards(repo):
     with changed(repo / "params.yaml", "  size: 64", "  size: 32"):
         run(repo, "dvc", "repro", "shard@objects")
-        assert json.loads((repo / "data/shards/objects/manifest.json").read_text())["size"] == 32
+        assert json.loads((repo / "data/shards/train/objects/manifest.json").read_text())["size"] == 32
     assert "is cached - skipping run" in run(repo, "dvc", "repro", "shard@objects")
 
 

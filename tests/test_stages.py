@@ -147,7 +147,9 @@ def test_an_edit_to_how_data_are_made_retrains_nothing_unless_the_data_change():
 
 
 def test_an_edit_to_a_network_recounts_no_colors():
-    assert not [dep for dep in STAGES["prior"]["deps"] if dep in ("colorize/models/cnn.py", "colorize/models/unet.py")]
+    assert not [
+        dep for dep in STAGES["prior"]["deps"] if dep in ("colorize/models/classifiers.py", "colorize/models/blocks.py")
+    ]
 
 
 def reads(path: str) -> set[str]:

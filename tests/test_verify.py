@@ -75,8 +75,8 @@ def test_nothing_is_wrong_with_what_was_made(project):
 @pytest.mark.parametrize(
     ("file", "out"),
     [
-        ("data/shards/train/tiny/000001.tar", "data/shards/tiny"),
-        ("data/shards/train/tiny/images.csv", "data/shards/tiny"),
+        ("data/shards/train/tiny/000001.tar", "data/shards/train/tiny"),
+        ("data/shards/train/tiny/images.csv", "data/shards/train/tiny"),
         ("data/priors/tiny/prior.png", "data/priors/tiny"),
         (f"data/models/tiny-{MODEL}/model.safetensors", f"data/models/tiny-{MODEL}"),
         (f"data/histories/tiny-{MODEL}/history.csv", f"data/histories/tiny-{MODEL}"),
@@ -97,8 +97,8 @@ def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
 @pytest.mark.parametrize(
     ("file", "what"),
     [
-        ("data/shards/train/tiny/000001.tar", "train/000001.tar: missing or damaged"),
-        ("data/priors/tiny/start-cnn.npy", "start-cnn.npy: "),
+        ("data/shards/train/tiny/000001.tar", "000001.tar: missing or damaged"),
+        ("data/priors/tiny/initial_distribution-cnn.npy", "initial_distribution-cnn.npy: "),
         (f"data/models/tiny-{MODEL}/model.safetensors", "model.safetensors: missing or damaged"),
         (f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz", "tiny/predictions.npz: "),
     ],
@@ -164,8 +164,8 @@ def test_something_wrong_is_exit_code_3_and_a_command(project, capsys):
 def test_the_command_repairs_what_dvc_alone_would_not(project):
     before = (project / "data/shards/train/tiny/000001.tar").read_bytes()
     flip(project / "data/shards/train/tiny/000001.tar", 700)
-    verify.main("--repair", "data/shards/tiny")
-    assert not (project / "data/shards/tiny").exists()
+    verify.main("--repair", "data/shards")
+    assert not (project / "data/shards/train/tiny").exists() and (project / "data/shards/val/tiny").exists()
     dvc(project, "repro", "shard@tiny")
     assert (project / "data/shards/train/tiny/000001.tar").read_bytes() == before
     assert found() == {}

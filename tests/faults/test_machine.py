@@ -55,11 +55,11 @@ def error_of(project: Path, stage: tuple[str, ...], **environment: str) -> str:
 
 
 def test_a_full_disk_while_sharding_is_named_and_the_next_run_succeeds(project, made):
-    with mounted(project / "data/shards/tiny", "size=24k"):
+    with mounted(project / "data/shards/train/tiny", "size=24k"):
         line = error_of(project, SHARD)
-        assert line.startswith("error: disk full: data/shards/tiny/")
+        assert line.startswith("error: disk full: data/shards/train/tiny/")
         assert not list((project / "data/shards").rglob("*.tmp"))
-        assert not (project / "data/shards/tiny/manifest.json").exists()
+        assert not (project / "data/shards/train/tiny/manifest.json").exists()
     assert soak.tree(project) == soak.tree(made)
 
 
@@ -90,9 +90,9 @@ def test_a_folder_that_may_not_be_written_to_is_an_error_before_any_work(project
 
 
 def test_missing_inputs_name_the_stage_that_makes_them(project):
-    (project / "data/shards/tiny/manifest.json").unlink()
+    (project / "data/shards/train/tiny/manifest.json").unlink()
     assert "make it with `dvc repro shard@tiny`" in error_of(project, PRIOR)
-    (project / "data/priors/tiny" / f"start-{MODEL}.npy").unlink()
+    (project / "data/priors/tiny" / f"initial_distribution-{MODEL}.npy").unlink()
     assert "make it with `dvc repro prior@tiny`" in error_of(project, TRAIN)
 
 

@@ -108,12 +108,12 @@ def test_a_repair_keeps_what_lay_in_a_damaged_out(project):
 @pytest.mark.parametrize("left", ["nothing of ours", "another format"])
 def test_a_repair_leaves_a_cells_folder_in_which_others_keep_something_else(project, left):
     (project / "dvc.lock").unlink()
-    folder = project / "data/shards/tiny"
+    folder = project / "data/shards/test/tiny"
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "photo.jpg").write_text("photo")
     if left == "another format":
-        (folder / "manifest.json").write_text('{"format": "strided-ppm-9", "splits": {}}')
+        (folder / "manifest.json").write_text('{"format": "strided-ppm-9"}')
     verify(project, "--repair")
     assert (folder / "photo.jpg").exists()
 
@@ -150,7 +150,6 @@ def test_another_profile_leaves_own_folders_and_takes_away_what_the_cache_holds(
     assert {path: path.read_bytes() for path in own if path.exists()} == own
     assert not (project / f"data/models/{CELL}").exists() and not (project / f"results/metrics/{CELL}").exists()
     assert run(project, "tools/use_profile.py", "sample").returncode == 0
-    shutil.rmtree(project / "data/shards/holidays")  # evaluations depend on all of data/shards
     said = run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").stdout
     assert "Running stage" not in said and (project / f"data/models/{CELL}/model.json").exists()
 
@@ -208,7 +207,7 @@ def check(project: Path, *paths: str) -> None:
 
 def test_each_bad_file_is_one_line_and_the_rest_is_checked(project):
     damage(project / f"data/histories/{CELL}/history.csv")
-    rewrite(project / "data/shards/tiny/manifest.json", '"images"', '"imagez"')
+    rewrite(project / "data/shards/train/tiny/manifest.json", '"images"', '"imagez"')
     rewrite(project / "data/priors/tiny/prior.npy", "'descr'", "'descs'")
     rewrite(project / f"data/models/{CELL}/model.json", '"width": 0.03', '"width": "wide"')
     npz = project / f"data/evaluations/{CELL}/tiny/predictions.npz"
@@ -220,7 +219,7 @@ def test_each_bad_file_is_one_line_and_the_rest_is_checked(project):
     run_entry.chmod(0o644)
     run_entry.write_bytes(b"\xff\xfe\x00")
     rewrite(project / "dvc.lock", "path: data/records/prior-tiny.json\n", "paht: data/records/prior-tiny.json\n")
-    folders = ("data/shards/tiny", "data/priors/tiny", f"data/models/{CELL}", f"data/evaluations/{CELL}")
+    folders = ("data/shards/train/tiny", "data/priors/tiny", f"data/models/{CELL}", f"data/evaluations/{CELL}")
     check(project, *folders, f"data/histories/{CELL}", run_entry.relative_to(project).as_posix(), "dvc.lock")
 
 
@@ -235,7 +234,9 @@ def test_odd_files_in_the_place_of_outs_are_one_line(project):
     picture = project / "data/priors/tiny/prior.png"
     picture.unlink()
     picture.symlink_to("/proc/self/mem")  # which ends in an input/output error, as a dying disk does
-    check(project, f"data/histories/{CELL}", f"data/models/{CELL}", "data/shards/tiny", "data/priors/tiny/prior.png")
+    check(
+        project, f"data/histories/{CELL}", f"data/models/{CELL}", "data/shards/train/tiny", "data/priors/tiny/prior.png"
+    )
 
 
 def test_an_out_that_is_a_link_is_checked_and_what_it_leads_to_stays(project):

@@ -202,12 +202,12 @@ def test_a_dependency_that_is_replaced_while_a_stage_reads_it_is_noticed(project
     """Here the manifest of the shards; the shards themselves lie in a larger file."""
     folder = project(TRAIN)
     with halted(folder, TRAIN) as process:
-        path = folder / "data/shards/tiny/manifest.json"
+        path = folder / "data/shards/train/tiny/manifest.json"
         text = path.read_text().replace('"dataset": "tiny"', '"dataset": "other"')
         path.unlink()
         path.write_text(text)
     assert process.returncode == 3
-    assert "data/shards/tiny/manifest.json changed during the run" in (folder / "log").read_text()
+    assert "data/shards/train/tiny/manifest.json changed during the run" in (folder / "log").read_text()
 
 
 def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
@@ -275,14 +275,14 @@ def test_verify_names_a_result_that_was_recorded_for_other_parameters_and_repair
 
 def test_verify_names_an_out_that_lost_files_before_it_was_recorded_and_the_remedy_helps(project):
     folder = project("done")
-    for path in (folder / "data/shards/tiny").glob("t*/*.tar"):
+    for path in (folder / "data/shards").glob("t*/tiny/*.tar"):
         path.unlink()
     assert run(folder, "dvc", "commit", "--force", "shard@tiny").returncode == 0
     assert run(folder, "colorize.verify").returncode == 3
     repaired = run(folder, "colorize.verify", "--repair")
     assert repaired.returncode == 0, repaired.stdout
     assert run(folder, "dvc", "repro", "shard@tiny").returncode == 0
-    assert len(list((folder / "data/shards/tiny").glob("*/*.tar"))) == 6
+    assert len(list((folder / "data/shards").glob("*/tiny/*.tar"))) == 6
     assert run(folder, "colorize.verify").returncode == 0
 
 
