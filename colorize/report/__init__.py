@@ -42,18 +42,18 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
         _write_tables(table1, root / "results")
-        advance()
+        advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
-        advance()
+        advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
         _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
-        advance()
+        advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
-            advance()
+            advance(1)
         _write_folder(root / FIGURES, pictures)
         _write_folder(root / GALLERY, gallery.render_gallery(inputs))
-        advance()
+        advance(1)
 
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:

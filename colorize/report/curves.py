@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from colorize.layout import Run
 from colorize.report import labels
@@ -73,18 +73,17 @@ def _finish(axes: Axes, title: str) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}  # not on the curves
-    for text in axes.legend(fontsize=7.5, frameon=False, ncols=2, **below).get_texts():
+    # below the axes, so that it does not hide the curves
+    legend = axes.legend(fontsize=7.5, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    for text in legend.get_texts():
         text.set_parse_math(False)  # a title may contain $
 
 
 def _line_styles() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    styles = {"training": "-", "validation": DASHED}
-    return [
-        Line2D([], [], color="#444444", linewidth=1.4, linestyle=style, label=name) for name, style in styles.items()
-    ]
+    look: dict[str, Any] = {"color": "#444444", "linewidth": 1.4}
+    return [Line2D([], [], label="training", **look), Line2D([], [], linestyle=DASHED, label="validation", **look)]
 
 
 def _numbers(history: list[dict[str, str]], name: str) -> list[float]:

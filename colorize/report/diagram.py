@@ -267,4 +267,5 @@ def _draw_legend(axes: Axes, y: float, has_skips: bool) -> None:
 def _shade(color: str, brightness: float) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
 
-    return tuple(min(1.0, channel * brightness) for channel in to_rgb(color))
+    red, green, blue = (min(1.0, channel * brightness) for channel in to_rgb(color))
+    return red, green, blue

@@ -91,7 +91,8 @@ def select_varied(predictions: Predictions, columns: int) -> np.ndarray:
         raise DataError(
             f"{predictions.path}: no saved predictions; set `evaluate.num_saved` above 0 and run `dvc repro`"
         )
-    colors, chosen = sorted_colors(predictions.truth), []
+    colors = sorted_colors(predictions.truth)
+    chosen: list[int] = []
     for part in np.array_split(saved, min(columns, len(saved))):
         distances = {i: nearest(colors, i, chosen) for i in part}
         unlike = [i for i in part if distances[i] >= MIN_DISTANCE]
@@ -112,7 +113,8 @@ def select_unlike(images: np.ndarray, count: int) -> list[int]:
     Returns:
         min(count, N) positions, ascending.
     """
-    colors, chosen = sorted_colors(images), []
+    colors = sorted_colors(images)
+    chosen: list[int] = []
     for i in range(len(images)):
         if len(chosen) < count and nearest(colors, i, chosen) >= MIN_DISTANCE:
             chosen.append(i)
@@ -127,7 +129,8 @@ def sorted_colors(images: np.ndarray) -> np.ndarray:
 
     The order of the pixels is lost, so two crops of one photo are similar even if one is shifted.
     """
-    small = [Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for image in images]
+    side = (THUMBNAIL, THUMBNAIL)
+    small = [np.asarray(Image.fromarray(image).resize(side, Image.Resampling.BOX)) for image in images]
     return np.sort(np.stack(small).reshape(len(images), -1, 3), axis=1).astype(np.float32)
 
 
