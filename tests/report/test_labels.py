@@ -85,6 +85,10 @@ def test_latex_escapes_every_special_character():
     )
 
 
+def test_markdown_escapes_the_dollar_that_begins_a_formula_on_github():
+    assert table.escape_markdown("$x$ & y_1") == r"\$x\$ \& y\_1"
+
+
 def test_titles_stand_escaped_in_the_latex_table(make_run):
     run = make_run(("objects", "scenes"), ("cnn",))
     run.write_titles("objects: A & B\nscenes: 50%\n")
