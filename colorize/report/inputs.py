@@ -30,7 +30,7 @@ PREDICTION_ARRAYS = {  # numpy's kind of the values
 
 
 def spec_of(model: str) -> Spec:
-    """What is known of a model without its files: its architecture, and what it is trained for."""
+    """What is known of a model without its files."""
     return MODELS[model]
 
 
