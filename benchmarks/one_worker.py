@@ -19,7 +19,6 @@ from colorize.sharding import build
 
 _PROFILE = Path(__file__).resolve().parents[1] / "profiles" / "paper.yaml"
 _SOURCE = """
-title: t
 path: {path}
 splits: {{train: {{glob: 'train/*'}}, val: {{glob: 'val/*'}}, test: {{glob: 'test/*'}}}}
 """

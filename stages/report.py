@@ -8,19 +8,19 @@ from colorize.pipeline import promise
 
 
 def main(command: str = "build") -> None:
-    """data/evaluations, data/histories, results/metrics -> results, data/gallery."""
+    """data/evaluations, data/histories, results/metrics, sources/titles.yaml -> results, data/gallery."""
     if command not in ("build", "show"):
         raise runtime.ParameterError(f"unknown command {command!r}; expected: build, show")
     if command == "show":
         from colorize import report
 
-        report.show(report.read(params.load()))
+        report.show_table(report.read_table(params.load()))
         return
     with promise.stage("report") as stage:
         from colorize import report
 
-        report.build(stage.settings)
-    print(report.PLACES)
+        report.write_report(stage.settings)
+    print(report.SUMMARY)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ DVC_ROUND, EDIT_ROUND = 4, 1  # every fourth round, and the first of each four
 DVC_KILLS = 6  # a round
 _DVC_SECONDS = 12.0  # in which a run of DVC is killed
 HANGS_AFTER_S = 600  # no process that is waited for takes so long
-_SOURCE = "title: Tiny\npath: tiny.zip\nsplits:\n" + "".join(
+_SOURCE = "credit: Tiny\npath: tiny.zip\nsplits:\n" + "".join(
     f"  {split}: {{glob: '{split}/*'}}\n" for split in ("train", "val", "test")
 )
 _KNOBS = {"COLORIZE_PROCS": "2", "COLORIZE_THREADS": "1", "COLORIZE_DEVICE": "cpu", "COLORIZE_CHECKPOINT_SECONDS": "0"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from colorize.report.inputs import dataset_title, model_title
-from colorize.report.table import DECIMALS, METRIC_TITLES
+from colorize.report.labels import format_number, metric_title, model_title, read_titles
+from colorize.report.table import escape_markdown
 
 START, END = "<!-- table 1 -->\n", "<!-- end of table 1 -->\n"
 METRICS = ("l2", "cross_entropy", "accuracy")
@@ -34,16 +34,13 @@ def same_domain_table() -> str:
     values = {(row["source"], row["model"], row["metric"]): float(row["value"]) for row in rows}
     datasets, models = (list(dict.fromkeys(row[key] for row in rows)) for key in ("source", "model"))
     columns = [(dataset, metric) for dataset in datasets for metric in METRICS]
-    titles = [f"{dataset_title(dataset)}: {METRIC_TITLES[metric]}" for dataset, metric in columns]
-    lines = [["Model", *titles], [":---", *["---:"] * len(columns)]]
+    known_titles = read_titles()
+    titles = [f"{known_titles.get(dataset, dataset)}: {metric_title(metric)}" for dataset, metric in columns]
+    lines = [["Model", *map(escape_markdown, titles)], [":---", *["---:"] * len(columns)]]
     for model in models:
-        found = [(values.get((dataset, model, metric)), metric) for dataset, metric in columns]
-        lines.append([model_title(model), *(_number(value, metric) for value, metric in found)])
+        numbers = [format_number(values.get((dataset, model, metric)), metric) for dataset, metric in columns]
+        lines.append([escape_markdown(model_title(model)), *numbers])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _number(value: float | None, metric: str) -> str:
-    return "-" if value is None else f"{value:.{DECIMALS[metric]}f}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The report: Table 1, the paper's figures, the training curves and the gallery, from what the other stages wrote.
 
-Not here: computing measures, which is in `evaluation`.
+Not here: computing metrics, which is in `evaluation`.
 
-`build` needs neither torch nor the images: evaluation leaves the pictures that are shown. It writes
+`write_report` needs neither torch nor the images: evaluation saves the pictures that are shown. It writes
 
     results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
 """
@@ -12,52 +12,56 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from colorize.layout import Cell
 from colorize.report import curves, diagram, figures, gallery, grid, table
 from colorize.report.inputs import Inputs
 from colorize.runtime import atomic_write, fault_point, progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from colorize.config.params import Settings
 
 FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
-PLACES = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+SUMMARY = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
 
 
-def build(settings: Settings, root: Path = Path()) -> None:
+def write_report(settings: Settings, root: Path = Path()) -> None:
     """Write every table, figure and page; the same files for the same inputs, byte for byte.
 
     Args:
         settings: `params.Settings`; `datasets`, `models`, `report` and `evaluate.named` are read.
-        root: folder that `results/` and `data/` are in.
+        root: folder that contains `results/`, `data/` and `sources/`.
 
     Raises:
         DataError: an input is missing or damaged; names the file and the stage that makes it.
+        ParameterError: `sources/titles.yaml` is damaged.
     """
     inputs = Inputs(settings.datasets, settings.models, root)
     table1 = table.read_table(inputs)
-    sheets = _sheets(inputs, settings)
+    sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
         _write_tables(table1, root / "results")
-        advance()
-        drawn = {"figure1.png": diagram.draw(inputs)}
-        advance()
-        drawn["curves.png"] = curves.draw(inputs)
+        advance(1)
+        pictures = {"figure1.png": diagram.draw_networks(inputs)}
+        advance(1)
+        pictures["curves.png"] = curves.draw_curves(inputs)
         _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
-        advance()
+        advance(1)
         for name, groups in sheets.items():
-            drawn[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
-            advance()
-        _write_folder(root / FIGURES, drawn)
-        _write_folder(root / GALLERY, gallery.build(inputs))
-        advance()
+            pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
+            advance(1)
+        _write_folder(root / FIGURES, pictures)
+        _write_folder(root / GALLERY, gallery.render_gallery(inputs))
+        advance(1)
 
 
-def read(settings: Settings, root: Path = Path()) -> table.Table:
-    """Table 1 from the metrics alone; arguments and errors as those of `build`."""
+def read_table(settings: Settings, root: Path = Path()) -> table.Table:
+    """Table 1 from the metrics alone; arguments and errors as those of `write_report`."""
     return table.read_table(Inputs(settings.datasets, settings.models, root))
 
 
-def show(table1: table.Table, console=None) -> None:
+def show_table(table1: table.Table, console: Console | None = None) -> None:
     """Print Table 1."""
     from rich.console import Console
 
@@ -67,23 +71,22 @@ def show(table1: table.Table, console=None) -> None:
     console.print(table.to_rich(table1, console.width))
 
 
-def _sheets(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Group]]:
-    """Photo figures by file name; those that do not apply (one data set, nothing named) are left out."""
+def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.PhotoGroup]]:
+    """Photo figures by file name; those that do not apply (one data set, no named images) are left out."""
     report, datasets = settings.report, inputs.datasets
-    places_role = datasets[1] if len(datasets) > 1 else datasets[0]
+    second = datasets[1] if len(datasets) > 1 else datasets[0]  # stands for the paper's Places
     sheets = {}
     if len(datasets) > 1:
-        sheets["figure2"] = figures.same_domain(inputs, datasets[1], report.columns)
+        sheets["figure2"] = figures.same_domain(inputs, second, report.columns)
     sheets["figure3"] = figures.same_domain(inputs, datasets[0], report.columns)
     sheets |= {f"figure_{name}": figures.same_domain(inputs, name, report.columns) for name in datasets[2:]}
     if report.figure4_models:
-        sheets["figure4"] = figures.worst(inputs, places_role, report.figure4_models, report.columns)
-    named = settings.evaluate.named.get(report.figure5.target, [])
-    if named:
-        figure5 = report.figure5
-        sheets["figure5"] = figures.named(inputs, figure5.source, figure5.model, figure5.target, named)
+        sheets["figure4"] = figures.worst(inputs, second, report.figure4_models, report.columns)
+    figure5 = report.figure5
+    if named := settings.evaluate.named.get(figure5.target, []):
+        sheets["figure5"] = figures.named(inputs, Cell(figure5.source, figure5.model, figure5.target), named)
     if len(datasets) > 1:
-        sheets["figure6"] = figures.cross_domain(inputs, report.figure6_model, tuple(datasets[:2]), report.columns)
+        sheets["figure6"] = figures.cross_domain(inputs, report.figure6_model, (datasets[0], second), report.columns)
     return sheets
 
 
@@ -94,7 +97,7 @@ def _write_tables(table1: table.Table, folder: Path) -> None:
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Make a folder hold exactly these files: pictures of a dropped data set must not stay behind."""
+    """Make a folder hold exactly these files: pictures of a data set that was removed must not stay."""
     for name, content in files.items():
         _write(folder / name, content)
     for path in sorted(folder.iterdir()):

@@ -1,16 +1,27 @@
-"""Figure 1: the networks as they are, drawn from the layer lists that training writes.
+"""Figure 1: the networks, drawn from the layer lists that training writes.
 
-A block is a group of slabs, one a convolution: as high as its feature map is large, as wide as the root of its channels
-(so that 2 and 512 both show), with a thin dark slab for the BatchNorm at its end. Summed skips run above the blocks.
+A block is a group of slabs, one slab per convolution. The height of a slab shows the size of the feature map. Its width
+grows with the square root of the number of channels, so that both 2 and 512 channels are visible. A thin dark slab at
+the end of a block is its BatchNorm. Lines above the blocks are the skip connections, whose feature maps are summed.
 """
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from colorize.models.registry import MODELS
+from colorize.layout import Run
 from colorize.report.grid import encode_plot
-from colorize.report.inputs import Inputs, model_title
+from colorize.report.inputs import Inputs, spec_of
+from colorize.report.labels import model_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Layers = dict[str, Any]  # of one network, as training/describe.py writes them
 
 HEIGHT = 2.6  # inches of the largest feature map
 SKEW = (0.16, 0.11)  # inches that a slab of full height recedes to the right and up
@@ -25,7 +36,7 @@ INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
 
 @dataclass(frozen=True)
 class Slab:
-    """One box; inches, from the row's left edge and about its middle line."""
+    """One box; in inches, `x` from the left edge of the network."""
 
     x: float
     width: float
@@ -35,8 +46,8 @@ class Slab:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The slabs of one block with what stands below them."""
+class SlabGroup:
+    """The slabs of one block with the texts below them."""
 
     name: str
     slabs: tuple[Slab, ...]
@@ -58,36 +69,36 @@ class Group:
         return self.slabs[0].height
 
 
-def draw(inputs: Inputs) -> bytes:
+def draw_networks(inputs: Inputs) -> bytes:
     """PNG of every distinct architecture among the models of the first data set, one below the other."""
-    return encode_plot(plot(inputs))
+    return encode_plot(plot_networks(inputs))
 
 
-def plot(inputs: Inputs):
-    """The matplotlib figure that `draw` encodes."""
+def plot_networks(inputs: Inputs) -> Figure:
+    """The figure that `draw_networks` encodes."""
     from matplotlib.figure import Figure
 
     architectures = distinct_architectures(inputs)
-    rows = [place(layers) for layers, _ in architectures]
-    heights = [_row_height(layers) for layers, _ in architectures]
-    width = max(MIN_WIDTH, *(groups[-1].right + 0.9 for groups in rows))
+    drawings = [arrange_blocks(layers) for layers, _ in architectures]
+    heights = [_network_height(layers) for layers, _ in architectures]
+    width = max(MIN_WIDTH, *(groups[-1].right + 0.9 for groups in drawings))
     figure = Figure(figsize=(width, sum(heights) + 0.45), dpi=150)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-0.35, width - 0.35), ylim=(-sum(heights) - 0.45, 0))
     axes.axis("off")
     top = 0.0
-    for (layers, models), groups, height in zip(architectures, rows, heights, strict=True):
-        _draw_row(axes, layers, models, groups, top)
+    for (layers, models), groups, height in zip(architectures, drawings, heights, strict=True):
+        _draw_network(axes, layers, models, groups, top)
         top -= height
     _draw_legend(axes, top - 0.12, has_skips=any(layers["skips"] for layers, _ in architectures))
     return figure
 
 
-def distinct_architectures(inputs: Inputs) -> list[tuple[dict, list[str]]]:
+def distinct_architectures(inputs: Inputs) -> list[tuple[Layers, list[str]]]:
     """Layer lists that differ, in the order of `models`, each with the models that share it."""
-    found: list[tuple[dict, list[str]]] = []
+    found: list[tuple[Layers, list[str]]] = []
     for model in inputs.models:
-        layers = inputs.layers(inputs.datasets[0], model)
+        layers = inputs.layers(Run(inputs.datasets[0], model))
         for known, models in found:
             if (known["blocks"], known["skips"]) == (layers["blocks"], layers["skips"]):
                 models.append(model)
@@ -97,8 +108,8 @@ def distinct_architectures(inputs: Inputs) -> list[tuple[dict, list[str]]]:
     return found
 
 
-def place(layers: dict) -> list[Group]:
-    """Lay the blocks out from left to right: the input L, the blocks, the output ab."""
+def arrange_blocks(layers: Layers) -> list[SlabGroup]:
+    """Place the blocks from left to right: the input L, the blocks, the output ab."""
     channels, size = layers["input"][0], layers["input"][1]
     smallest = min(block["size"] for block in layers["blocks"])
     groups, is_decoder = [_end_group("L", 0.0, size, channels, size)], False
@@ -111,38 +122,41 @@ def place(layers: dict) -> list[Group]:
 
 
 def slab_width(channels: int) -> float:
-    """Width in inches of a slab with so many channels."""
+    """Width in inches of a slab with this number of channels."""
     return SLAB_MIN + SLAB_ROOT * math.sqrt(channels)
 
 
 def slab_height(size: int, input_size: int) -> float:
-    """Height in inches of a feature map; between linear and root, so that the smallest still carries its labels."""
+    """Height in inches of a feature map.
+
+    It grows slower than the size and faster than its root, so that the smallest map has room for its labels.
+    """
     return HEIGHT * (size / input_size) ** 0.75
 
 
-def _end_group(name: str, x: float, size: int, channels: int, input_size: int) -> Group:
+def _end_group(name: str, x: float, size: int, channels: int, input_size: int) -> SlabGroup:
     slab = Slab(x, slab_width(channels), slab_height(size, input_size), COLORS["end"], str(channels))
-    return Group(name, (slab,), size)
+    return SlabGroup(name, (slab,), size)
 
 
-def _block_group(block: dict, x: float, input_size: int, kind: str) -> Group:
+def _block_group(block: dict[str, Any], x: float, input_size: int, kind: str) -> SlabGroup:
     height, slabs = slab_height(block["size"], input_size), []
     for _, channels in block["convolutions"]:
         slabs.append(Slab(x, slab_width(channels), height, COLORS[kind], str(channels)))
         x = slabs[-1].x + slabs[-1].width + SLAB_GAP
     if block["batch_norm"]:
         slabs.append(Slab(x, NORM_WIDTH, height, COLORS["norm"], ""))
-    return Group(block["name"], tuple(slabs), block["size"])
+    return SlabGroup(block["name"], tuple(slabs), block["size"])
 
 
-def _row_height(layers: dict) -> float:
+def _network_height(layers: Layers) -> float:
     return 0.75 + LEVEL * len(layers["skips"]) + HEIGHT + SKEW[1] + LABEL_GAP + 2.2 * LINE + 0.2
 
 
-def _draw_row(axes, layers: dict, models: list[str], groups: list[Group], top: float) -> None:
+def _draw_network(axes: Axes, layers: Layers, models: list[str], groups: list[SlabGroup], top: float) -> None:
     middle = top - 0.75 - LEVEL * len(layers["skips"]) - SKEW[1] - HEIGHT / 2
-    _write(axes, -0.1, top - 0.22, row_title(models), fontsize=TITLE_FONT, weight="bold", ha="left")
-    _write(axes, -0.1, top - 0.45, row_subtitle(layers, models), fontsize=NAME_FONT, color=FAINT, ha="left")
+    _write(axes, -0.1, top - 0.22, network_title(models), fontsize=TITLE_FONT, weight="bold", ha="left")
+    _write(axes, -0.1, top - 0.45, network_subtitle(layers, models), fontsize=NAME_FONT, color=FAINT, ha="left")
     for left, right in pairwise(groups):
         _draw_arrow(axes, left, right, middle)
     for group in groups:
@@ -150,19 +164,21 @@ def _draw_row(axes, layers: dict, models: list[str], groups: list[Group], top: f
     _draw_skips(axes, layers["skips"], groups, middle)
 
 
-def row_title(models: list[str]) -> str:
-    """The models of a row; a weighted variant goes with the model it shares its network with."""
+def network_title(models: list[str]) -> str:
+    """The models that have this network: those with and without class weights share it."""
     return ", ".join(model_title(model) for model in models)
 
 
-def row_subtitle(layers: dict, models: list[str]) -> str:
-    """Parameters, width and what the output means."""
-    output = f"{layers['blocks'][-1]['out_channels']} ab " + ("bins" if MODELS[models[0]].is_classifier else "channels")
+def network_subtitle(layers: Layers, models: list[str]) -> str:
+    """Number of parameters, width, and what the output means."""
+    output = f"{layers['blocks'][-1]['out_channels']} ab " + (
+        "bins" if spec_of(models[0]).is_classifier else "channels"
+    )
     shared = "; these models differ only in the loss" if len(models) > 1 else ""
     return f"{layers['parameters']:,} parameters at width {layers['width']:g}, output: {output} per pixel{shared}"
 
 
-def _draw_group(axes, group: Group, middle: float) -> None:
+def _draw_group(axes: Axes, group: SlabGroup, middle: float) -> None:
     for slab in group.slabs:
         _draw_slab(axes, slab, middle)
     bottom, center = middle - group.height / 2 - LABEL_GAP, (group.left + group.right) / 2
@@ -177,11 +193,11 @@ def _draw_group(axes, group: Group, middle: float) -> None:
     _write(axes, center, bottom - 2 * LINE, size, fontsize=LABEL_FONT, color=FAINT)
 
 
-def _write(axes, x: float, y: float, text: str, **look) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
     axes.text(x, y, text, **({"ha": "center", "va": "center", "color": INK} | look))
 
 
-def _draw_slab(axes, slab: Slab, middle: float) -> None:
+def _draw_slab(axes: Axes, slab: Slab, middle: float) -> None:
     from matplotlib.patches import Polygon
 
     depth = slab.height / HEIGHT
@@ -197,14 +213,14 @@ def _draw_slab(axes, slab: Slab, middle: float) -> None:
         axes.add_patch(Polygon(corners, facecolor=fill, edgecolor=EDGE, linewidth=0.5, joinstyle="round"))
 
 
-def _draw_arrow(axes, left: Group, right: Group, middle: float) -> None:
+def _draw_arrow(axes: Axes, left: SlabGroup, right: SlabGroup, middle: float) -> None:
     start = left.right + SKEW[0] * left.height / HEIGHT
     style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 1, "mutation_scale": 7}
     axes.annotate("", (right.left, middle), (start, middle), arrowprops=style)
 
 
-def _draw_skips(axes, skips: dict[str, str], groups: list[Group], middle: float) -> None:
-    """Skips above everything, the innermost lowest; each ends in a plus: the maps are summed."""
+def _draw_skips(axes: Axes, skips: dict[str, str], groups: list[SlabGroup], middle: float) -> None:
+    """Skip connections above the blocks, the innermost lowest; the plus at the end means that the maps are summed."""
     by_name = {group.name: group for group in groups}
     spans = sorted((by_name[a].left - by_name[b].right, a, b) for a, b in skips.items())
     base = middle + HEIGHT / 2 + SKEW[1]
@@ -220,14 +236,14 @@ def _draw_skips(axes, skips: dict[str, str], groups: list[Group], middle: float)
         _draw_plus(axes, x1, y1 + 0.1)
 
 
-def _draw_plus(axes, x: float, y: float) -> None:
+def _draw_plus(axes: Axes, x: float, y: float) -> None:
     axes.plot(
         [x], [y], marker="o", markersize=8, markerfacecolor="white", markeredgecolor=SKIP_COLOR, markeredgewidth=1.1
     )
     axes.plot([x], [y], marker="+", markersize=5, color=SKIP_COLOR, markeredgewidth=1.1)
 
 
-def _draw_legend(axes, y: float, has_skips: bool) -> None:
+def _draw_legend(axes: Axes, y: float, has_skips: bool) -> None:
     entries = [
         ("encoder", "convolution, encoder"),
         ("decoder", "convolution, decoder"),
@@ -251,4 +267,5 @@ def _draw_legend(axes, y: float, has_skips: bool) -> None:
 def _shade(color: str, brightness: float) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
 
-    return tuple(min(1.0, channel * brightness) for channel in to_rgb(color))
+    red, green, blue = (min(1.0, channel * brightness) for channel in to_rgb(color))
+    return red, green, blue

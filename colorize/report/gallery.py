@@ -1,19 +1,25 @@
-"""The gallery: the saved test predictions of every data set as one static page, readable without network or script.
+"""The gallery: the saved test predictions of every data set as one static page that needs no network and no script.
 
-One sprite (a column of all saved images) a model and target keeps it at a dozen files a data set however many images
-are saved. The page runs nothing: its content policy allows images beside it and its own style sheet, known by hash.
+All saved images of a model and a target are in one sprite, one below the other, so there are about a dozen files per
+data set. The page runs no code: its content security policy allows only the images of its folder and its own style
+sheet, by hash.
 """
+
+from __future__ import annotations
 
 import base64
 import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from colorize.report.inputs import Inputs, Predictions, dataset_title, short_title
+from colorize.layout import Cell
+from colorize.report.inputs import Inputs
+from colorize.report.labels import short_model_title
 from colorize.runtime import DataError
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -21,8 +27,8 @@ EDGE = 1  # pixels repeated around each photo of a sprite, so that scaling does 
 
 
 @dataclass(frozen=True)
-class Column:
-    """One sprite with its heading; `l2` holds a number an image for predictions, else None."""
+class SpriteColumn:
+    """One sprite with its heading; `l2` has the error of each image if the sprite shows predictions, else None."""
 
     group: str
     title: str
@@ -32,17 +38,17 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Section:
-    """Everything shown of one target data set."""
+class GallerySection:
+    """Everything that is shown of one target data set."""
 
-    dataset: str
+    title: str
     keys: np.ndarray  # (N,) of the saved images
-    sources: list[str]  # where each came from
-    columns: list[Column]
+    sources: list[str]  # of each image, its name in the archive
+    columns: list[SpriteColumn]
     size: int
 
 
-def build(inputs: Inputs) -> dict[str, bytes]:
+def render_gallery(inputs: Inputs) -> dict[str, bytes]:
     """Every file of the gallery by name: `index.html` and the sprites.
 
     Raises:
@@ -50,10 +56,10 @@ def build(inputs: Inputs) -> dict[str, bytes]:
     """
     sections = [_section(inputs, target) for target in inputs.datasets]
     files = {column.file: _encode_png(column.sprite) for section in sections for column in section.columns}
-    return {"index.html": render(sections).encode()} | files
+    return {"index.html": render_page(sections).encode()} | files
 
 
-def render(sections: list[Section]) -> str:
+def render_page(sections: list[GallerySection]) -> str:
     """The page; every text goes through jinja2's escaping."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -66,17 +72,14 @@ def render(sections: list[Section]) -> str:
     )
     style = environment.get_template("gallery_style.html.j2").render(sections=sections, positions=sprite_positions)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    views = [
-        {"section": section, "title": dataset_title(section.dataset), "images": _images(section)}
-        for section in sections
-    ]
+    views = [{"section": section, "title": section.title, "images": _images(section)} for section in sections]
     return environment.get_template("gallery.html.j2").render(views=views, style=style, style_hash=digest)
 
 
-def sprite_positions(count: int, size: int) -> dict:
+def sprite_positions(count: int, size: int) -> dict[str, Any]:
     """CSS percentages that put image i of a sprite exactly into a square element of any size.
 
-    A background's position p moves it by p (element - background), hence the differences below the fractions.
+    A background position of p percent moves the image by p percent of (element - image), hence the denominators.
     """
     pitch, height = size + 2 * EDGE, count * (size + 2 * EDGE)
     return {
@@ -86,31 +89,31 @@ def sprite_positions(count: int, size: int) -> dict:
     }
 
 
-def _section(inputs: Inputs, target: str) -> Section:
-    first = inputs.predictions(target, inputs.models[0], target)
+def _section(inputs: Inputs, target: str) -> GallerySection:
+    first = inputs.predictions(Cell(target, inputs.models[0], target))
     keys = first.key[first.is_saved]
     if not len(keys):
         raise DataError(f"{first.path}: no saved predictions; set `evaluate.num_saved` above 0 and run `dvc repro`")
-    rows = first.rows(keys)
-    columns = [Column("", "input", f"{target}-input.png", _sprite(first.gray[rows]), None)]
+    positions = first.positions_of(keys)
+    columns = [SpriteColumn("", "input", f"{target}-input.png", _sprite(first.gray[positions]), None)]
     for source in [target, *(name for name in inputs.datasets if name != target)]:
-        columns += [_prediction_column(inputs, source, model, target, keys) for model in inputs.models]
-    columns.append(Column("", "ground truth", f"{target}-truth.png", _sprite(first.truth[rows]), None))
-    names = [str(name) for name in first.source[rows]]
-    return Section(target, keys, names, columns, first.truth.shape[1])
+        columns += [_prediction_column(inputs, Cell(source, model, target), keys) for model in inputs.models]
+    columns.append(SpriteColumn("", "ground truth", f"{target}-truth.png", _sprite(first.truth[positions]), None))
+    names = [str(name) for name in first.source[positions]]
+    return GallerySection(inputs.titles[target], keys, names, columns, first.truth.shape[1])
 
 
-def _prediction_column(inputs: Inputs, source: str, model: str, target: str, keys: np.ndarray) -> Column:
-    cell: Predictions = inputs.predictions(source, model, target)
-    if not np.array_equal(cell.key[cell.is_saved], keys):
-        raise DataError(f"{cell.path}: its saved test images differ from those of the first model; run `dvc repro`")
-    rows, title = cell.rows(keys), short_title(model)
-    group = f"trained on {dataset_title(source)}"
-    return Column(group, title, f"{target}-by-{source}-{model}.png", _sprite(cell.predicted[rows]), cell.l2[rows])
+def _prediction_column(inputs: Inputs, cell: Cell, keys: np.ndarray) -> SpriteColumn:
+    shown = inputs.predictions(cell)
+    if not np.array_equal(shown.key[shown.is_saved], keys):
+        raise DataError(f"{shown.path}: its saved test images differ from those of the first model; run `dvc repro`")
+    positions, group = shown.positions_of(keys), f"trained on {inputs.titles[cell.source]}"
+    file, sprite = f"{cell.target}-by-{cell.run.name}.png", _sprite(shown.predicted[positions])
+    return SpriteColumn(group, short_model_title(cell.model), file, sprite, shown.l2[positions])
 
 
-def _images(section: Section) -> list[dict]:
-    """What the template shows of each image: its key, its source and a tile a column."""
+def _images(section: GallerySection) -> list[dict[str, Any]]:
+    """What the template shows of each image: its key, its source and one tile per column."""
     errors = [column.l2 for column in section.columns if column.l2 is not None]
     best = np.min(errors, axis=0) if errors else np.zeros(len(section.keys))
     return [

@@ -1,13 +1,19 @@
 """Sheets of small photographs with labels, composed pixel by pixel: same pictures in, same bytes out."""
 
+from __future__ import annotations
+
 import io
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCALE = 2  # every pixel of a photo becomes SCALE x SCALE
 GAP, GROUP_GAP, MARGIN = 6, 22, 14  # pixels
@@ -18,8 +24,8 @@ QUALITIES = tuple(range(90, 48, -2))
 
 
 @dataclass(frozen=True)
-class Row:
-    """One labeled row of photos, (S, S, 3) or (S, S) uint8 each, with a short text under each where there is one."""
+class PhotoRow:
+    """One labeled row of photos, (S, S, 3) or (S, S) uint8 each, with a caption below each photo or below none."""
 
     label: str
     images: list[np.ndarray]
@@ -27,14 +33,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows that belong together under one title (none where it is empty)."""
+class PhotoGroup:
+    """Rows that belong together under one title (empty: no title)."""
 
-    rows: list[Row]
+    rows: list[PhotoRow]
     title: str = ""
 
 
-def compose(groups: list[Group]) -> Image.Image:
+def compose(groups: list[PhotoGroup]) -> Image.Image:
     """Draw groups of rows below each other, labels at the left, columns aligned.
 
     Args:
@@ -50,14 +56,14 @@ def compose(groups: list[Group]) -> Image.Image:
     left = MARGIN + label_width + 12
     width = max(left + columns * (tile + GAP) - GAP, MARGIN + _widest_title(groups)) + MARGIN
     sheet = Image.new("RGB", (width, _height(groups, tile)), PAPER)
-    draw, y = ImageDraw.Draw(sheet), MARGIN
+    canvas, y = ImageDraw.Draw(sheet), MARGIN
     for i, group in enumerate(groups):
         y += GROUP_GAP if i else 0
         if group.title:
-            draw.text((MARGIN, y), group.title, INK, _font(TITLE_SIZE, bold=True))
+            canvas.text((MARGIN, y), group.title, INK, _font(TITLE_SIZE, bold=True))
             y += _title_height()
         for row in group.rows:
-            _draw_row(sheet, draw, row, left, y, tile)
+            _draw_row(sheet, canvas, row, left, y, tile)
             y += _row_height(row, tile) + GAP
         y -= GAP
     return sheet
@@ -75,8 +81,8 @@ def _jpeg(sheet: Image.Image, quality: int) -> bytes:
     return stream.getvalue()
 
 
-def encode_plot(figure) -> bytes:
-    """A matplotlib figure as PNG with a palette: a drawing has few colors, and a third of the bytes is enough."""
+def encode_plot(figure: Figure) -> bytes:
+    """A figure as PNG with a palette: a drawing has few colors, and a palette saves two thirds of the bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -93,24 +99,24 @@ def enlarge(image: np.ndarray, scale: int = SCALE) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
 
 
-def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, left: int, y: int, tile: int) -> None:
-    draw.multiline_text(
+def _draw_row(sheet: Image.Image, canvas: ImageDraw.ImageDraw, row: PhotoRow, left: int, y: int, tile: int) -> None:
+    canvas.multiline_text(
         (left - 12, y + tile // 2), row.label, INK, _font(LABEL_SIZE), anchor="rm", align="right", spacing=5
     )
     for i, image in enumerate(row.images):
         sheet.paste(enlarge(image), (left + i * (tile + GAP), y))
     for i, caption in enumerate(row.captions):
         center = left + i * (tile + GAP) + tile // 2
-        draw.text((center, y + tile + 3), caption, FAINT, _font(CAPTION_SIZE), anchor="ma")
+        canvas.text((center, y + tile + 3), caption, FAINT, _font(CAPTION_SIZE), anchor="ma")
 
 
-def _height(groups: list[Group], tile: int) -> int:
+def _height(groups: list[PhotoGroup], tile: int) -> int:
     titles = sum(_title_height() for group in groups if group.title)
     rows = sum(sum(_row_height(row, tile) + GAP for row in group.rows) - GAP for group in groups)
     return 2 * MARGIN + titles + rows + GROUP_GAP * (len(groups) - 1)
 
 
-def _row_height(row: Row, tile: int) -> int:
+def _row_height(row: PhotoRow, tile: int) -> int:
     return tile + (CAPTION_SIZE + 7 if row.captions else 0)
 
 
@@ -118,7 +124,7 @@ def _title_height() -> int:
     return TITLE_SIZE + 13
 
 
-def _widest_title(groups: list[Group]) -> int:
+def _widest_title(groups: list[PhotoGroup]) -> int:
     return max(_text_width(group.title, TITLE_SIZE, bold=True) for group in groups)
 
 

@@ -1,56 +1,37 @@
-"""What the report reads: one place for the paths, the checks and the names that stand in tables and figures.
+"""What the report reads, checked. Every path follows from `datasets` and `models`.
 
-Every path follows from `datasets` and `models`; nothing is globbed, so that a dropped cell whose files are still there
-is not shown.
+Nothing is searched for, so results of a data set or model that was removed from params.yaml are not shown.
 """
+
+from __future__ import annotations
 
 import csv
 import itertools
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from colorize.layout import BASELINES
+from colorize import layout
+from colorize.layout import Cell, Folders, Run
+from colorize.models.registry import MODELS, Spec
+from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
-MODEL_TITLES = {
-    "gray": "Gray",
-    "prior": "Constant Prior",
-    "regression": "Baseline Regression",
-    "cnn": "CNN",
-    "cnn_weighted": "CNN with Weights",
-    "unet": "Unet",
-    "unet_weighted": "Unet with Weights",
-}
-DATASET_TITLES = {"tiny_imagenet": "Tiny ImageNet", "places365": "MIT Places"}
 HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
 PREDICTION_ARRAYS = {  # numpy's kind of the values
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
 
 
-def model_title(model: str) -> str:
-    """The paper's name of a model; an unknown one is shown by its own name."""
-    return MODEL_TITLES.get(model, model.replace("_", " "))
-
-
-def dataset_title(dataset: str) -> str:
-    """The paper's name of a data set, else its own with capitals."""
-    return DATASET_TITLES.get(dataset, dataset.replace("_", " ").title())
-
-
-def short_title(model: str) -> str:
-    """A model's name where there is little room."""
-    return model_title(model).removeprefix("Baseline ")
-
-
-def evaluation_stage(source: str, model: str) -> str:
-    """Name of the DVC stage that writes the metrics and predictions of a model."""
-    return f"baseline@{source}" if model in BASELINES else f"evaluate@{source}-{model}"
+def spec_of(model: str) -> Spec:
+    """What is known of a model without its files."""
+    return MODELS[model]
 
 
 @dataclass(frozen=True)
@@ -71,8 +52,8 @@ class Predictions:
     def _position(self) -> dict[int, int]:
         return {int(key): i for i, key in enumerate(self.key)}
 
-    def rows(self, keys) -> np.ndarray:
-        """Positions of `keys` in the arrays.
+    def positions_of(self, keys: Iterable[int]) -> np.ndarray:
+        """Positions of `keys` in the arrays, (len(keys),) int64.
 
         Raises:
             DataError: a key is not among the images; names the file and the key.
@@ -87,18 +68,36 @@ class Predictions:
 
 
 class Inputs:
-    """The files behind one report; predictions are read once, at first use."""
+    """The files behind one report; each file of predictions is read once, at first use.
+
+    Args:
+        datasets: in the order in which they are shown.
+        models: in the order in which they are shown.
+        root: top folder of the repository.
+
+    Raises:
+        DataError: there is no data set or no model.
+    """
 
     def __init__(self, datasets: list[str], models: list[str], root: Path = Path()) -> None:
-        """Name what is reported; nothing is read yet."""
         if not datasets or not models:
             raise DataError("nothing to report: `datasets` and `models` in params.yaml must each name at least one")
-        self.datasets, self.models, self.root = list(datasets), list(models), Path(root)
-        self._predictions: dict[tuple[str, str, str], Predictions] = {}
+        self.datasets, self.models, self.folders = list(datasets), list(models), Folders(root)
+        self._predictions: dict[Cell, Predictions] = {}
 
-    def metrics(self, source: str, model: str, target: str) -> dict[str, float]:
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """The title of each data set.
+
+        Raises:
+            ParameterError: `sources/titles.yaml` is damaged.
+        """
+        titles = labels.read_titles(self.folders.root / labels.TITLES)
+        return {dataset: titles.get(dataset, dataset) for dataset in self.datasets}
+
+    def metrics(self, cell: Cell) -> dict[str, float]:
         """The rounded metrics of one cell of Table 1."""
-        path, stage = self._metrics_folder(source, model) / f"{target}.json", evaluation_stage(source, model)
+        path, stage = self.folders.metrics(cell), layout.evaluation_stage(cell.run)
         values = _read_json(path, stage)
         if not isinstance(values, dict) or not {"l2", "l1"} <= values.keys():
             raise DataError(f"{path}: expected at least `l2` and `l1`; run `{repair_command(path, stage)}`")
@@ -107,17 +106,17 @@ class Inputs:
                 raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
         return values
 
-    def layers(self, dataset: str, model: str) -> dict:
-        """The layer list of a model as trained on a data set."""
-        path, stage = self._history_folder(dataset, model) / "layers.json", f"train@{dataset}-{model}"
+    def layers(self, run: Run) -> dict[str, Any]:
+        """The layer list of a trained model."""
+        path, stage = self.folders.history(run) / "layers.json", layout.stage_name("train", run.name)
         layers = _read_json(path, stage)
         if not _is_layers(layers):
             raise DataError(f"{path}: not a list of the layers of a network; run `{repair_command(path, stage)}`")
         return layers
 
-    def history(self, dataset: str, model: str) -> list[dict[str, str]]:
+    def history(self, run: Run) -> list[dict[str, str]]:
         """Rows of a training history, texts as written (empty where a value does not apply)."""
-        path, stage = self._history_folder(dataset, model) / "history.csv", f"train@{dataset}-{model}"
+        path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
         _require(path, stage)
         try:
             with path.open(newline="", encoding="utf-8") as file:
@@ -131,19 +130,12 @@ class Inputs:
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
         return rows
 
-    def predictions(self, source: str, model: str, target: str) -> Predictions:
+    def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of one cell."""
-        cell = (source, model, target)
         if cell not in self._predictions:
-            path = self.root / "data" / "evaluations" / f"{source}-{model}" / target / "predictions.npz"
-            self._predictions[cell] = _read_predictions(path, evaluation_stage(source, model))
+            path = self.folders.evaluation(cell) / "predictions.npz"
+            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(cell.run))
         return self._predictions[cell]
-
-    def _metrics_folder(self, source: str, model: str) -> Path:
-        return self.root / "results" / "metrics" / f"{source}-{model}"
-
-    def _history_folder(self, dataset: str, model: str) -> Path:
-        return self.root / "data" / "histories" / f"{dataset}-{model}"
 
 
 def _require(path: Path, stage: str) -> None:
@@ -151,7 +143,7 @@ def _require(path: Path, stage: str) -> None:
         raise DataError(f"{path} is missing: run `dvc repro {stage}`")
 
 
-def _read_json(path: Path, stage: str):
+def _read_json(path: Path, stage: str) -> Any:
     _require(path, stage)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -159,7 +151,7 @@ def _read_json(path: Path, stage: str):
         raise DataError(f"{path} is not valid JSON ({error}); run `{repair_command(path, stage)}`") from error
 
 
-def _is_layers(layers: object) -> bool:
+def _is_layers(layers: Any) -> bool:
     """Whether this is what `training/describe.py` writes, as far as Figure 1 reads it."""
     try:
         sizes = [*layers["input"], layers["parameters"], layers["width"]]
@@ -174,7 +166,7 @@ def _is_layers(layers: object) -> bool:
         return False
 
 
-def _history_problem(rows: list[dict]) -> str:
+def _history_problem(rows: list[dict[str, str]]) -> str:
     """The first value of a history that is no number; empty if there is none."""
     for row in rows:
         for name in HISTORY_COLUMNS:

@@ -1,30 +1,29 @@
 """Table 1: every model on every test split, in the paper's quadrants, as CSV, Markdown, LaTeX and in the terminal.
 
-A quadrant is one (source, target) pair. Same-domain quadrants come first and two stand side by side, which for two data
-sets is the paper's 2 x 2. Where the paper has the cell, its number and the difference (ours - paper) follow ours.
+A quadrant is one pair (source, target). Same-domain quadrants come first. Two quadrants stand side by side in a band,
+which for two data sets is the paper's layout of 2 x 2. If the paper has a cell, two lines with the paper's numbers and
+the differences (ours - paper) follow our line.
 """
+
+from __future__ import annotations
 
 import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from colorize.layout import BASELINES
-from colorize.report.inputs import Inputs, dataset_title, model_title
+from colorize.layout import BASELINES, Cell
+from colorize.report import labels
+from colorize.report.inputs import Inputs
+from colorize.report.labels import MINUS, format_number, metric_title, model_title, short_metric_title
 
-METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")
-METRIC_TITLES = {
-    "l2": "L2",
-    "l1": "L1",
-    "cross_entropy": "Cross Entropy",
-    "weighted_cross_entropy": "Weighted CE",
-    "accuracy": "Accuracy",
-}
-SHORT_TITLES = METRIC_TITLES | {"cross_entropy": "CE", "weighted_cross_entropy": "w. CE", "accuracy": "Acc."}
-DECIMALS = {"l2": 4, "l1": 4, "cross_entropy": 3, "weighted_cross_entropy": 3, "accuracy": 4}
-IS_HIGHER_BETTER = {"accuracy"}
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table as RichTable
+
+Quadrant = tuple[str, str]  # source, target
 PAPER_TABLE = Path(__file__).with_name("paper_table.csv")
-MINUS = "\N{MINUS SIGN}"  # never reads as the dash of an absent value
 CSV_COLUMNS = ("source", "target", "model", "metric", "value", "paper", "difference")
 CAPTION = (
     "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
@@ -34,12 +33,10 @@ CAPTION = (
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model in one quadrant; metrics that do not apply are absent from the dicts."""
+class CellMetrics:
+    """Our metrics and the paper's in one cell; a metric that does not apply is absent."""
 
-    source: str
-    target: str
-    model: str
+    cell: Cell
     ours: dict[str, float]
     paper: dict[str, float]
 
@@ -49,212 +46,211 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One printed line of a quadrant: texts by metric, those that win their column, and whose line it is."""
+class MethodRow:
+    """One printed line of a quadrant: a title, and a text per metric; `best` are the metrics to be marked."""
 
     title: str
     texts: dict[str, str]
     best: frozenset[str] = frozenset()
-    is_note: bool = False  # the paper's line or the difference, under our own
+    is_note: bool = False  # the paper's numbers or the differences, below our numbers
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of Table 1 with the order of data sets and models."""
+    """The contents of Table 1; data sets, models and metrics in the order in which they are shown."""
 
     datasets: list[str]
     models: list[str]
-    cells: dict[tuple[str, str, str], Cell]
+    metrics: list[str]
+    titles: dict[str, str]  # of the data sets
+    cells: dict[Cell, CellMetrics]
 
-    def bands(self) -> list[list[tuple[str, str]]]:
-        """Quadrants as printed: rows of at most two, same-domain before cross-domain."""
+    def bands(self) -> list[list[Quadrant]]:
+        """Quadrants as printed: at most two per band, same-domain before cross-domain."""
         same = [(name, name) for name in self.datasets]
         cross = [(a, b) for a in self.datasets for b in self.datasets if a != b]
         return [group[i : i + 2] for group in (same, cross) for i in range(0, len(group), 2)]
 
-    def quadrant(self, source: str, target: str) -> list[Cell]:
+    def quadrant(self, source: str, target: str) -> list[CellMetrics]:
         """Cells of one quadrant: the baselines, then the models in order."""
-        return [self.cells[source, model, target] for model in (*BASELINES, *self.models)]
+        return [self.cells[Cell(source, model, target)] for model in (*BASELINES, *self.models)]
 
     def best(self, source: str, target: str, metric: str) -> set[str]:
-        """The models (several at a tie) that win a column of a quadrant; baselines do not compete."""
-        values = {c.model: c.ours[metric] for c in self.quadrant(source, target)[len(BASELINES) :] if metric in c.ours}
-        if not values:
-            return set()
-        winner = max(values.values()) if metric in IS_HIGHER_BETTER else min(values.values())
-        return {model for model, value in values.items() if value == winner}
+        """The models with the best value in a column of a quadrant (several if equal); baselines are left out."""
+        competing = self.quadrant(source, target)[len(BASELINES) :]
+        values = {found.cell.model: found.ours[metric] for found in competing if metric in found.ours}
+        best = labels.best_value(list(values.values()), metric)
+        return {model for model, value in values.items() if value == best}
 
-    def rows(self, band: list[tuple[str, str]]) -> list[list[Row]]:
-        """Printed lines of each quadrant of a band, equally many, as they stand side by side.
+    def method_rows(self, band: list[Quadrant]) -> list[list[MethodRow]]:
+        """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
 
-        The paper's line and the difference follow a model everywhere if the paper has it in one quadrant of the band.
+        If the paper has a model in one quadrant of the band, its lines follow this model in every quadrant.
         """
         quadrants = [self.quadrant(source, target) for source, target in band]
-        in_paper = {cell.model for cells in quadrants for cell in cells if cell.paper}
-        return [self._quadrant_rows(cells, in_paper) for cells in quadrants]
+        in_paper = {found.cell.model for quadrant in quadrants for found in quadrant if found.paper}
+        return [[row for found in quadrant for row in self._rows_of(found, in_paper)] for quadrant in quadrants]
 
-    def _quadrant_rows(self, cells: list[Cell], in_paper: set[str]) -> list[Row]:
-        rows = []
-        for cell in cells:
-            best = frozenset(m for m in METRICS if cell.model in self.best(cell.source, cell.target, m))
-            rows.append(Row(model_title(cell.model), {m: _number(cell.ours, m) for m in METRICS}, best))
-            if cell.model in in_paper:
-                differences = cell.differences()
-                rows.append(Row("paper", {m: _number(cell.paper, m, places=3) for m in METRICS}, is_note=True))
-                rows.append(Row("difference", {m: _number(differences, m, sign="+") for m in METRICS}, is_note=True))
+    def _rows_of(self, found: CellMetrics, in_paper: set[str]) -> list[MethodRow]:
+        source, model, target = found.cell
+        best = frozenset(metric for metric in self.metrics if model in self.best(source, target, metric))
+        rows = [MethodRow(model_title(model), self._texts(found.ours), best)]
+        if model in in_paper:
+            rows.append(MethodRow("paper", self._texts(found.paper, labels.PAPER_DECIMALS), is_note=True))
+            rows.append(MethodRow("difference", self._texts(found.differences(), sign="+"), is_note=True))
         return rows
+
+    def _texts(self, values: dict[str, float], decimals: int | None = None, sign: str = "") -> dict[str, str]:
+        return {metric: format_number(values.get(metric), metric, decimals, sign) for metric in self.metrics}
 
 
 def read_table(inputs: Inputs) -> Table:
     """Collect every cell.
 
     Raises:
-        DataError: a cell's metrics are missing or damaged; names the file and the stage to run.
+        DataError: the metrics of a cell are missing or damaged; names the file and the stage to run.
     """
-    paper = read_paper()
-    cells = {}
+    paper, cells = read_paper(), {}
     for source in inputs.datasets:
         for target in inputs.datasets:
             for model in (*BASELINES, *inputs.models):
-                values = inputs.metrics(source, model, target)
-                ours = {name: float(values[name]) for name in METRICS if values.get(name) is not None}
-                cells[source, model, target] = Cell(source, target, model, ours, paper.get((source, model, target), {}))
-    return Table(inputs.datasets, inputs.models, cells)
+                cell = Cell(source, model, target)
+                ours = {name: float(value) for name, value in inputs.metrics(cell).items()}
+                cells[cell] = CellMetrics(cell, ours, paper.get(cell, {}))
+    unlabeled = {name for found in cells.values() for name in found.ours} - labels.METRIC_LABELS.keys()
+    metrics = [*labels.METRIC_LABELS, *sorted(unlabeled)]
+    return Table(inputs.datasets, inputs.models, metrics, inputs.titles, cells)
 
 
-def read_paper() -> dict[tuple[str, str, str], dict[str, float]]:
+def read_paper() -> dict[Cell, dict[str, float]]:
     """Table 1 of Olah and Yang; the cross entropies of its weighted rows are weighted ones."""
     with PAPER_TABLE.open(newline="", encoding="utf-8") as file:
-        return {
-            (row["source"], row["model"], row["target"]): {name: float(row[name]) for name in METRICS if row[name]}
-            for row in csv.DictReader(file)
-        }
+        rows = [(Cell(*(row.pop(name) for name in Cell._fields)), row) for row in csv.DictReader(file)]
+    return {cell: {metric: float(text) for metric, text in row.items() if text} for cell, row in rows}
 
 
 def to_csv(table: Table) -> str:
-    """Tidy: one line a number, full precision, the paper's columns empty where it has none."""
+    """Tidy: one line per number, full precision; the last two columns are empty if the paper lacks the number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for source, target in (pair for band in table.bands() for pair in band):
-        for cell in table.quadrant(source, target):
-            differences = cell.differences()
-            for name in (m for m in METRICS if m in cell.ours):
-                paper, difference = cell.paper.get(name, ""), differences.get(name)
+        for found in table.quadrant(source, target):
+            differences = found.differences()
+            for name in (metric for metric in table.metrics if metric in found.ours):
+                paper, difference = found.paper.get(name, ""), differences.get(name)
                 rounded = "" if difference is None else round(difference, 4)
-                writer.writerow([source, target, cell.model, name, cell.ours[name], paper, rounded])
+                writer.writerow([source, target, found.cell.model, name, found.ours[name], paper, rounded])
     return text.getvalue()
 
 
 def to_markdown(table: Table) -> str:
-    """Two quadrants side by side a pipe table; `A → B` reads trained on A, evaluated on B."""
+    """One pipe table per band; `A → B` means trained on A, evaluated on B."""
     blocks = [f"**Table 1.** {CAPTION} A → B: trained on A, evaluated on B."]
     for band in table.bands():
-        titles = [f"{_md(dataset_title(s))} → {_md(dataset_title(t))}" for s, t in band]
-        header = ["", *(text for title in titles for text in (title, *[""] * (len(METRICS) - 1)))]
-        names = ["**Method**", *([f"**{METRIC_TITLES[m]}**" for m in METRICS] * len(band))]
+        titles = [" → ".join(escape_markdown(table.titles[dataset]) for dataset in pair) for pair in band]
+        header = ["", *(text for title in titles for text in (title, *[""] * (len(table.metrics) - 1)))]
+        names = [f"**{escape_markdown(text)}**" for text in ("Method", *_headings(table, band))]
         lines = [header, [":---", *["---:"] * (len(header) - 1)], names]
-        for rows in zip(*table.rows(band), strict=True):
-            title = f"· *{rows[0].title}*" if rows[0].is_note else _md(rows[0].title)
-            texts = [_bold(row, m, "**{}**") for row in rows for m in METRICS]
-            lines.append([title, *texts])
+        for rows in zip(*table.method_rows(band), strict=True):
+            title = f"· *{rows[0].title}*" if rows[0].is_note else escape_markdown(rows[0].title)
+            lines.append([title, *(_bold(row, metric, "**{}**") for row in rows for metric in table.metrics)])
         blocks.append(_aligned(lines))
     return "\n\n".join(blocks) + "\n"
 
 
 def to_latex(table: Table) -> str:
-    r"""A `table*` for booktabs and amsmath-free LaTeX; needs only `\usepackage{booktabs}`."""
+    r"""A `table*` that needs only `\usepackage{booktabs}`."""
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering\small\setlength{\tabcolsep}{4pt}"]
     for i, band in enumerate(table.bands()):
         lines += [r"\medskip"] if i else []
-        lines += [
-            rf"\begin{{tabular}}{{l{'r' * len(METRICS) * len(band)}}}",
-            r"\toprule",
-            *_latex_head(band),
-            r"\midrule",
-        ]
-        for rows in zip(*table.rows(band), strict=True):
-            title = rf"\quad\emph{{{_tex(rows[0].title)}}}" if rows[0].is_note else _tex(rows[0].title)
-            texts = [_bold(row, m, r"\textbf{{{}}}").replace(MINUS, "$-$") for row in rows for m in METRICS]
-            lines.append(" & ".join([title, *texts]) + r" \\")
+        columns = "r" * len(table.metrics) * len(band)
+        lines += [rf"\begin{{tabular}}{{l{columns}}}", r"\toprule", *_latex_head(table, band), r"\midrule"]
+        for rows in zip(*table.method_rows(band), strict=True):
+            title = rf"\quad\emph{{{escape_latex(rows[0].title)}}}" if rows[0].is_note else escape_latex(rows[0].title)
+            texts = [_bold(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
+            lines.append(" & ".join([title, *(text.replace(MINUS, "$-$") for text in texts)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", ""]
-    caption = _tex(CAPTION)
+    caption = escape_latex(CAPTION)
     return "\n".join([*lines[:-1], rf"\caption{{{caption}}}", r"\label{tab:results}", r"\end{table*}", ""])
 
 
-def to_rich(table: Table, width: int):
-    """A rich renderable; the quadrants of a band are stacked where `width` is less than they need side by side."""
+def to_rich(table: Table, width: int) -> Group:
+    """For a terminal of `width` characters; quadrants that do not fit side by side are below each other."""
     from rich.console import Console, Group
     from rich.table import Table as RichTable
 
-    blocks = []
+    blocks: list[RichTable | str] = []
     for band in table.bands():
-        quadrants = list(zip(band, table.rows(band), strict=True))
+        quadrants = list(zip(band, table.method_rows(band), strict=True))
         side_by_side = RichTable.grid(padding=(0, 2))
         for _ in band:
             side_by_side.add_column(vertical="bottom")  # a title of three lines must not shift its rows
-        side_by_side.add_row(*(_rich_quadrant(*quadrant, with_method=i == 0) for i, quadrant in enumerate(quadrants)))
+        side_by_side.add_row(*(_rich_quadrant(table, *pair, with_method=i == 0) for i, pair in enumerate(quadrants)))
         if Console(width=1000).measure(side_by_side).maximum <= width:
             blocks += [side_by_side, ""]
         else:
-            blocks += [part for quadrant in quadrants for part in (_rich_quadrant(*quadrant, with_method=True), "")]
+            for pair in quadrants:
+                blocks += [_rich_quadrant(table, *pair, with_method=True), ""]
     return Group(*blocks[:-1])
 
 
-def _rich_quadrant(pair: tuple[str, str], rows: list[Row], with_method: bool):
+def _rich_quadrant(table: Table, pair: Quadrant, rows: list[MethodRow], with_method: bool) -> RichTable:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    source, target = pair
-    title = Text(f"Trained on {dataset_title(source)}\nEvaluated on {dataset_title(target)}", style="bold")
+    source, target = (table.titles[dataset] for dataset in pair)
+    title = Text(f"Trained on {source}\nEvaluated on {target}", style="bold")
     quadrant = RichTable(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     if with_method:
         quadrant.add_column("Method", no_wrap=True)
-    for name in METRICS:
-        quadrant.add_column(SHORT_TITLES[name], justify="right", no_wrap=True, min_width=6)
+    for metric in table.metrics:
+        quadrant.add_column(short_metric_title(metric), justify="right", no_wrap=True, min_width=6)
     for row in rows:
         style = "dim" if row.is_note else ""
         label = [Text(f"  {row.title}" if row.is_note else row.title, style)] if with_method else []
-        quadrant.add_row(*label, *(Text(row.texts[m], "bold green" if m in row.best else style) for m in METRICS))
+        texts = (Text(row.texts[m], "bold green" if m in row.best else style) for m in table.metrics)
+        quadrant.add_row(*label, *texts)
     return quadrant
 
 
-def _latex_head(band: list[tuple[str, str]]) -> list[str]:
-    titles = [rf"Trained on {_tex(dataset_title(s))}, evaluated on {_tex(dataset_title(t))}" for s, t in band]
-    spans = [(2 + i * len(METRICS), 1 + (i + 1) * len(METRICS)) for i in range(len(band))]
+def _latex_head(table: Table, band: list[Quadrant]) -> list[str]:
+    pairs = [[escape_latex(table.titles[dataset]) for dataset in pair] for pair in band]
+    titles = [f"Trained on {source}, evaluated on {target}" for source, target in pairs]
+    count = len(table.metrics)
+    spans = [(2 + i * count, 1 + (i + 1) * count) for i in range(len(band))]
     return [
-        " & ".join(["", *(rf"\multicolumn{{{len(METRICS)}}}{{c}}{{{title}}}" for title in titles)]) + r" \\",
+        " & ".join(["", *(rf"\multicolumn{{{count}}}{{c}}{{{title}}}" for title in titles)]) + r" \\",
         " ".join(rf"\cmidrule(lr){{{first}-{last}}}" for first, last in spans),
-        " & ".join(["Method", *[_tex(METRIC_TITLES[m]) for m in METRICS] * len(band)]) + r" \\",
+        " & ".join(["Method", *map(escape_latex, _headings(table, band))]) + r" \\",
     ]
 
 
-def _number(values: dict[str, float], metric: str, places: int | None = None, sign: str = "") -> str:
-    if metric not in values:
-        return "-"
-    text = f"{values[metric]:{sign}.{DECIMALS[metric] if places is None else places}f}"
-    return text.replace("-", MINUS)
+def _headings(table: Table, band: list[Quadrant]) -> list[str]:
+    return [metric_title(metric) for _ in band for metric in table.metrics]
 
 
-def _bold(row: Row, metric: str, template: str) -> str:
+def _bold(row: MethodRow, metric: str, template: str) -> str:
     text = row.texts[metric]
     return template.format(text) if metric in row.best else text
 
 
 def _aligned(lines: list[list[str]]) -> str:
-    """A pipe table whose raw text is legible too: the columns are padded."""
+    """A pipe table whose raw text is readable too: the columns are padded."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "| " + " | ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)) + " |" for line in lines
     )
 
 
-def _md(text: str) -> str:
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>|#" else c for c in text)
+def escape_markdown(text: str) -> str:
+    """A text that stands for itself in Markdown, and in a cell of a pipe table."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>|#&~$" else c for c in text)
 
 
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in text)
+def escape_latex(text: str) -> str:
+    """A text that stands for itself in LaTeX."""
+    special = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
+    special |= {"<": "textless", ">": "textgreater", "|": "textbar"}
+    return "".join(f"\\{special[c]}{{}}" if c in special else f"\\{c}" if c in "&%$#_{}" else c for c in text)

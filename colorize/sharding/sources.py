@@ -25,11 +25,12 @@ from colorize.archives.entry import Entry
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
 from colorize.data.shards import SPLITS
-from colorize.runtime import DataError
+from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
 
 SplitName = Literal[SPLITS]
 OTHER = "in no split"  # such as lists of classes
+TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report, and describes none
 PATH = "path"  # stands for the archive of a source that names a local path
 
 # hidden files and the resource forks that macOS puts into zips are no images, whatever their ending
@@ -112,7 +113,7 @@ class Fractions(Section):
 class Source(Section):
     """One data set: where it comes from and which of its files make which split."""
 
-    title: str
+    _file: str = "the source file"  # set by `load`; for messages
     credit: str = ""  # authors, citation
     license: str = ""  # terms of use
     archives: dict[str, Archive] = Field(default_factory=dict)  # file name: where to get it
@@ -183,9 +184,18 @@ def load(name: str, folder: Path | str = "sources") -> Source:
     Raises:
         ParameterError: no such file, or wrong contents; one line that names every problem.
     """
-    path = Path(folder) / f"{name}.yaml"
-    have = ", ".join(sorted(file.stem for file in Path(folder).glob("*.yaml"))) or "none"
-    return strict_yaml.load(path, Source, missing=f"no such data set; the data sets are: {have}")
+    path, titles = Path(folder) / f"{name}.yaml", Path(folder) / f"{TITLES}.yaml"
+    if path == titles:
+        raise ParameterError(
+            f"{path} holds the titles of all data sets, so no data set can be named {name!r}; choose another name"
+        )
+    names = sorted(file.stem for file in Path(folder).glob("*.yaml") if file != titles)
+    values = strict_yaml.read(path, missing=f"no such data set; the data sets are: {', '.join(names) or 'none'}")
+    if "title" in values:
+        raise ParameterError(f"{path}: title: no such key; titles are in {titles}: move it there")
+    source = strict_yaml.check(values, path, Source)
+    source._file = str(path)
+    return source
 
 
 def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
@@ -258,7 +268,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = 
     """
     if source.splits and (missing := [split for split in splits if split not in source.splits]):
         raise DataError(
-            f"{source.title}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
+            f"{source._file}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
     found: dict[str, list[Member]] = {}
     skipped = {}
@@ -313,9 +323,9 @@ def _why_empty(source: Source, split: str, listing: containers.Listing) -> str:
     example = f", such as {listing.entries[0].name!r}" if listing.entries else ""
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in listing.skipped.items())
     return (
-        f"no file is an image of split {split!r} of {source.title}; {len(listing.entries):,} files were listed{example}"
+        f"no file is an image of split {split!r}; {len(listing.entries):,} files were listed{example}"
         f"{f' (skipped: {skipped})' if skipped else ''}; "
-        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}; correct the source file"
+        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}; correct {source._file}"
     )
 
 

@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> Path:
             if not name.startswith("test/"):
                 archive.writestr(name, content)
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
-    (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"title": "Tiny", "path": "tiny.zip", "splits": splits}))
+    (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
     for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
         done = run(project, f"stages.{stage.split()[0]}", *stage.split()[1:])
         assert done.returncode == 0, done.stderr

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from colorize.models.registry import MODELS as MODEL_SPECS
+from colorize.layout import BASELINES, Cell, Folders, Run
+from colorize.report.inputs import Inputs
+from colorize.report.labels import TITLES
+from tests.helpers.layouts import expect_one_line  # noqa: F401
 
 MODELS = ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
 SIZE = 8
@@ -20,20 +23,27 @@ CNN_BLOCKS = [
 REGRESSION_BLOCKS = [("encoder", [[1, 4]], 4), ("block1", [[4, 2]], 8)]
 
 
-class Run:
-    """One written run; tests change its files or its settings."""
+class Outputs:
+    """What the other stages write; tests change its files or its settings."""
 
     def __init__(self, root: Path, datasets: list[str], models: list[str], images: int = 12) -> None:
         """Write every input of the report below `root`."""
         self.root, self.datasets, self.models, self.images = root, datasets, models, images
+        self.folders = Folders(root)
+        self.write_titles("objects: Objects\nscenes: Scenes\n")
         for dataset in datasets:
             for model in models:
                 self.write_history(dataset, model)
         for source in datasets:
             for target in datasets:
-                for model in ("gray", "prior", *models):
+                for model in (*BASELINES, *models):
                     self.write_metrics(source, model, target)
                     self.write_predictions(source, model, target)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The files, as the report reads them."""
+        return Inputs(self.datasets, self.models, self.root)
 
     @property
     def settings(self) -> SimpleNamespace:
@@ -45,12 +55,18 @@ class Run:
         named = SimpleNamespace(named={self.datasets[0]: [10, 30]})
         return SimpleNamespace(datasets=self.datasets, models=self.models, evaluate=named, report=report)
 
+    def write_titles(self, text: str) -> None:
+        """The titles of data sets."""
+        path = self.root / TITLES
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
     def write_metrics(self, source: str, model: str, target: str, **values: float) -> None:
         """Metrics of one cell: the same everywhere but for `values`."""
         metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
         if model not in ("gray", "regression"):
             metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
-        path = self.root / "results" / "metrics" / f"{source}-{model}" / f"{target}.json"
+        path = self.folders.metrics(Cell(source, model, target))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(metrics | values))
 
@@ -69,14 +85,14 @@ class Run:
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
-        folder = self.root / "data" / "evaluations" / f"{source}-{model}" / target
+        folder = self.folders.evaluation(Cell(source, model, target))
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)
 
     def write_history(self, dataset: str, model: str) -> None:
         """Two rows of history and the layers of a tiny network."""
-        folder = self.root / "data" / "histories" / f"{dataset}-{model}"
+        folder = self.folders.history(Run(dataset, model))
         folder.mkdir(parents=True, exist_ok=True)
         accuracy = "" if model == "regression" else "0.2"
         rows = [f"0,,2.5,0.1,0.02,{accuracy}", f"10,1.5,1.75,0.1,0.02,{accuracy}"]
@@ -92,7 +108,7 @@ def _layers(model: str) -> dict:
         "width": 0.25,
         "parameters": 1234,
         "input": [1, 8, 8],
-        "skips": {"block3": "block1"} if MODEL_SPECS[model].architecture == "unet" else {},
+        "skips": {"block3": "block1"} if model.startswith("unet") else {},
         "blocks": [
             {
                 "name": name,
@@ -109,7 +125,7 @@ def _layers(model: str) -> dict:
 
 @pytest.fixture
 def make_run(tmp_path):
-    """A function that writes a run of the given data sets and models below tmp_path."""
-    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), **more: Run(
+    """A function that writes what the other stages write for some data sets and models, below tmp_path."""
+    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), **more: Outputs(
         tmp_path, list(datasets), list(models), **more
     )

@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from colorize.report import curves
-from colorize.report.inputs import Inputs
+from colorize.layout import Run
+from colorize.report import curves, labels
 from colorize.runtime import DataError
 
 TEMPLATE = Path(__file__).parents[2] / "stages" / "plots" / "curves.json"
-
-
-def inputs_of(run) -> Inputs:
-    return Inputs(run.datasets, run.models, run.root)
 
 
 def rendered(text: str, y: str) -> dict:
@@ -34,7 +30,7 @@ def rendered(text: str, y: str) -> dict:
 
 
 def test_csv_is_exact(make_run):
-    assert curves.to_csv(inputs_of(make_run(("a",), ("regression", "cnn")))).splitlines() == [
+    assert curves.to_csv(make_run(("a",), ("regression", "cnn")).inputs).splitlines() == [
         "run,dataset,model,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
         "a-regression,a,regression,0,,2.5,0.1,0.02,",
         "a-regression,a,regression,10,1.5,1.75,0.1,0.02,",
@@ -43,9 +39,9 @@ def test_csv_is_exact(make_run):
     ]
 
 
-def test_one_panel_a_kind_of_loss(make_run):
-    figure = curves.plot(inputs_of(make_run()))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list(curves.PANELS.values())
+def test_each_kind_of_loss_has_a_panel(make_run):
+    figure = curves.plot_curves(make_run().inputs)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(labels.PANELS.values())
     assert [len(axes.lines) for axes in figure.axes] == [8, 8, 4]  # runs, each training and validation
     solid, dashed = figure.axes[0].lines[:2]
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
@@ -54,7 +50,7 @@ def test_one_panel_a_kind_of_loss(make_run):
 
 
 def test_no_legend_lies_on_the_curves(make_run):
-    figure = curves.plot(inputs_of(make_run()))
+    figure = curves.plot_curves(make_run().inputs)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     for axes in figure.axes:
@@ -65,30 +61,30 @@ def test_no_legend_lies_on_the_curves(make_run):
 
 def test_history_without_a_column_is_refused(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.root / "data" / "histories" / "a-cnn" / "history.csv").write_text("step,train_loss\n")
+    (run.folders.history(Run("a", "cnn")) / "history.csv").write_text("step,train_loss\n")
     with pytest.raises(
         DataError,
         match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn`",
     ):
-        curves.to_csv(inputs_of(run))
+        curves.to_csv(run.inputs)
 
 
 def test_missing_history_names_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.root / "data" / "histories" / "a-cnn" / "history.csv").unlink()
+    (run.folders.history(Run("a", "cnn")) / "history.csv").unlink()
     with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn`"):
-        curves.to_csv(inputs_of(run))
+        curves.to_csv(run.inputs)
 
 
 def test_dvc_fills_the_template_completely(make_run):
-    spec = rendered(curves.to_csv(inputs_of(make_run())), "val_loss")
+    spec = rendered(curves.to_csv(make_run().inputs), "val_loss")
     assert "<DVC_METRIC" not in json.dumps(spec)
     assert len(spec["data"]["values"]) == 2 * 10 * 2  # revisions, runs, steps
     assert {"run", "rev", "model", "step", "val_loss"} <= spec["data"]["values"][0].keys()
 
 
 def test_template_colors_by_run_and_dashes_by_revision(make_run):
-    spec = rendered(curves.to_csv(inputs_of(make_run())), "val_accuracy")["spec"]
+    spec = rendered(curves.to_csv(make_run().inputs), "val_accuracy")["spec"]
     assert spec["encoding"]["color"]["field"] == "run"
     assert spec["encoding"]["y"]["field"] == "val_accuracy"
     assert spec["layer"][0]["encoding"]["strokeDash"]["field"] == "rev"

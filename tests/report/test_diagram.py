@@ -6,21 +6,16 @@ import json
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from colorize.report import diagram
-from colorize.report.inputs import Inputs
 
 
-def inputs_of(run) -> Inputs:
-    return Inputs(run.datasets, run.models, run.root)
-
-
-def test_weighted_variants_share_a_row(make_run):
-    found = diagram.distinct_architectures(inputs_of(make_run()))
+def test_models_that_differ_only_in_the_loss_share_a_drawing(make_run):
+    found = diagram.distinct_architectures(make_run().inputs)
     assert [models for _, models in found] == [["regression"], ["cnn", "cnn_weighted"], ["unet", "unet_weighted"]]
 
 
 def test_slabs_follow_channels_and_size(make_run):
-    (layers, _), *_ = diagram.distinct_architectures(inputs_of(make_run(models=["cnn"])))
-    groups = diagram.place(layers)
+    (layers, _), *_ = diagram.distinct_architectures(make_run(models=["cnn"]).inputs)
+    groups = diagram.arrange_blocks(layers)
     assert [group.name for group in groups] == ["L", "block1", "block2", "block3", "head", "ab"]
     assert [[slab.label for slab in group.slabs] for group in groups] == [
         ["1"], ["4", "4", ""], ["8", ""], ["4", ""], ["313"], ["2"],
@@ -32,8 +27,8 @@ def test_slabs_follow_channels_and_size(make_run):
 
 
 def test_parameters_width_and_output_are_named(make_run):
-    found = diagram.distinct_architectures(inputs_of(make_run(models=["regression", "cnn", "cnn_weighted"])))
-    assert [diagram.row_subtitle(layers, models) for layers, models in found] == [
+    found = diagram.distinct_architectures(make_run(models=["regression", "cnn", "cnn_weighted"]).inputs)
+    assert [diagram.network_subtitle(layers, models) for layers, models in found] == [
         "1,234 parameters at width 0.25, output: 2 ab channels per pixel",
         "1,234 parameters at width 0.25, output: 313 ab bins per pixel; these models differ only in the loss",
     ]
@@ -46,7 +41,7 @@ def test_no_two_texts_overlap(make_run):
     for block in layers["blocks"]:  # the paper's widest labels
         block["convolutions"] = [[512, 512]] * 3
     path.write_text(json.dumps(layers))
-    figure = diagram.plot(inputs_of(run))
+    figure = diagram.plot_networks(run.inputs)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in figure.axes[0].texts]
@@ -57,7 +52,7 @@ def test_no_two_texts_overlap(make_run):
 
 
 def test_all_texts_lie_inside_the_figure(make_run):
-    figure = diagram.plot(inputs_of(make_run()))
+    figure = diagram.plot_networks(make_run().inputs)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     width, height = canvas.get_width_height()
@@ -68,5 +63,5 @@ def test_all_texts_lie_inside_the_figure(make_run):
 
 
 def test_png_is_the_same_every_time(make_run):
-    inputs = inputs_of(make_run(("a",), ("cnn",)))
-    assert diagram.draw(inputs) == diagram.draw(inputs)
+    inputs = make_run(("a",), ("cnn",)).inputs
+    assert diagram.draw_networks(inputs) == diagram.draw_networks(inputs)

@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorize.layout import Cell
 from colorize.report import figures, grid
-from colorize.report.inputs import Inputs
 from colorize.runtime import DataError
-
-
-def inputs_of(run) -> Inputs:
-    return Inputs(run.datasets, run.models, run.root)
 
 
 def test_columns_are_the_most_colorful_of_equal_stretches_of_the_saved(make_run):
@@ -21,7 +17,7 @@ def test_columns_are_the_most_colorful_of_equal_stretches_of_the_saved(make_run)
     truth[[2, 3], :, :4] = [255, 0, 0]  # a tie
     truth[[9, 11], :, :4] = [0, 0, 255]  # 11 is not saved
     run.write_predictions("a", "cnn", "a", truth=truth)
-    keys = figures.select_varied(inputs_of(run).predictions("a", "cnn", "a"), 2)
+    keys = figures.select_varied(run.inputs.predictions(Cell("a", "cnn", "a")), 2)
     assert keys.tolist() == [20, 90]
 
 
@@ -31,7 +27,7 @@ def test_a_column_is_unlike_those_before_it_if_its_stretch_has_such_an_image(mak
     truth[[2, 9], :, :4] = [255, 0, 0]
     truth[6, :, :4] = [90, 110, 130]  # less colorful than 9, but new
     run.write_predictions("a", "cnn", "a", truth=truth)
-    assert figures.select_varied(inputs_of(run).predictions("a", "cnn", "a"), 2).tolist() == [20, 60]
+    assert figures.select_varied(run.inputs.predictions(Cell("a", "cnn", "a")), 2).tolist() == [20, 60]
 
 
 def test_moved_crops_of_one_photo_are_skipped_and_fill_up_in_order():
@@ -53,30 +49,30 @@ def test_worst_predictions_are_of_different_images(make_run):
     truth = np.full((12, 8, 8, 3), 128, np.uint8)
     truth[9] = [255, 0, 0]
     run.write_predictions("a", "cnn", "a", truth=truth)
-    (group,) = figures.worst(inputs_of(run), "a", ["cnn"], 2)
+    (group,) = figures.worst(run.inputs, "a", ["cnn"], 2)
     assert group.rows[1].captions == ["L2 0.110", "L2 0.090"]
 
 
 def test_no_more_columns_than_saved_images(make_run):
-    keys = figures.select_varied(inputs_of(make_run(("a",), ("cnn",))).predictions("a", "cnn", "a"), 50)
+    keys = figures.select_varied(make_run(("a",), ("cnn",)).inputs.predictions(Cell("a", "cnn", "a")), 50)
     assert keys.tolist() == [10 * i for i in range(10)]
 
 
 def test_same_domain_figure_has_input_models_truth(make_run):
     run = make_run()
-    (group,) = figures.same_domain(inputs_of(run), "scenes", 3)
+    (group,) = figures.same_domain(run.inputs, "scenes", 3)
     labels = [row.label for row in group.rows]
     assert labels == ["input", "Regression", "CNN", "CNN\nwith Weights", "Unet", "Unet\nwith Weights", "ground truth"]
     assert {len(row.images) for row in group.rows} == {3}
     assert group.rows[0].images[0].shape == (8, 8)
     assert group.rows[1].images[0][0, 0, 0] == 40  # by the models trained on scenes
-    truth = inputs_of(run).predictions("scenes", "cnn", "scenes").truth
+    truth = run.inputs.predictions(Cell("scenes", "cnn", "scenes")).truth
     assert np.array_equal(group.rows[-1].images[0][..., 1], group.rows[0].images[0])
     assert any(np.array_equal(group.rows[-1].images[0], image) for image in truth)
 
 
 def test_worst_are_ordered_by_error(make_run):
-    groups = figures.worst(inputs_of(make_run()), "scenes", ["regression", "cnn"], 4)
+    groups = figures.worst(make_run().inputs, "scenes", ["regression", "cnn"], 4)
     assert [group.title for group in groups] == ["Baseline Regression, trained on Scenes", "CNN, trained on Scenes"]
     assert [row.label for row in groups[0].rows] == ["input", "prediction", "ground truth"]
     assert groups[0].rows[1].captions == ["L2 0.110", "L2 0.100", "L2 0.090", "L2 0.080"]
@@ -84,18 +80,18 @@ def test_worst_are_ordered_by_error(make_run):
 
 def test_named_images_come_in_the_order_asked_for(make_run):
     run = make_run()
-    (group,) = figures.named(inputs_of(run), "objects", "cnn", "scenes", [30, 10])
-    truth = inputs_of(run).predictions("objects", "cnn", "scenes").truth
+    (group,) = figures.named(run.inputs, Cell("objects", "cnn", "scenes"), [30, 10])
+    truth = run.inputs.predictions(Cell("objects", "cnn", "scenes")).truth
     assert np.array_equal(group.rows[2].images, truth[[3, 1]])
 
 
 def test_unknown_named_key_is_refused(make_run):
     with pytest.raises(DataError, match=r"no image with key 7 .*evaluate\.named"):
-        figures.named(inputs_of(make_run(("a",), ("cnn",))), "a", "cnn", "a", [7])
+        figures.named(make_run(("a",), ("cnn",)).inputs, Cell("a", "cnn", "a"), [7])
 
 
 def test_cross_domain_shows_both_directions(make_run):
-    groups = figures.cross_domain(inputs_of(make_run()), "unet", ("objects", "scenes"), 2)
+    groups = figures.cross_domain(make_run().inputs, "unet", ("objects", "scenes"), 2)
     assert [[row.label for row in group.rows] for group in groups] == [
         ["input", "trained on\nObjects", "trained on\nScenes", "ground truth"],
         ["input", "trained on\nScenes", "trained on\nObjects", "ground truth"],
@@ -105,9 +101,9 @@ def test_cross_domain_shows_both_directions(make_run):
 
 def test_damaged_predictions_name_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.root / "data" / "evaluations" / "a-cnn" / "a" / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
+    (run.folders.evaluation(Cell("a", "cnn", "a")) / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DataError, match=r"verify --repair .* && dvc repro evaluate@a-cnn"):
-        inputs_of(run).predictions("a", "cnn", "a")
+        run.inputs.predictions(Cell("a", "cnn", "a"))
 
 
 @pytest.mark.parametrize("name", ["is_worst", "source"])
@@ -115,12 +111,14 @@ def test_predictions_without_an_array_name_it(make_run, name):
     run = make_run(("a",), ("cnn",))
     run.write_predictions("a", "cnn", "a", **{name: None})
     with pytest.raises(DataError, match=name):
-        inputs_of(run).predictions("a", "cnn", "a")
+        run.inputs.predictions(Cell("a", "cnn", "a"))
 
 
 def test_sheet_places_tiles_in_columns_right_of_the_labels():
     red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ([255, 0, 0], [0, 0, 255]))
-    sheet = grid.compose([grid.Group([grid.Row("a", [red, blue]), grid.Row("longer label", [blue, red])])])
+    sheet = grid.compose(
+        [grid.PhotoGroup([grid.PhotoRow("a", [red, blue]), grid.PhotoRow("longer label", [blue, red])])]
+    )
     tile, right = 8 * grid.SCALE, sheet.width - grid.MARGIN
     x1, x0 = right - tile // 2, right - tile - grid.GAP - tile // 2
     y0, y1 = grid.MARGIN + tile // 2, grid.MARGIN + tile + grid.GAP + tile // 2
@@ -131,7 +129,7 @@ def test_sheet_places_tiles_in_columns_right_of_the_labels():
 
 def test_jpeg_has_full_chroma_and_same_bytes_every_time():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    groups = [grid.Group([grid.Row("noise", [image] * 3)], "Title")]
+    groups = [grid.PhotoGroup([grid.PhotoRow("noise", [image] * 3)], "Title")]
     first, second = (grid.encode_jpeg(grid.compose(groups)) for _ in range(2))
     assert first == second
     decoded = Image.open(io.BytesIO(first))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorize.layout import Cell
 from colorize.report import gallery
-from colorize.report.inputs import Inputs
 from colorize.runtime import DataError
 
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
@@ -36,12 +36,12 @@ class Page(HTMLParser):
         self.texts.append(data.strip())
 
 
-def build(run) -> dict[str, bytes]:
-    return gallery.build(Inputs(run.datasets, run.models, run.root))
+def files_of(run) -> dict[str, bytes]:
+    return gallery.render_gallery(run.inputs)
 
 
-def test_one_sprite_a_model_and_target(make_run):
-    files = build(make_run(("a", "b"), ("cnn", "unet")))
+def test_each_model_and_target_has_a_sprite(make_run):
+    files = files_of(make_run(("a", "b"), ("cnn", "unet")))
     assert sorted(files) == [
         "a-by-a-cnn.png", "a-by-a-unet.png", "a-by-b-cnn.png", "a-by-b-unet.png", "a-input.png", "a-truth.png",
         "b-by-a-cnn.png", "b-by-a-unet.png", "b-by-b-cnn.png", "b-by-b-unet.png", "b-input.png", "b-truth.png",
@@ -51,8 +51,8 @@ def test_one_sprite_a_model_and_target(make_run):
 
 def test_sprite_holds_every_saved_image_losslessly(make_run):
     run = make_run(("a",), ("cnn",))
-    cell = Inputs(["a"], ["cnn"], run.root).predictions("a", "cnn", "a")
-    sprite = np.asarray(Image.open(io.BytesIO(build(run)["a-truth.png"])))
+    cell = run.inputs.predictions(Cell("a", "cnn", "a"))
+    sprite = np.asarray(Image.open(io.BytesIO(files_of(run)["a-truth.png"])))
     assert sprite.shape == (10 * 10, 10, 3)
     assert np.array_equal(sprite.reshape(10, 10, 10, 3)[:, 1:-1, 1:-1], cell.truth[:10])
 
@@ -69,15 +69,15 @@ def test_positions_put_every_image_exactly_into_its_tile(side):
 
 
 def test_page_shows_every_image_with_every_model_and_its_error(make_run):
-    page = Page(build(make_run(("a", "b"), ("cnn", "unet")))["index.html"].decode())
+    page = Page(files_of(make_run(("a", "b"), ("cnn", "unet")))["index.html"].decode())
     assert sum(tag == "article" for tag, _ in page.tags) == 20
     tiles = [attributes["aria-label"] for tag, attributes in page.tags if attributes.get("role") == "img"]
     assert tiles[:6] == [
         "input, image 0",
-        "CNN, trained on A, image 0",
-        "Unet, trained on A, image 0",
-        "CNN, trained on B, image 0",
-        "Unet, trained on B, image 0",
+        "CNN, trained on a, image 0",
+        "Unet, trained on a, image 0",
+        "CNN, trained on b, image 0",
+        "Unet, trained on b, image 0",
         "ground truth, image 0",
     ]
     assert page.texts.count("0.0900") == 2 * 4  # the tenth image, by four models, of two data sets
@@ -87,7 +87,7 @@ def test_page_shows_every_image_with_every_model_and_its_error(make_run):
 def test_hostile_names_stay_text(make_run):
     run = make_run(("a",), ("cnn",))
     run.write_predictions("a", "cnn", "a", source=np.array([HOSTILE] * 12))
-    html = build(run)["index.html"].decode()
+    html = files_of(run)["index.html"].decode()
     page = Page(html)
     assert HOSTILE in page.texts
     assert "<img" not in html
@@ -95,10 +95,10 @@ def test_hostile_names_stay_text(make_run):
 
 
 def test_page_runs_nothing_and_loads_nothing_from_elsewhere(make_run):
-    page = Page(build(make_run())["index.html"].decode())
+    page = Page(files_of(make_run())["index.html"].decode())
     assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "form"} == set()
     assert not any("style" in attributes or "src" in attributes for _, attributes in page.tags)
-    html = build(make_run())["index.html"].decode()
+    html = files_of(make_run())["index.html"].decode()
     assert "http:" not in html
     assert "https:" not in html
     policy = next(attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
@@ -107,7 +107,7 @@ def test_page_runs_nothing_and_loads_nothing_from_elsewhere(make_run):
 
 
 def test_policy_knows_the_style_sheet_by_its_hash(make_run):
-    html = build(make_run(("a",), ("cnn",)))["index.html"].decode()
+    html = files_of(make_run(("a",), ("cnn",)))["index.html"].decode()
     style = re.search(r"<style>(.*)</style>", html, re.DOTALL).group(1)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"'sha256-{digest}'" in html
@@ -117,4 +117,4 @@ def test_models_that_saved_other_images_are_refused(make_run):
     run = make_run(("a",), ("cnn", "unet"))
     run.write_predictions("a", "unet", "a", is_saved=np.arange(12) > 1)
     with pytest.raises(DataError, match=r"a-unet.a.*its saved test images differ"):
-        build(run)
+        files_of(run)

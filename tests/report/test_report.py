@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from colorize import report
-from colorize.report.inputs import Inputs
+from colorize.layout import Cell, Run
 from colorize.runtime import DataError
 
 REPO = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     run = make_run(("a", "b"), ("regression", "cnn"))
-    report.build(run.settings, run.root)
+    report.write_report(run.settings, run.root)
     results = files_below(run.root / "results")
     assert [name for name in results if not name.startswith("metrics")] == [
         "curves.csv",
@@ -43,7 +43,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "table1.tex",
     ]
     page = files_below(run.root / "data" / "gallery")
-    report.build(run.settings, run.root)
+    report.write_report(run.settings, run.root)
     assert files_below(run.root / "results") == results
     assert files_below(run.root / "data" / "gallery") == page
 
@@ -53,14 +53,14 @@ def test_one_data_set_has_no_cross_domain_figure_and_old_files_go(make_run):
     stale = run.root / "results" / "figures" / "figure6.jpg"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"from a run with two data sets")
-    report.build(run.settings, run.root)
+    report.write_report(run.settings, run.root)
     names = sorted(path.name for path in stale.parent.iterdir())
     assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg"]
 
 
 def test_a_third_data_set_has_a_figure_of_its_own(make_run):
     run = make_run(("a", "b", "my_photos"), ("cnn",))
-    report.build(run.settings, run.root)
+    report.write_report(run.settings, run.root)
     assert (run.root / "results" / "figures" / "figure_my_photos.jpg").is_file()
 
 
@@ -68,14 +68,14 @@ def test_figure_5_needs_names(make_run):
     run = make_run(("a",), ("cnn",))
     settings = run.settings
     settings.evaluate.named = {}
-    report.build(settings, run.root)
+    report.write_report(settings, run.root)
     assert not (run.root / "results" / "figures" / "figure5.jpg").exists()
 
 
 def test_terminal_shows_the_table(make_run):
     run = make_run(("a",), ("cnn",))
     console = Console(file=io.StringIO(), width=60)
-    report.show(report.read(run.settings, run.root), console)
+    report.show_table(report.read_table(run.settings, run.root), console)
     assert "Constant Prior" in console.file.getvalue()
 
 
@@ -114,7 +114,7 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
 
 def refusal(run) -> str:
     with pytest.raises(DataError) as error:
-        report.build(run.settings, run.root)
+        report.write_report(run.settings, run.root)
     assert "\n" not in str(error.value)
     assert "verify --repair" in str(error.value)
     return str(error.value)
@@ -127,7 +127,7 @@ def refusal(run) -> str:
 )  # fmt: skip
 def test_layers_of_another_shape_are_one_line(make_run, key, value):
     run = make_run(["a"], ["cnn"])
-    path = run.root / "data/histories/a-cnn/layers.json"
+    path = run.folders.history(Run("a", "cnn")) / "layers.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     assert f"{path}: not a list of the layers of a network" in refusal(run)
 
@@ -135,7 +135,7 @@ def test_layers_of_another_shape_are_one_line(make_run, key, value):
 @pytest.mark.parametrize("row", ["x,1,1,1,1,1", "1,1", "1,nan,1,1,1,1", "1,1,\xff,1,1,1", "1,1,1,1,1," + "1" * 200_000])
 def test_a_history_with_other_things_than_numbers_is_one_line(make_run, row):
     run = make_run(["a"], ["cnn"])
-    path = run.root / "data/histories/a-cnn/history.csv"
+    path = run.folders.history(Run("a", "cnn")) / "history.csv"
     path.write_text(path.read_text() + row + "\n", encoding="latin-1")
     assert f"{path}: " in refusal(run)
 
@@ -153,11 +153,11 @@ def test_predictions_of_another_shape_are_one_line(make_run, name, array):
 
 def test_a_damaged_archive_of_predictions_is_one_line(make_run):
     run = make_run(["a"], ["cnn"])
-    path = run.root / "data/evaluations/a-cnn/a/predictions.npz"
+    path = run.folders.evaluation(Cell("a", "cnn", "a")) / "predictions.npz"
     whole = path.read_bytes()
     for place in range(0, len(whole), len(whole) // 150):
         damaged = bytearray(whole)
         damaged[place] ^= 0x55
         path.write_bytes(damaged)
         with contextlib.suppress(DataError):  # a bit that nothing reads may be any
-            Inputs(["a"], ["cnn"], run.root).predictions("a", "cnn", "a")
+            run.inputs.predictions(Cell("a", "cnn", "a"))

@@ -6,13 +6,13 @@ import io
 import pytest
 from rich.console import Console
 
-from colorize.report import table
-from colorize.report.inputs import Inputs
+from colorize.layout import Cell
+from colorize.report import labels, table
 from colorize.runtime import DataError
 
 
 def read(run) -> table.Table:
-    return table.read_table(Inputs(run.datasets, run.models, run.root))
+    return table.read_table(run.inputs)
 
 
 def test_two_data_sets_give_the_papers_two_by_two(make_run):
@@ -35,7 +35,7 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
     lines = table.to_markdown(read(run)).splitlines()
     assert lines[0].startswith("**Table 1.** L2 and L1")
     assert [[text.strip() for text in line.strip("|").split("|")] for line in lines[2:]] == [
-        ["", "My Photos → My Photos", "", "", "", ""],
+        ["", r"my\_photos → my\_photos", "", "", "", ""],
         [":---", "---:", "---:", "---:", "---:", "---:"],
         ["**Method**", "**L2**", "**L1**", "**Cross Entropy**", "**Weighted CE**", "**Accuracy**"],
         ["Gray", "0.5000", "0.2500", "-", "-", "0.1250"],
@@ -46,7 +46,7 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
     assert len({len(line) for line in lines[2:]}) == 1  # the raw text is aligned
 
 
-def test_csv_has_full_precision_and_one_number_a_line(make_run):
+def test_csv_has_full_precision_and_one_number_per_line(make_run):
     run = make_run(("a",), ("cnn",))
     run.write_metrics("a", "cnn", "a", l2=0.0123)
     assert table.to_csv(read(run)).splitlines() == [
@@ -80,17 +80,17 @@ def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     assert found["l2"] == ("0.0151", "0.017", "-0.0019")
     assert found["weighted_cross_entropy"] == ("14.383", "15.383", "-1.0")
     assert found["cross_entropy"] == ("3.0", "", "")  # the paper's weighted rows hold the weighted one only
-    (rows,) = read(run).rows([("places365", "tiny_imagenet")])
+    (rows,) = read(run).method_rows([("places365", "tiny_imagenet")])
     assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
 
 
 def test_other_data_sets_show_no_paper(make_run):
-    (rows,) = read(make_run(("objects",), ("unet",))).rows([("objects", "objects")])
+    (rows,) = read(make_run(("objects",), ("unet",))).method_rows([("objects", "objects")])
     assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet"]
 
 
 def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(make_run):
-    ours, others = read(make_run(("tiny_imagenet", "holidays"), ("cnn",))).rows(
+    ours, others = read(make_run(("tiny_imagenet", "holidays"), ("cnn",))).method_rows(
         [("tiny_imagenet", "tiny_imagenet"), ("holidays", "holidays")]
     )
     assert [row.title for row in ours] == [row.title for row in others]
@@ -116,10 +116,10 @@ def test_data_sets_of_the_paper_mix_with_others(make_run, datasets):
 def test_papers_table_is_complete():
     paper = table.read_paper()
     assert len(paper) == 20
-    cell = paper["tiny_imagenet", "cnn", "places365"]
+    cell = paper[Cell("tiny_imagenet", "cnn", "places365")]
     assert cell == {"l2": 0.013, "l1": 0.072, "cross_entropy": 3.195, "accuracy": 0.299}
-    assert paper["places365", "cnn_weighted", "tiny_imagenet"]["weighted_cross_entropy"] == 25.243
-    sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in table.METRICS}
+    assert paper[Cell("places365", "cnn_weighted", "tiny_imagenet")]["weighted_cross_entropy"] == 25.243
+    sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in labels.METRIC_LABELS}
     assert sums == {  # added up by hand from the paper
         "l2": 0.286,
         "l1": 1.564,
@@ -149,7 +149,7 @@ def test_latex_is_balanced_and_escaped(make_run):
     rows = [line for line in text.splitlines() if line.startswith(("CNN", "Method", "Gray"))]
     assert len(rows) == 6
     assert {line.count("&") for line in rows} == {10}
-    assert table._tex(r"50% & a_b\c") == r"50\% \& a\_b\textbackslash{}c"
+    assert table.escape_latex(r"50% & a_b\c") == r"50\% \& a\_b\textbackslash{}c"
 
 
 @pytest.mark.parametrize("width", [120, 80])
@@ -167,7 +167,7 @@ def test_terminal_table_fits(make_run, width):
 @pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn"), ("gray", "baseline@objects")])
 def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
     run = make_run()
-    path = run.root / "results" / "metrics" / f"objects-{model}" / "scenes.json"
+    path = run.folders.metrics(Cell("objects", model, "scenes"))
     path.unlink()
     with pytest.raises(DataError) as error:
         read(run)
@@ -177,6 +177,6 @@ def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
 @pytest.mark.parametrize("text", ["{", "[]", '{"l2": 1.0}'])
 def test_damaged_cell_is_refused_by_name(make_run, text):
     run = make_run(("a",), ("cnn",))
-    (run.root / "results" / "metrics" / "a-cnn" / "a.json").write_text(text)
+    run.folders.metrics(Cell("a", "cnn", "a")).write_text(text)
     with pytest.raises(DataError, match=r"a-cnn/a\.json.*verify --repair .* && dvc repro evaluate@a-cnn"):
         read(run)

@@ -21,7 +21,6 @@ from colorize.runtime import DataError
 from colorize.sharding import build as sharding
 
 SOURCE = """
-title: Mine
 path: mine.zip
 splits:
   train: {glob: 'train/*'}

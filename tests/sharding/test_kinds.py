@@ -327,7 +327,7 @@ def test_all_of_them_are_counted_and_shown_in_the_report(tmp_path, monkeypatch, 
     monkeypatch.setenv("COLORIZE_RAW", str(tmp_path))
     Path("sources").mkdir()
     Path("sources/odd.yaml").write_text(
-        "{title: Odd, path: odd.zip, splits: {train: {glob: 'train/*'}, val: {glob: val/*}, test: {glob: test/*}}}"
+        "{path: odd.zip, splits: {train: {glob: 'train/*'}, val: {glob: val/*}, test: {glob: test/*}}}"
     )
     names = {kind: f"train/{number:03d}" for number, kind in enumerate(KINDS)}
     with zipfile.ZipFile("odd.zip", "w") as archive:

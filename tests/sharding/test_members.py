@@ -22,7 +22,7 @@ from colorize.layout import Folders
 from colorize.runtime import DataError
 from colorize.sharding import build
 
-SOURCE = "{title: Odd, path: odd, splits: {train: {glob: '*'}, val: {glob: '*'}, test: {glob: '*'}}}"
+SOURCE = "{path: odd, splits: {train: {glob: '*'}, val: {glob: '*'}, test: {glob: '*'}}}"
 
 
 def png(seed: int) -> bytes:
@@ -170,7 +170,7 @@ def test_files_that_no_split_asks_for_are_counted(archive, settings):
     pack(archive, [*in_zip("a.txt", b"x"), *in_zip("photos.zip", b"PK\x03\x04")], 0)
     Path("sources").mkdir()
     splits = "{train: {glob: '*.png'}, val: {glob: '*.png'}, test: {glob: '*.png'}}"
-    Path("sources/odd.yaml").write_text(f"{{title: Odd, path: {archive}, splits: {splits}}}")
+    Path("sources/odd.yaml").write_text(f"{{path: {archive}, splits: {splits}}}")
     manifests = build.shard("odd", settings.shard.model_copy(update={"max_leaked": None}), Folders(Path("out")))
     assert manifests["train"]["skipped"] == {"in no split": 2}
     assert "odd: files skipped in archive: 2 (in no split)" in build.describe(manifests)

@@ -48,7 +48,7 @@ def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
 
 
 def own(tmp_path, **values) -> sources.Source:
-    return sources.Source.model_validate({"title": "Own", "path": str(tmp_path / "photos"), **values})
+    return sources.Source.model_validate({"path": str(tmp_path / "photos"), **values})
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -190,15 +190,16 @@ def write_source(folder: Path, text: str) -> None:
 
 
 def test_every_problem_of_a_source_file_is_named_at_once(tmp_path, expect_one_line):
-    write_source(tmp_path, "titel: x\npath: y\nfractions: {val: 2, test: 0.1}\nimages: {regex: '('}\n")
-    with expect_one_line(ParameterError, "mine.yaml", "title", "titel", "fractions.val", "images.regex"):
+    write_source(tmp_path, "licence: x\npath: y\nfractions: {val: 2}\nimages: {regex: '('}\n")
+    words = ("licence", "fractions.val", "fractions.test is missing", "images.regex")
+    with expect_one_line(ParameterError, "mine.yaml", *words):
         sources.load("mine", tmp_path)
 
 
 def test_a_misspelt_key_is_answered_with_the_nearest_at_any_depth(tmp_path, expect_one_line):
-    text = "titel: x\ntitle: x\narchives: {a.zip: {url: 'http://a', mdf5: x}}\nsplits: {train: {globb: a}}\n"
+    text = "licence: x\narchives: {a.zip: {url: 'http://a', mdf5: x}}\nsplits: {train: {globb: a}}\n"
     write_source(tmp_path, text)
-    words = ("titel: no such key (did you mean title?)", "mdf5: no such key (did you mean md5?)", "mean glob?")
+    words = ("licence: no such key (did you mean license?)", "mdf5: no such key (did you mean md5?)", "mean glob?")
     with expect_one_line(ParameterError, *words):
         sources.load("mine", tmp_path)
 
@@ -206,26 +207,26 @@ def test_a_misspelt_key_is_answered_with_the_nearest_at_any_depth(tmp_path, expe
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("title: a\ntitle: b\n", "twice"),
-        ("title: a\narchives: {..: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n", "plain file"),
+        ("path: a\npath: b\n", "twice"),
+        ("archives: {..: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n", "plain file"),
         ("- a\n", "list"),
         ("", "NoneType"),
-        ("title: a\npath: !!python/object/apply:os.getcwd []\n", "YAML"),
-        ("title: a\npath: b\nfractions: {val: .nan, test: 0}\n", "fractions.val: input should be a finite number"),
-        ("title: a\npath: b\nfractions: {val: true, test: 0}\n", "fractions.val: input should be a valid number"),
-        ("title: a\narchives: {a.zip: {url: 'file:///etc/passwd', md5: x}}\n", "archives.a.zip.url"),
-        ("title: [\n", "YAML"),
-        ("title: a\n", "exactly one of archives, path and sample"),
-        ("title: a\npath: b\n", "exactly one of splits and fractions"),
-        ("title: a\npath: b\nfractions: {val: 0.5, test: 0.5}\n", "no images for training"),
-        ("title: a\npath: b\nsplits: {train: {glob: a, regex: b}}\n", "not both"),
-        ("title: a\narchives: {a.zip: {url: 'http://a/a.zip'}}\nfractions: {val: 0, test: 0}\n", "md5 or a sha256"),
+        ("path: !!python/object/apply:os.getcwd []\n", "YAML"),
+        ("path: b\nfractions: {val: .nan, test: 0}\n", "fractions.val: input should be a finite number"),
+        ("path: b\nfractions: {val: true, test: 0}\n", "fractions.val: input should be a valid number"),
+        ("archives: {a.zip: {url: 'file:///etc/passwd', md5: x}}\n", "archives.a.zip.url"),
+        ("path: [\n", "YAML"),
+        ("credit: a\n", "exactly one of archives, path and sample"),
+        ("path: b\n", "exactly one of splits and fractions"),
+        ("path: b\nfractions: {val: 0.5, test: 0.5}\n", "no images for training"),
+        ("path: b\nsplits: {train: {glob: a, regex: b}}\n", "not both"),
+        ("archives: {a.zip: {url: 'http://a/a.zip'}}\nfractions: {val: 0, test: 0}\n", "md5 or a sha256"),
         (
-            "title: a\narchives: {../a.zip: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n",
+            "archives: {../a.zip: {url: 'http://a', md5: '" + "0" * 32 + "'}}\nsplits: {train: {}}\n",
             "plain file",
         ),
-        ("title: a\npath: b\nsplits: {train: {archive: c.zip}}\n", "c.zip"),
-        ("title: a\npath: b\nsplits: {training: {}}\n", "training"),
+        ("path: b\nsplits: {train: {archive: c.zip}}\n", "c.zip"),
+        ("path: b\nsplits: {training: {}}\n", "training"),
     ],
 )
 def test_wrong_source_files_are_refused_in_one_line(tmp_path, text, word, expect_one_line):
@@ -234,14 +235,38 @@ def test_wrong_source_files_are_refused_in_one_line(tmp_path, text, word, expect
         sources.load("mine", tmp_path)
 
 
-def test_unknown_data_set_lists_the_known_ones(expect_one_line):
-    with expect_one_line(ParameterError, "nothing.yaml", "objects", "places365", "tiny_imagenet"):
+def test_unknown_data_set_lists_the_known_ones():
+    known = "objects, places365, scenes, tiny_imagenet"
+    with pytest.raises(ParameterError, match=f"nothing.yaml: no such data set; the data sets are: {known}$"):
         sources.load("nothing", TRACKED)
+
+
+def test_the_file_of_titles_is_no_data_set(expect_one_line):
+    with expect_one_line(ParameterError, TRACKED / "titles.yaml", "no data set can be named 'titles'"):
+        sources.load("titles", TRACKED)
+
+
+def test_a_title_in_a_source_file_is_told_where_it_belongs(tmp_path, expect_one_line):
+    write_source(tmp_path, "title: Mine\npath: b\nfractions: {val: 0, test: 0}\n")
+    with expect_one_line(ParameterError, "mine.yaml: title: no such key", f"titles are in {tmp_path / 'titles.yaml'}"):
+        sources.load("mine", tmp_path)
+
+
+def test_messages_about_images_name_the_source_file(tmp_path, expect_one_line):
+    fill(tmp_path / "photos", "train/a.jpg")
+    write_source(tmp_path, f"path: {tmp_path / 'photos'}\nsplits: {{train: {{}}, val: {{glob: val/*}}}}\n")
+    source = sources.load("mine", tmp_path)
+    paths = sources.locate(source, tmp_path)
+    with expect_one_line(DataError, tmp_path / "mine.yaml", "no split 'test'"):
+        sources.list_images(source, paths)
+    with expect_one_line(DataError, "split 'val'", f"correct {tmp_path / 'mine.yaml'}"):
+        sources.list_images(source, paths, ["val"])
 
 
 def test_tracked_sources_and_the_example_are_valid(tmp_path):
     for path in TRACKED.glob("*.yaml"):
-        assert sources.load(path.stem, TRACKED).title
+        if path.stem != sources.TITLES:
+            assert sources.load(path.stem, TRACKED).credit
     example = (TRACKED / "own_images.yaml.example").read_text()
     (tmp_path / "own_images.yaml").write_text(example)
     assert sources.load("own_images", tmp_path).fractions is not None

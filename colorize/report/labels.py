@@ -1,0 +1,144 @@
+"""What is only shown: titles, colors of curves, numbers of decimals. No stage before `report` depends on this file.
+
+A new model or metric needs one entry here. Without an entry it is shown under its own name, with the default values.
+The titles of data sets are in `sources/titles.yaml`, so that a data set needs no change of the code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from colorize.config import strict_yaml
+from colorize.runtime import ParameterError
+
+TITLES = Path("sources") / "titles.yaml"  # below the top folder of the repository
+DARK, LIGHT, OTHER = range(3)  # positions in each entry of HUES
+HUES = (  # one hue per data set; its shades tell the models of a panel apart
+    ("#1b4f8f", "#6ba3d6", "#0a2340"),
+    ("#b3501b", "#f0a35e", "#4d2008"),
+    ("#1d7a4d", "#74c69d", "#0a3823"),
+    ("#6a3d9a", "#b89bd6", "#2d1445"),
+)
+PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
+ABSENT = "-"  # a metric that a model does not have
+MINUS = "\N{MINUS SIGN}"  # differs from ABSENT
+PAPER_DECIMALS = 3
+
+
+class ModelLabel(NamedTuple):
+    """How a model or a baseline is shown."""
+
+    title: str
+    short_title: str = ""  # where there is little room; empty: the title
+    shade: int = OTHER  # of its curves
+
+
+class MetricLabel(NamedTuple):
+    """How a metric is shown."""
+
+    title: str
+    short_title: str = ""  # in the terminal; empty: the title
+    decimals: int = 4
+    better: Literal["lower", "higher"] | None = None  # None: the best model is not marked
+
+
+MODEL_LABELS = {
+    "gray": ModelLabel("Gray"),
+    "prior": ModelLabel("Constant Prior"),
+    "regression": ModelLabel("Baseline Regression", "Regression", shade=DARK),
+    "cnn": ModelLabel("CNN", shade=DARK),
+    "cnn_weighted": ModelLabel("CNN with Weights", shade=DARK),
+    "unet": ModelLabel("Unet", shade=LIGHT),
+    "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
+}
+METRIC_LABELS = {  # the columns of Table 1, in order; metrics without an entry follow
+    "l2": MetricLabel("L2", better="lower"),
+    "l1": MetricLabel("L1", better="lower"),
+    "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
+    "weighted_cross_entropy": MetricLabel("Weighted CE", "w. CE", decimals=3, better="lower"),
+    "accuracy": MetricLabel("Accuracy", "Acc.", better="higher"),
+}
+
+
+def model_title(model: str) -> str:
+    """The paper's name of a model."""
+    return _model_label(model).title
+
+
+def short_model_title(model: str) -> str:
+    """A model's name where there is little room."""
+    label = _model_label(model)
+    return label.short_title or label.title
+
+
+def curve_color(dataset_position: int, model: str) -> str:
+    """Color of a model's curves; the data sets have different hues, which repeat if there are more data sets."""
+    return HUES[dataset_position % len(HUES)][_model_label(model).shade]
+
+
+def metric_title(metric: str) -> str:
+    """Heading of a column."""
+    return _metric_label(metric).title
+
+
+def short_metric_title(metric: str) -> str:
+    """Heading of a column where there is little room."""
+    label = _metric_label(metric)
+    return label.short_title or label.title
+
+
+def best_value(values: list[float], metric: str) -> float | None:
+    """The best of some values of a metric; None if there is no value, or if it is unknown what is better."""
+    better = _metric_label(metric).better
+    if not values or better is None:
+        return None
+    return max(values) if better == "higher" else min(values)
+
+
+def format_number(value: float | None, metric: str, decimals: int | None = None, sign: str = "") -> str:
+    """A value as it stands in a table.
+
+    Args:
+        value: None if the model does not have this metric.
+        metric: its entry says how many decimals are shown.
+        decimals: another number of decimals.
+        sign: `+` shows the sign of a positive value too.
+    """
+    if value is None:
+        return ABSENT
+    places = _metric_label(metric).decimals if decimals is None else decimals
+    return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def read_titles(path: Path = TITLES) -> dict[str, str]:
+    """Titles of data sets by name; none if there is no such file.
+
+    Raises:
+        ParameterError: the file is damaged, or a title is not a text of one line; names the file and each such entry.
+    """
+    if not path.exists():
+        return {}
+    titles = strict_yaml.read(path, missing="cannot be read")
+    wrong = [f"{name!r}: {title!r:.80}" for name, title in titles.items() if not (_is_text(name) and _is_text(title))]
+    if wrong:
+        expected = "each line must be `name: title`, two texts; write a number in quotes"
+        raise ParameterError(f"{path}: {expected}; found {', '.join(wrong)}")
+    return titles
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is one line of text without control characters."""
+    return isinstance(value, str) and bool(value.strip()) and not _NO_TEXT.search(value)
+
+
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _model_label(model: str) -> ModelLabel:
+    return MODEL_LABELS.get(model) or ModelLabel(model)
+
+
+def _metric_label(metric: str) -> MetricLabel:
+    return METRIC_LABELS.get(metric) or MetricLabel(metric)
