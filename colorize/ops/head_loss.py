@@ -21,7 +21,7 @@ def plain(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tens
     """The definition; arguments and result as in `soft_cross_entropy`."""
     logits = functional.linear(rows, weight.to(rows.dtype), bias.to(rows.dtype))  # (N, Q)
     log_p = logits.to(values.dtype).log_softmax(dim=1)
-    return -(values * log_p.gather(1, bins)).sum(dim=1).mean()
+    return -(values * log_p.gather(1, bins.long())).sum(dim=1).mean()
 
 
 def soft_cross_entropy(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class _Interleave(torch.autograd.Function):
 
 
 def _quarters(windows: Tensor, pixels: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of views, (B, C, h, w) each: a quarter of the channels of `windows`, and the pixels of the output for it."""
+    """Pairs of views, (B, C, h, w) each: a quarter of the channels of `windows`, and its output pixels."""
     height, width = windows.shape[-2] - 1, windows.shape[-1] - 1
     parts = windows.chunk(4, dim=1)
     return [
