@@ -91,4 +91,4 @@ def set_head_bias(model: nn.Module, distribution: Tensor) -> None:
         distribution: (Q,), positive.
     """
     with torch.no_grad():
-        model.head.bias.copy_(distribution.log())
+        model.get_parameter("head.bias").copy_(distribution.log())

@@ -10,6 +10,8 @@ Exponentials and sums are float32, as under autocast.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,7 +46,7 @@ class _FusedHead(torch.autograd.Function):
     """Head, loss and gradients in one pass over chunks of pixels; `backward` only scales the gradients."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> Tensor:
         in_type_of_rows = (rows, weight.to(rows.dtype), bias.to(rows.dtype))
         with torch.autocast(rows.device.type, enabled=False):  # else it would cast again for every chunk
             if rows.device.type == "cuda":
@@ -57,7 +59,7 @@ class _FusedHead(torch.autograd.Function):
         return loss / len(rows)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, bias = ctx.saved_tensors
         grad = grad / len(rows)  # not earlier: small values would underflow in float16
         return grad.to(rows.dtype) * rows, grad * weight, grad * bias, None, None

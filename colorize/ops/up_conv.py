@@ -9,6 +9,8 @@ of x that begins at (i + p - 1, j + q - 1). One 2x2 convolution applies all four
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -53,7 +55,7 @@ class _Interleave(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, windows: Tensor) -> Tensor:
+    def forward(ctx: Any, windows: Tensor) -> Tensor:
         batch, channels, height, width = windows.shape
         ctx.input_shape = windows.shape
         out = windows.new_empty((batch, channels // 4, 2 * (height - 1), 2 * (width - 1)))
@@ -63,7 +65,7 @@ class _Interleave(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         result = grad.new_zeros(ctx.input_shape).contiguous(memory_format=torch.channels_last)
         for window, pixels in _quarters(result, grad):
             window.copy_(pixels)
