@@ -2,8 +2,8 @@
 
 Shapes: color is the dimension third from the end, (..., 3, H, W). Ranges: rgb uint8; L in [0, 100]; a and b in
 CIELAB units, within [-108, 99] for sRGB; L_norm = L / 100 and ab_norm = ab / 128, as in the paper (section 4.3).
-White is D65 of the 2 degree observer, the matrix is that of IEC 61966-2-1 in the digits of scikit-image, with which
-both directions agree: lab to 1e-3 over the whole RGB cube, rgb to one level.
+White is D65 of the 2 degree observer. The matrix is that of IEC 61966-2-1 with the digits of scikit-image. Both
+directions agree with scikit-image over the whole RGB cube: lab to 1e-3, rgb to one level.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0
 _L_OFFSET = -16.0
 KNEE = 0.008856  # CIE 1976: below, the cube root is replaced by a line
 SLOPE = 7.787
-_BISECTIONS = 12  # chroma is found to 1/4096 of itself, far below one level of 8 bits
+_BISECTIONS = 12  # they determine chroma to 1/4096 of itself, far below one level of 8 bits
 
 
 @functools.lru_cache
-@torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
+@torch.inference_mode(False)  # cached tensors must be normal tensors even if first requested in inference mode
 def linear_of_srgb(device: torch.device) -> Tensor:
     """(256,) linear light of every 8-bit level."""
     level = torch.arange(256, dtype=torch.float64) / 255
@@ -39,14 +39,14 @@ def linear_of_srgb(device: torch.device) -> Tensor:
 
 @functools.lru_cache
 def matrix(which: str) -> list[list[float]]:
-    """Rows of a 3x3 matrix, in float64: inverting in float32 costs a level."""
+    """Rows of a 3x3 matrix, in float64: with an inverse in float32, some colors would be wrong by a level."""
     to_white = _XYZ_FROM_RGB / _WHITE[:, None]  # XYZ relative to white
     matrices = {"xyz_from_rgb": to_white, "rgb_from_xyz": to_white.inverse(), "lab_from_f": _LAB_FROM_F}
     return matrices[which].tolist()
 
 
 def _apply(which: str, color: Tensor) -> Tensor:
-    """A 3x3 matrix on the color dimension; written out, as a matrix product would round differently on a GPU."""
+    """Apply a 3x3 matrix to the color dimension; written out, because a matrix product rounds differently on a GPU."""
     x, y, z = color.unbind(-3)
     result = torch.empty_like(color)
     for (from_x, from_y, from_z), out in zip(matrix(which), result.unbind(-3), strict=True):
@@ -88,7 +88,7 @@ def lab_to_linear_rgb(lab: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """8-bit sRGB of CIELAB; channels that leave [0, 1] are cut (see `fit_to_gamut` to keep L and hue instead).
+    """8-bit sRGB of CIELAB; channels outside [0, 1] are clipped (`fit_to_gamut` keeps L and hue instead).
 
     Args:
         lab: (..., 3, H, W) float32.
@@ -118,7 +118,7 @@ def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
 def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
     """Reduce chroma at constant L and hue until sRGB can show the color.
 
-    Cutting RGB channels instead would change L, which the user gave us.
+    Clipping the RGB channels instead would change L, which is that of the given image.
 
     Args:
         lab: (..., 3, H, W) float32, L in [0, 100].

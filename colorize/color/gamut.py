@@ -24,25 +24,25 @@ _RUNS = {
 GAMUT_AB = np.array([(a, b) for a, (low, high) in _RUNS.items() for b in range(low, high + 1, GRID)], dtype=np.float32)
 NUM_BINS = len(GAMUT_AB)  # Q = 313
 
-# Cells of the lookup table: small enough that the neighbors of a cell's center serve for the whole cell.
+# Cells of the lookup table: so small that the nearest bins of a cell's center can be used for the whole cell.
 CELL = 0.5
 A_RANGE = (-90.0, 102.0)
 B_RANGE = (-112.0, 102.0)
-_BLOCK = 16  # cells on a side whose neighbors are searched together
-_USUAL_NEIGHBORS = 10  # whose table serves fewer as well
+_BLOCK = 16  # side of a block of cells whose nearest bins are searched together
+_USUAL_NEIGHBORS = 10  # tables with fewer neighbors are parts of this one
 _MAX_BINS = 512  # a power of two above Q
 
 
 @functools.lru_cache
-@torch.inference_mode(False)  # what is kept for later serves training as well, whoever asked first
+@torch.inference_mode(False)  # cached tensors must be normal tensors even if first requested in inference mode
 def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
-    """(Q, 2) float32: the bins' centers."""
+    """(Q, 2) float32: the centers of the bins."""
     return torch.from_numpy(GAMUT_AB).to(device)
 
 
 @functools.lru_cache
 def _search_cells(num_neighbors: int) -> Tensor:
-    """(cells of a, cells of b, K) int16: the bins nearest to each cell's center, nearest first, ties by bin order."""
+    """(cells of a, cells of b, K) int16: the bins nearest to the center of each cell; ties in the order of the bins."""
     if num_neighbors < _USUAL_NEIGHBORS:
         return _search_cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
     from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
@@ -55,21 +55,32 @@ def _search_cells(num_neighbors: int) -> Tensor:
 
 
 def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarray:
-    """(cells, Q) int32: from the middle of every cell of one axis to every bin, in sixteenths, which makes it exact."""
+    """(cells, Q) int32: 16 times the squared distance along one axis from each cell's middle to each bin, exact."""
     middles = np.arange(low + CELL / 2, high, CELL, dtype=np.float32)
     return (16 * np.square(middles[:, None] - centers)).astype(np.int32)
 
 
 def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """(n, Q) and (m, Q) squared distances of neighboring cells -> (n, m, K) their nearest bins.
+    """The K nearest bins of neighboring cells, equal to
 
-    Only bins that can be near any of the cells are sorted: those at most as far from one in the middle as its K-th
-    nearest, plus twice the largest distance of a cell from that one.
+        np.argsort(from_a[:, None] + from_b[None], axis=-1, kind="stable")[..., :num_neighbors]
+
+    Only bins that can be near to one of the cells are sorted. Their distance from the middle cell is at most that of
+    its K-th nearest bin, plus twice the largest distance between the middle cell and another cell. The whole table
+    takes 0.06 s instead of 0.20 s, once per process that encodes colors.
+
+    Args:
+        from_a: (n, Q) squared distances along a.
+        from_b: (m, Q) squared distances along b.
+        num_neighbors: K.
+
+    Returns:
+        (n, m, K), nearest first.
     """
     from_middle = np.sqrt((from_a[len(from_a) // 2] + from_b[len(from_b) // 2]) / 16)  # (Q,)
     reach = np.partition(from_middle, num_neighbors - 1)[num_neighbors - 1] + 2 * _BLOCK * CELL / np.sqrt(2) + 1e-3
     near = np.flatnonzero(from_middle <= reach)
-    # One number a bin, which orders by distance and then by bin: sorting numbers is many times as fast as argsort.
+    # One number per bin that orders by distance and then by bin: sorting numbers is many times as fast as argsort.
     keys = (from_a[:, None, near] + from_b[None, :, near]) * _MAX_BINS + near.astype(np.int32)
     return np.sort(keys, axis=-1)[..., :num_neighbors] % _MAX_BINS
 
@@ -77,40 +88,44 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
 @functools.lru_cache
 @torch.inference_mode(False)
 def cells(device: torch.device, num_neighbors: int) -> Tensor:
-    """(cells of a * cells of b, K) int16: the lookup table, whose cells begin at the lower ends of the ranges."""
+    """(cells of a * cells of b, K) int16: the lookup table; its first cell is at the lower ends of both ranges."""
     return _search_cells(num_neighbors).flatten(0, 1).contiguous().to(device)
 
 
 @functools.lru_cache
 @torch.inference_mode(False)
 def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every cell's K bins: numbers (cells of a * cells of b, K) int32, a and b of their centers, float32 each."""
+    """The K bins of each cell, (cells of a * cells of b, K) int32, and a and b of their centers, float32 each."""
     bins = cells(device, num_neighbors).int()
-    return bins, *(gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
+    a, b = (gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
+    return bins, a, b
 
 
 def grid() -> tuple[int, int]:
-    """Cells of a and of b."""
+    """Number of cells along a and along b."""
     return round((A_RANGE[1] - A_RANGE[0]) / CELL), round((B_RANGE[1] - B_RANGE[0]) / CELL)
 
 
 def _cell_of(ab: Tensor) -> Tensor:
     """(..., 2) ab -> (...) index of its cell."""
     rows, columns = grid()
-    ab = ab.nan_to_num()  # what a diverged network returns must not be taken for an index: its loss tells
+    ab = ab.nan_to_num()  # NaN of a diverged network must not become an index; the loss reports it
     row = ((ab[..., 0] - A_RANGE[0]) / CELL).floor().clamp(0, rows - 1)
     column = ((ab[..., 1] - B_RANGE[0]) / CELL).floor().clamp(0, columns - 1)
     return (row * columns + column).long()
 
 
 def nearest_bin(ab: Tensor) -> Tensor:
-    """The bin of a color.
+    """The bin of a color: the bin whose center is nearest to it.
+
+    It is looked up for the cell of 0.5 units that contains the color, so close to the border of two bins, either of
+    them may be returned.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
 
     Returns:
-        (B, H, W) int64 in [0, Q). On the border of two bins either may come back: it is decided per cell of 0.5 units.
+        (B, H, W) int64 in [0, Q).
     """
     return _cells_on(ab.device, 1)[0][_cell_of(ab.movedim(1, -1))][..., 0].long()
 
@@ -118,16 +133,18 @@ def nearest_bin(ab: Tensor) -> Tensor:
 def soft_encode(
     ab: Tensor, num_neighbors: int = 10, sigma: float = 5.0, encode: str = "pixel"
 ) -> tuple[Tensor, Tensor]:
-    """Soft encoding of colors: Gaussian weights on the nearest bins (paper, section 3.3).
+    """Soft encoding of colors: Gaussian weights on the K nearest bins (paper, section 3.3).
 
-    The neighbors are those of the pixel's cell of 0.5 units, so that the last one may be swapped with the next
-    further one when both are equally far within 0.7 units; the weights are exact for the neighbors.
+    With d the distances of a pixel to its K nearest bins, the weights are softmax(-d^2 / (2 sigma^2)). The bins are
+    looked up for the cell of 0.5 units that contains the pixel. The last bin may therefore be replaced by the next one
+    if their distances differ by less than 0.71 units. The weights are exact for the bins that are returned.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
         num_neighbors: K.
         sigma: CIELAB units.
-        encode: distances from the pixel's own ab ("pixel", as Zhang et al.'s code) or from its bin's center ("bin").
+        encode: "pixel" takes distances from the pixel's own ab (as the code of Zhang et al.), "bin" from the center of
+            its bin.
 
     Returns:
         indices (B, H, W, K) int64 and weights (B, H, W, K) float32 that sum to 1.
@@ -138,13 +155,13 @@ def soft_encode(
     cell, shape = _cell_of(point).flatten(), (*point.shape[:-1], num_neighbors)
     bins, a, b = (table.index_select(0, cell).view(shape) for table in _cells_on(ab.device, num_neighbors))
     distance = a.sub_(point[..., :1]).square_() + b.sub_(point[..., 1:]).square_()  # (B, H, W, K), squared
-    distance -= distance[..., :1].clone()  # the first is the nearest, or nearly: a small sigma must leave it a weight
+    distance -= distance[..., :1].clone()  # else all weights underflow if sigma is small; the first bin is the nearest
     weights = distance.div_(-2 * sigma**2).exp_()
     return bins.long(), weights.div_((weights @ weights.new_ones(num_neighbors))[..., None])
 
 
 def mode(logits: Tensor) -> Tensor:
-    """Color of the most probable bin (the paper's prediction).
+    """Color of the most probable bin (the prediction of the paper).
 
     Args:
         logits: (B, Q, H, W).
@@ -157,9 +174,9 @@ def mode(logits: Tensor) -> Tensor:
 
 
 def _argmax(rows: Tensor) -> Tensor:
-    """(..., Q) -> (...) int64, the first of the largest; a pixel's logits lie together in channels_last."""
+    """(..., Q) -> (...) int64: `rows.argmax(dim=-1)`, the first of equal values."""
     if rows.device.type == "cpu" and rows.dtype == torch.float32:
-        return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # six times as fast as torch's on a CPU
+        return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # 2 to 3 times as fast
     return rows.argmax(dim=-1)
 
 

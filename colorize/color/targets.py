@@ -1,17 +1,30 @@
-"""What classifiers are trained towards: sparse soft targets, weighted by class, pooled to the size of the logits.
+"""Training targets of the classifiers: sparse soft targets, weighted by class, pooled to the size of the logits.
 
-Shapes: K entries of a soft target, Q bins. A target is a list of K bins and their values; the values of a pixel sum to
-its class weight, 1 where unweighted, which is all that a loss needs to know of the weight.
+Shapes: K entries of a soft target, Q bins. A target is a list of K bins and their values. The values of a pixel sum to
+its class weight (1 without weights), so a loss needs no other information about the weight.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from colorize.color import gamut
 from colorize.color.cielab import AB_SCALE
+
+
+class _Section(Protocol):
+    """The section `soft_targets` of the parameters."""
+
+    @property
+    def num_neighbors(self) -> int: ...
+
+    @property
+    def sigma(self) -> float: ...
+
+    @property
+    def encode(self) -> str: ...
 
 
 class Options(NamedTuple):
@@ -22,13 +35,13 @@ class Options(NamedTuple):
     encode: str
 
     @classmethod
-    def of(cls, section) -> Options:
-        """The options that the section `soft_targets` of the parameters gives."""
+    def of(cls, section: _Section) -> Options:
+        """The options in the section `soft_targets` of the parameters."""
         return cls(section.num_neighbors, section.sigma, section.encode)
 
 
 class SoftTargets(NamedTuple):
-    """Sparse targets, the pixel's class weight in all; on CUDA, the bins of a training are int16."""
+    """Sparse targets; the values of a pixel sum to its class weight. In training on CUDA, the bins are int16."""
 
     bins: Tensor  # (B, H, W, K) int64
     values: Tensor  # (B, H, W, K) float32
@@ -45,7 +58,7 @@ def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:
 
 
 def weigh(targets: SoftTargets, ab_norm: Tensor, weights: Tensor) -> SoftTargets:
-    """Multiply every pixel's target by the class weight of its own bin (paper, section 3.4).
+    """Multiply the target of each pixel by the class weight of the pixel's own bin (paper, section 3.4).
 
     Args:
         targets: (B, H, W, K), unweighted.
@@ -57,13 +70,14 @@ def weigh(targets: SoftTargets, ab_norm: Tensor, weights: Tensor) -> SoftTargets
 
 
 def pool(targets: SoftTargets, stride: int) -> SoftTargets:
-    """Targets of logits that are upsampled by nearest afterwards: the mean over each stride x stride, exactly.
+    """Targets of logits that are smaller than the image: the mean target of each square of stride x stride pixels.
 
-    All entries of the pixels stand side by side. Averaging targets and weights on their own would be another loss.
+    The loss is then exactly that of logits upsampled by nearest. The result lists the entries of all pixels of the
+    square; averaging targets and weights separately would give another loss.
 
     Args:
         targets: (B, H, W, K).
-        stride: 1 leaves them as they are.
+        stride: image size divided by the size of the logits; 1 returns `targets` itself.
 
     Returns:
         (B, H / stride, W / stride, K * stride^2).

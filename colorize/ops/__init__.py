@@ -1,4 +1,12 @@
-"""What is there only for speed: Triton kernels, CUDA graphs, compilation.
+"""Code that exists only for speed: fused operations, Triton kernels, CUDA graphs, compilation.
 
-Not here: formulas that exist nowhere else; each function equals a plain one, with which tests compare it.
+Not here: formulas that exist nowhere else. Each function equals a plain one, and tests compare the two:
+
+    up_conv         up_conv.plain, in the same file
+    head_loss       head_loss.plain, in the same file
+    loss_cuda       head_loss.plain
+    targets_cuda    targets.pool(targets.weigh(targets.soft_targets(...))) of color/targets.py
+    transform_cuda  data/transform.py, its part for the CPU
+    compiled        the network that is passed to it
+    graphs          the function that is passed to it
 """

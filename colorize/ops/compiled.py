@@ -1,7 +1,7 @@
-"""`torch.compile` where it pays: the network on CUDA, its graph kept whole.
+"""`torch.compile` where it saves time: the network on CUDA, as one graph.
 
-On a CPU it is left out: at any width the convolutions, which compiling leaves as they are, take most of the time, and
-it costs half a minute and wants a C++ compiler.
+On a CPU, the network is not compiled: at any width the convolutions, which compilation leaves unchanged, take most of
+the time, and compilation takes half a minute and needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from colorize import runtime
 
 
 def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The same function, compiled where it pays, can be, and COLORIZE_COMPILE does not forbid it."""
+    """The same function, compiled on CUDA unless COLORIZE_COMPILE forbids it; not compiled if the compiler fails.
+
+    Args:
+        network: from (B, 1, H, W) to features or ab_norm.
+        device: of the network.
+
+    Returns:
+        a function that returns what `network` returns, except for rounding.
+    """
     if device.type != "cuda" or not runtime.is_compiling():
         return network
     compiled = torch.compile(network, fullgraph=True, dynamic=False)
@@ -29,10 +37,10 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
         try:
             return compiled(x)
         except torch.OutOfMemoryError:
-            raise  # no failure of the compiler, and without it more memory is needed
-        except Exception as error:  # whatever a compiler may meet, such as an unknown card
+            raise  # no failure of the compiler; without compilation, even more memory would be needed
+        except Exception as error:  # any failure of the compiler, for example an unknown GPU
             if torch.cuda.is_current_stream_capturing():
-                raise  # no failure of the compiler, whose work was done before
+                raise  # no failure of the compiler, which has finished before the recording
             failed = True
             reason = f"{type(error).__name__}: {runtime.first_line(error)}"[:200]
             print(f"torch.compile failed ({reason}); continuing without it", file=sys.stderr, flush=True)

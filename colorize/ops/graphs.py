@@ -1,28 +1,38 @@
-"""CUDA graphs: the kernels of a step recorded once and started together from then on.
+"""CUDA graphs: the kernels of a step are recorded once, and then started together.
 
-Starting a step's few hundred kernels one by one takes a host about 10 ms, in which an H100 trains a batch of 256.
+Starting the few hundred kernels of a step one by one takes the host about 10 ms. In this time, an H100 trains a batch
+of 256.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from colorize import runtime
 
-_MEMORY_SHARE = 0.4  # of the GPU's, for a step: what recorded kernels work in is theirs alone
-_FIRST_CALLS = 3  # made as they are: compilers and libraries then prepare what must not be recorded
+_MEMORY_SHARE = 0.4  # of the memory of the GPU, for a step: recorded kernels keep their memory for themselves
+_FIRST_CALLS = 3  # not recorded: in them, compilers and libraries make preparations that must not be recorded
+
+
+class _Recording(NamedTuple):
+    """A graph, and the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: list[Tensor]
+    output: Tensor
 
 
 class Replayed:
-    """A function of tensors on one GPU, whose kernels are recorded at a later call and replayed in those after it.
+    """A function of tensors on one GPU, equal to `function`; its kernels are recorded once and then replayed.
 
     Args:
-        function: the same work for the same shapes, all state kept in tensors that stay where they are.
-        device: where it works.
+        function: always the same work for the same shapes; its state is in tensors that are changed in place.
+        device: the GPU.
     """
 
     def __init__(self, function: Callable[..., Tensor], device: torch.device):
@@ -31,24 +41,22 @@ class Replayed:
         self._stream = torch.cuda.Stream(device)
         self._calls = 0
         self._bytes_before = 0  # allocated before the first call
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: list[Tensor] = []
-        self._output: Tensor | None = None
+        self._recording: _Recording | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Inputs of the same shapes every time; the result is overwritten by the next call."""
+        """The inputs must have the same shapes in every call; the next call overwrites the result."""
         self._calls += 1
         if self._calls == 1:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._bytes_before = torch.cuda.memory_allocated(self._device)
         if self._calls == _FIRST_CALLS + 1 and self._fits():
             self._record(inputs)
-        if self._graph is None:
+        if self._recording is None:
             return self._call_aside(*inputs)
-        for own, given in zip(self._inputs, inputs, strict=True):
+        for own, given in zip(self._recording.inputs, inputs, strict=True):
             own.copy_(given)
-        self._graph.replay()
-        return self._output
+        self._recording.graph.replay()
+        return self._recording.output
 
     def _fits(self) -> bool:
         needed = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
@@ -58,7 +66,7 @@ class Replayed:
         return needed <= _MEMORY_SHARE * total
 
     def _call_aside(self, *inputs: Tensor) -> Tensor:
-        """On the stream that will be recorded: autograd remembers where it first added up a gradient."""
+        """Call the function on the stream that will be recorded: autograd remembers the stream of a first gradient."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             output = self._function(*inputs)
@@ -68,13 +76,12 @@ class Replayed:
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         graph = torch.cuda.CUDAGraph()
         _clear_cublas_workspaces()
-        try:  # thread_local: the thread that feeds the next batches may ask for memory meanwhile
-            self._inputs = [tensor.clone() for tensor in inputs]
+        try:  # thread_local: meanwhile the thread that prepares the next batches may allocate memory
+            own = [tensor.clone() for tensor in inputs]
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._output = self._function(*self._inputs)
-            self._graph = graph
-        except RuntimeError as error:  # most likely no memory; nothing was computed
-            self._inputs, self._output = [], None
+                output = self._function(*own)
+            self._recording = _Recording(graph, own, output)
+        except RuntimeError as error:  # most likely too little memory; nothing was computed
             _say(runtime.first_line(error))
         finally:
             _clear_cublas_workspaces()

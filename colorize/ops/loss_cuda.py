@@ -1,6 +1,8 @@
-"""The fused head and loss on CUDA: a Triton kernel writes the gradient over the logits.
+"""The form of `head_loss` for CUDA: a Triton kernel replaces the logits by their gradient.
 
-Written for determinism as well: `scatter_add_` of the targets would add in another order every time.
+The loss and the gradients equal those of `head_loss.plain` except for rounding; tests/ops/test_loss_cuda.py compares
+them. The kernel also makes the result deterministic: on CUDA, `scatter_add_` would add the entries of a target in a
+different order every time.
 """
 
 from __future__ import annotations
@@ -11,20 +13,22 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional
 
-_CHUNK = 1 << 18  # pixels whose logits exist at a time, 168 MB in half precision: fewer cost starts, more save nothing
-_ALIGNED = 64  # columns of the logits come in multiples of it: tensor cores want rows that begin at 16 bytes
-_ROWS = 8  # pixels of a program, one after the other: more are faster, but for small batches too few programs
+_CHUNK = 1 << 18  # pixels whose logits exist at the same time, 168 MB in half precision; a larger chunk is no faster
+_ALIGNED = (
+    64  # the logits have a multiple of so many columns: tensor cores need rows that begin at a multiple of 16 bytes
+)
+_ROWS = 8  # pixels per program, one after the other; with more, small batches would have too few programs
 
 
 def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> list[Tensor]:
-    """The summed loss, and its gradients by rows, weight and bias; all but that of the rows in float32.
+    """The summed loss, and its gradients with respect to rows, weight and bias; all but that of the rows are float32.
 
     Args:
         rows: (N, C) features.
-        weight: (Q, C) of the head, of the rows' type.
-        bias: (Q,), of the rows' type.
-        bins: (N, K) integers, of the targets.
-        values: (N, K) float32.
+        weight: (Q, C) of the head, in the type of the rows.
+        bias: (Q,) of the head, in the type of the rows.
+        bins: (N, K) integers, the bins of the targets.
+        values: (N, K) float32, their values.
     """
     num_bins = len(weight)
     padding = -num_bins % _ALIGNED
@@ -44,20 +48,20 @@ def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor,
 
 
 def _mm_float32(a: Tensor, b: Tensor) -> Tensor:
-    """A product that keeps the float32 in which it is summed: 65,536 rows would overflow float16."""
+    """(n, m) @ (m, k) -> (n, k) float32; in float16, the sum over 65,536 rows would overflow."""
     return torch.mm(a, b) if a.dtype == torch.float32 else torch.mm(a, b, out_dtype=torch.float32)
 
 
 def overwrite_logits(logits: Tensor, num_bins: int, bins: Tensor, values: Tensor, losses: Tensor, sums: Tensor) -> None:
-    """Turn logits into the gradient of their loss.
+    """Replace logits by the gradient of their loss.
 
     Args:
-        logits: (n, Q or more), replaced by class weight times probability, less the target; by 0 beyond Q.
+        logits: (n, Q or more), replaced by class weight times probability, minus the target; by 0 beyond Q.
         num_bins: Q.
-        bins: (n, K) integers; of a bin that comes twice, the values add up.
+        bins: (n, K) integers; if a bin occurs twice, its values are added.
         values: (n, K) float32.
         losses: (n,) float32, to be filled.
-        sums: (n / _ROWS or more, columns of the logits) float32, to be filled: gradients of _ROWS pixels added.
+        sums: (n / _ROWS or more, columns of the logits) float32, to be filled: sums of the gradients of _ROWS pixels.
     """
     num_rows, num_columns = logits.shape
     num_entries = bins.shape[1]
@@ -89,9 +93,9 @@ def _overwrite_logits(
         total = tl.sum(exponential, 0)
         mass = tl.sum(value, 0)
         tl.store(losses + row, mass * (largest + tl.log(total)) - tl.sum(value * z_target, 0))
-        tl.debug_barrier()  # all have been read
+        tl.debug_barrier()  # all logits have been read
         tl.store(place + column, (exponential * (mass / total)).to(logits.dtype.element_ty), mask=is_column)
-        tl.debug_barrier()  # and written: the target's bins now once more, which is cheaper than to look for them above
+        tl.debug_barrier()  # all are written; to write the target's bins again is cheaper than to look for them above
         of_bin = tl.sum(tl.where(target_bin[:, None] == target_bin[None, :], value[None, :], 0.0), 1)
         gradient = tl.exp(z_target - largest) * (mass / total) - of_bin
         tl.store(place + target_bin, gradient.to(logits.dtype.element_ty), mask=is_entry)

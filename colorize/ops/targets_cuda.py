@@ -1,6 +1,8 @@
 """The targets of a batch on CUDA in one Triton kernel: soft encoding, class weights and pooling.
 
-One after the other, as on the CPU, these are thirty kernels that read and write ten numbers a pixel each.
+The bins equal those of `color/targets.py`, and the values do so except for rounding; tests/ops/test_targets_cuda.py
+compares them. As separate operations, as on the CPU, these would be thirty kernels, each of which reads and writes ten
+numbers per pixel.
 """
 
 from __future__ import annotations
@@ -14,17 +16,17 @@ from colorize.color import gamut
 from colorize.color.cielab import AB_SCALE
 from colorize.color.targets import Options, SoftTargets
 
-_BLOCK = 64  # pixels of a program
+_BLOCK = 64  # pixels per program
 
 
 def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride: int) -> SoftTargets:
-    """`targets.pool(targets.weigh(targets.soft_targets(...)))`; the bins are int16.
+    """Equal to `targets.pool(targets.weigh(targets.soft_targets(...)))`, but with bins of type int16.
 
     Args:
-        ab_norm: (B, 2, H, W).
+        ab_norm: (B, 2, H, W), on a GPU.
         weights: (Q,) class weights.
         options: of the encoding.
-        stride: of the logits.
+        stride: image size divided by the size of the logits.
 
     Returns:
         (B, H / stride, W / stride, K * stride^2).
@@ -32,15 +34,15 @@ def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride:
     batch, _, height, width = ab_norm.shape
     count, device = options.num_neighbors, ab_norm.device
     shape = (batch, height // stride, width // stride, count * stride**2)
-    found = SoftTargets(ab_norm.new_empty(shape, dtype=torch.int16), ab_norm.new_empty(shape))
-    ab = ab_norm.movedim(1, -1).contiguous()  # (B, H, W, 2), which is how channels_last lies in memory
+    result = SoftTargets(ab_norm.new_empty(shape, dtype=torch.int16), ab_norm.new_empty(shape))
+    ab = ab_norm.movedim(1, -1).contiguous()  # (B, H, W, 2), no copy if ab_norm is channels_last
     _weighted_targets[(triton.cdiv(ab.numel() // 2, _BLOCK),)](
-        ab, gamut.cells(device, 1), gamut.cells(device, count), gamut.gamut_ab(device), weights, *found,
+        ab, gamut.cells(device, 1), gamut.cells(device, count), gamut.gamut_ab(device), weights, *result,
         ab.numel() // 2, width,
         AB_SCALE, -1 / (2 * options.sigma**2), gamut.A_RANGE[0], gamut.B_RANGE[0], gamut.CELL, *gamut.grid(),
         stride, options.encode == "bin", count, triton.next_power_of_2(count), _BLOCK, enable_fp_fusion=True,
     )  # fmt: skip
-    return found
+    return result
 
 
 @triton.jit
@@ -66,7 +68,7 @@ def _weighted_targets(
     from_a = tl.load(centers + 2 * neighbor) - a[:, None]
     from_b = tl.load(centers + 2 * neighbor + 1) - b[:, None]
     distance = from_a * from_a + from_b * from_b
-    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # a small sigma must leave the first a weight
+    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # else all weights underflow if sigma is small
     value = tl.where(is_entry, tl.exp(distance * exponent), 0.0)
     value *= (weight / tl.sum(value, 1))[:, None]
     x, row = pixel % width, pixel // width  # rows of all images, one below the other
@@ -80,7 +82,7 @@ def _weighted_targets(
 
 @triton.jit
 def _cell_of(a, b, low_a, low_b, cell_size, num_rows, num_columns):
-    """As `gamut._cell_of`; what is not a number is taken for 0."""
+    """Equal to `gamut._cell_of`; NaN counts as 0."""
     row = tl.floor((tl.where(a == a, a, 0.0) - low_a) / cell_size)
     column = tl.floor((tl.where(b == b, b, 0.0) - low_b) / cell_size)
     row = tl.minimum(tl.maximum(row, 0.0), num_rows - 1.0).to(tl.int32)

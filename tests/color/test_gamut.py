@@ -35,6 +35,16 @@ def test_nearest_bin_is_the_nearest():
     assert (gamut.nearest_bin(ab).flatten() == expected).double().mean() > 0.99
 
 
+@pytest.mark.parametrize("num_neighbors", [1, 10, 12])
+def test_the_table_holds_the_nearest_bins_of_every_cell(num_neighbors):
+    """Against the plain formula: sort the distances to all bins, stable, so that ties keep the order of the bins."""
+    spans = enumerate((gamut.A_RANGE, gamut.B_RANGE))
+    from_a, from_b = (gamut._squared_distances(*span, gamut.GAMUT_AB[:, axis]) for axis, span in spans)
+    table = gamut._search_cells(num_neighbors).numpy()
+    for of_row, row in zip(table, from_a, strict=True):
+        assert np.array_equal(of_row, np.argsort(row + from_b, axis=-1, kind="stable")[:, :num_neighbors])
+
+
 def test_every_bin_is_nearest_to_itself():
     centers = gamut.gamut_ab().t()[None, :, :, None]  # (1, 2, Q, 1)
     assert torch.equal(gamut.nearest_bin(centers).flatten(), torch.arange(gamut.NUM_BINS))
@@ -113,6 +123,14 @@ def test_mode_is_the_most_probable_bins_color():
     logits = torch.zeros(1, gamut.NUM_BINS, 1, 2)
     logits[0, 7, 0, 0] = logits[0, 300, 0, 1] = 1
     assert torch.equal(gamut.mode(logits)[0, :, 0].t(), gamut.gamut_ab()[[7, 300]])
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_of_equally_probable_bins_the_first_one_is_the_mode(value):
+    logits = torch.randn(1, 5, 7, gamut.NUM_BINS, generator=torch.Generator().manual_seed(0)).clamp_max(-1)
+    logits[..., [40, 90]] = value
+    assert torch.equal(gamut._argmax(logits), logits.argmax(-1))
+    assert (gamut._argmax(logits) == 40).all()
 
 
 def test_annealed_mean_sharpens_before_it_averages():

@@ -1,20 +1,20 @@
-"""The CUDA kernels against plain formulas, on a GPU or under Triton's interpreter (test_loss.py runs that)."""
+"""Compares one Triton kernel with its plain formula: `python tests/ops/kernels.py loss_cuda cuda`.
 
-import os
+A program of its own, because Triton reads TRITON_INTERPRET when it is imported: with it, kernels run on a CPU.
+"""
+
+import sys
 
 import torch
-from torch import nn
 
 from colorize.color import targets
-from colorize.color.targets import SoftTargets
 from colorize.data import transform
 from colorize.data.loader import DeviceBatch
-from colorize.ops import loss_cuda, targets_cuda, transform_cuda
-from colorize.training import loss
+from colorize.ops import head_loss, loss_cuda, targets_cuda, transform_cuda
 
 
-def check_kernel(device: str) -> None:
-    """One pixel's bins may repeat; exponentials must not overflow; what lies beyond the bins becomes 0."""
+def check_overwritten_logits(device: str) -> None:
+    """The bins of a pixel may repeat, exponentials must not overflow, and columns beyond the bins become 0."""
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
         logits = (torch.randn(21, 313) * 4).to(dtype)
         logits[0] += 200  # exp would overflow
@@ -33,8 +33,27 @@ def check_kernel(device: str) -> None:
         torch.testing.assert_close(sums.sum(0), found.float().sum(0))
 
 
-def check_conversion(device: str) -> None:
-    """L_norm and ab_norm of mirrored and other images, every level of the channels among them."""
+def check_loss_cuda(device: str) -> None:
+    """Loss and gradients of pixels in three chunks, the last of them not full."""
+    check_overwritten_logits(device)
+    loss_cuda._CHUNK = 40
+    tensors = torch.randn(93, 6), torch.randn(313, 6), torch.randn(313)  # rows, weight, bias
+    bins, values = torch.randint(0, 313, (93, 10)), torch.rand(93, 10)
+    low_precision = [(torch.bfloat16, 1e-2), (torch.float16, 2e-3)] if device == "cuda" else []
+    for dtype, tolerance in [(torch.float32, 1e-5), *low_precision]:
+        exact = [tensor.to(dtype).double().requires_grad_() for tensor in tensors]
+        expected = head_loss.plain(*exact, bins, values.double())
+        expected.backward()
+        rounded = [tensor.to(device, dtype) for tensor in tensors]
+        loss, *gradients = loss_cuda.loss_and_gradients(*rounded, bins.to(device), values.to(device))
+        assert [gradient.dtype for gradient in gradients] == [dtype, torch.float32, torch.float32]
+        assert abs(loss.item() / 93 - expected.item()) <= tolerance * expected.item()
+        for gradient, tensor in zip(gradients, exact, strict=True):
+            assert (gradient.double().cpu() / 93 - tensor.grad).norm() <= tolerance * tensor.grad.norm()
+
+
+def check_transform_cuda(device: str) -> None:
+    """L_norm and ab_norm of mirrored and other images."""
     rgb, is_flipped = torch.randint(0, 256, (3, 20, 28, 3), dtype=torch.uint8), torch.tensor([True, False, True])
     expected = transform.to_networks(DeviceBatch(rgb, is_flipped, None))
     found = transform_cuda.to_networks(rgb.to(device), is_flipped.to(device))
@@ -43,8 +62,8 @@ def check_conversion(device: str) -> None:
         assert one.is_contiguous(memory_format=torch.channels_last)
 
 
-def check_targets(device: str) -> None:
-    """The same bins and values as the plain functions, not a number included."""
+def check_targets_cuda(device: str) -> None:
+    """The same bins and values as the plain functions, also where a color is NaN."""
     ab_norm, weights = torch.rand(3, 2, 6, 8) - 0.5, torch.rand(313) + 0.1
     ab_norm[1, 0, 2, 3] = float("nan")
     for stride, encode, count in ((1, "pixel", 10), (2, "pixel", 10), (2, "bin", 7)):
@@ -56,30 +75,11 @@ def check_targets(device: str) -> None:
         assert torch.equal(found.bins.cpu().long(), expected.bins)
 
 
-def check_loss(device: str) -> None:
-    """The whole fused loss, in three chunks, gives what it gives on the CPU."""
-    loss_cuda._CHUNK = 512
-    head, features = nn.Conv2d(6, 313, 1), torch.randn(2, 6, 26, 28)
-    target = SoftTargets(torch.randint(0, 313, (2, 26, 28, 10)), torch.rand(2, 26, 28, 10))
-    gradients = []
-    for place in ("cpu", device):
-        head, own = head.to(place), features.detach().to(place).requires_grad_()
-        head.zero_grad()
-        loss.soft_cross_entropy(own, head, SoftTargets(*(part.to(place) for part in target))).backward()
-        gradients.append([part.grad.cpu().clone() for part in (own, head.weight, head.bias)])
-    for on_cpu, on_device in zip(*gradients, strict=True):
-        assert (on_device - on_cpu).norm() <= 1e-5 * on_cpu.norm()
+CHECKS = {"loss_cuda": check_loss_cuda, "targets_cuda": check_targets_cuda, "transform_cuda": check_transform_cuda}
 
-
-torch.manual_seed(0)
-if os.environ.get("TRITON_INTERPRET"):
-    check_kernel("cpu")
-    check_conversion("cpu")
-    check_targets("cpu")
-else:
+if __name__ == "__main__":
+    name, device = sys.argv[1:]
+    torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = False
-    check_kernel("cuda")
-    check_conversion("cuda")
-    check_targets("cuda")
-    check_loss("cuda")
-print("equal")
+    CHECKS[name](device)
+    print("equal")

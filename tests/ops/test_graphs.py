@@ -1,0 +1,44 @@
+"""A function whose kernels are replayed gives what the function gives, and changes its state as the function does."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from colorize.ops import graphs
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+CALLS = graphs._FIRST_CALLS + 3  # some before the recording, some after it
+
+
+def inputs(number: int) -> Tensor:
+    return torch.randn(4, 5, generator=torch.Generator().manual_seed(number)).cuda()
+
+
+class Counting:
+    """A function with a state, which it changes in place."""
+
+    def __init__(self) -> None:
+        self.total = torch.zeros((), device="cuda")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.total += x.sum()
+        return x.square() * self.total
+
+
+def assert_replayed_is_plain() -> None:
+    plain, function = Counting(), Counting()
+    replayed = graphs.Replayed(function, torch.device("cuda"))
+    for number in range(CALLS):
+        assert torch.equal(replayed(inputs(number)), plain(inputs(number)))
+    assert torch.equal(function.total, plain.total)
+
+
+def test_replayed_kernels_give_what_the_function_gives(capsys):
+    assert_replayed_is_plain()
+    assert capsys.readouterr().err == ""  # else the kernels would not have been recorded
+
+
+def test_a_step_too_large_for_a_recording_is_called_without_one(monkeypatch, capsys):
+    monkeypatch.setattr(graphs, "_MEMORY_SHARE", -1.0)
+    assert_replayed_is_plain()
+    assert "no CUDA graph (a step needs " in capsys.readouterr().err
