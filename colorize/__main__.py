@@ -9,10 +9,16 @@ import itertools
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colorize import __version__, runtime
 from colorize.models import MODELS
 from colorize.runtime import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from colorize.photos.predict import Colorizer
 
 # Of files in a folder; a file that is named itself may have any.
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
@@ -176,7 +182,7 @@ def _make_folder(folder: Path) -> None:
 # --- the work --------------------------------------------------------------------------------------------------------
 
 
-def _load(folder: Path, options: argparse.Namespace):
+def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
     """The model; importing torch takes seconds, so that nothing before may need it."""
     if sys.stderr.isatty():
         print(f"loading {folder}", file=sys.stderr)
@@ -186,7 +192,7 @@ def _load(folder: Path, options: argparse.Namespace):
     return colorize.load(folder, device, options.size, options.temperature)
 
 
-def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
+def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
     """Color one after the other; the number of photos that failed."""
     from colorize.sharding.images import Reject
 
@@ -206,7 +212,7 @@ def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     return failures
 
 
-def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> str:
+def _colorize(colorizer: Colorizer, photo: Path, out: Path, taken: set[str]) -> str:
     """Color one photo; the line that says so."""
     import numpy as np
 
@@ -264,7 +270,7 @@ def _result_text(path: Path) -> dict[str, str]:
         return {}
 
 
-def _save(path: Path, rgb, source: str) -> None:
+def _save(path: Path, rgb: np.ndarray, source: str) -> None:
     from PIL import Image, PngImagePlugin
 
     text = PngImagePlugin.PngInfo()

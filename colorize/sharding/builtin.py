@@ -16,7 +16,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, NamedTuple
 
@@ -271,7 +271,7 @@ def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
     """One zip: a folder of images and a file of bounding boxes a class, val and test flat."""
     (path,) = paths.values()
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -309,7 +309,7 @@ def _add_zipped(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data, compresslevel=1)
 
 
-def _write_places(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
     """Three tars: training images in a folder a class, val and test flat."""
     for split, path in zip(SYMBOLS, paths.values(), strict=True):
         numbers: dict[str, int] = {}

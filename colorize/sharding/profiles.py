@@ -6,6 +6,7 @@ A profile is an ICC profile, embedded in the file or made from what a PNG says o
 import functools
 import io
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image as Pillow
@@ -117,6 +118,6 @@ def _make(gamma: float | None, colorants: np.ndarray) -> bytes:
     return head.ljust(68, b"\0") + _fixed(_D50).ljust(60, b"\0") + table + content
 
 
-def _fixed(values) -> bytes:
+def _fixed(values: Iterable[float]) -> bytes:
     """Numbers as s15Fixed16."""
     return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)
