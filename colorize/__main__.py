@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import itertools
 import os
 import sys
@@ -49,7 +50,8 @@ def start() -> None:
 def main(*arguments: str) -> None:
     """Parse the arguments, color every photo, fail at the end when one failed."""
     options = _parser().parse_args(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     folder = _find_model(options.model)
     photos, failures, num_results = _find_photos(options.photos)
     num_all = len(photos) + failures
@@ -265,7 +267,8 @@ def _result_text(path: Path) -> dict[str, str]:
         return {}
     try:
         with Image.open(path, formats=["PNG"]) as picture:
-            return picture.info if picture.info.get("Software") == _SIGNATURE else {}
+            texts = {name: text for name, text in picture.info.items() if isinstance(name, str)}
+            return texts if texts.get("Software") == _SIGNATURE else {}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises on other files
         return {}
 

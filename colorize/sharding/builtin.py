@@ -167,7 +167,8 @@ def read_photo(photo: Photo) -> bytes:
         DataError: the package or the file is missing, or is of another version.
     """
     spec = importlib.util.find_spec(photo.package)
-    path = Path(spec.submodule_search_locations[0]) / photo.file if spec else Path(photo.package) / photo.file
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0] if folders else photo.package) / photo.file
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -50,9 +50,11 @@ def is_srgb(profile: bytes) -> bool:
 def _convert(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str]:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(photo, source, _srgb(), outputMode="RGB"), CONVERTED
+        converted = ImageCms.profileToProfile(photo, source, _srgb(), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return photo, UNUSABLE
+    assert converted is not None  # Pillow returns None only for a conversion in place
+    return converted, CONVERTED
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,10 +85,17 @@ def of_png(info: dict) -> bytes | None:
     if gamma is not None and not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
         gamma = None
     colorants = None if chromaticities is None else _colorants(chromaticities)
-    is_near = colorants is None or np.allclose(chromaticities, _SRGB_CHROMATICITIES, 0, _CHROMATICITY_TOLERANCE)
+    is_near = (
+        chromaticities is None
+        or colorants is None
+        or np.allclose(chromaticities, _SRGB_CHROMATICITIES, 0, _CHROMATICITY_TOLERANCE)
+    )
     if is_near and (gamma is None or abs(gamma / _SRGB_GAMMA - 1) <= _GAMMA_TOLERANCE):
         return None
-    return _make(gamma, _colorants(_SRGB_CHROMATICITIES) if colorants is None else colorants)
+    if colorants is None:
+        colorants = _colorants(_SRGB_CHROMATICITIES)
+        assert colorants is not None  # those of sRGB are possible
+    return _make(gamma, colorants)
 
 
 def _colorants(chromaticities: tuple[float, ...]) -> np.ndarray | None:
