@@ -327,11 +327,13 @@ def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
     return 8
 
 
-def _to_srgb(opened: ImageFile) -> tuple[Pillow.Image, str | None]:
+def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
     """Upright, without alpha, in sRGB; with the list of conversions."""
-    turn, profile = _metadata_of(opened)
-    photo = opened if turn is None else opened.transpose(turn)
-    notes = [] if turn is None else ["orientation applied"]
+    notes = []
+    turn, profile = _metadata_of(photo)
+    if turn is not None:
+        photo = photo.transpose(turn)
+        notes.append("orientation applied")
     if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
     photo, alpha = _split_alpha(photo)
@@ -347,7 +349,7 @@ def _to_srgb(opened: ImageFile) -> tuple[Pillow.Image, str | None]:
     return photo if alpha is None else _on_white(photo, alpha), ", ".join(notes) or None
 
 
-def _metadata_of(photo: ImageFile) -> tuple[Pillow.Transpose | None, bytes | None]:
+def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
     """What turns a loaded photo upright, and its ICC profile."""
     if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways agree
         applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
