@@ -59,7 +59,7 @@ for _tag, _pattern, _first_characters in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
 
 
-class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # not in every PyYAML
+class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # some PyYAML lack it
     """The same scalars for files that a program wrote, such as `dvc.lock`; ten times as fast."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
