@@ -29,9 +29,10 @@ soak: $(READY) ## kill stages at random and compare the results, for MINUTES=20 
 fuzz: $(READY) ## test with damaged archives, images and parameter files for MINUTES=10, and print the score
 	@python tools/fuzz.py $(MINUTES)
 
-lint: $(READY) ## check style and format
+lint: $(READY) ## check style, format and types
 	@ruff check .
 	@ruff format --check .
+	@mypy
 
 paper: $(READY) ## switch params.yaml to the paper's data sets and scale
 	@python tools/use_profile.py paper

@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import itertools
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colorize import __version__, runtime
 from colorize.models.registry import MODELS
 from colorize.runtime import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from colorize.photos.predict import Colorizer
 
 # Of files in a folder; a file that is named itself may have any.
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
@@ -43,7 +50,8 @@ def start() -> None:
 def main(*arguments: str) -> None:
     """Parse the arguments, color every photo, fail at the end when one failed."""
     options = _parser().parse_args(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     folder = _find_model(options.model)
     photos, failures, num_results = _find_photos(options.photos)
     num_all = len(photos) + failures
@@ -176,7 +184,7 @@ def _make_folder(folder: Path) -> None:
 # --- the work --------------------------------------------------------------------------------------------------------
 
 
-def _load(folder: Path, options: argparse.Namespace):
+def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
     """The model; importing torch takes seconds, so that nothing before may need it."""
     if sys.stderr.isatty():
         print(f"loading {folder}", file=sys.stderr)
@@ -186,7 +194,7 @@ def _load(folder: Path, options: argparse.Namespace):
     return colorize.load(folder, device, options.size, options.temperature)
 
 
-def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
+def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
     """Color one after the other; the number of photos that failed."""
     from colorize.sharding.images import Reject
 
@@ -206,7 +214,7 @@ def _colorize_all(colorizer, photos: list[Path], out: Path) -> int:
     return failures
 
 
-def _colorize(colorizer, photo: Path, out: Path, taken: set[str]) -> str:
+def _colorize(colorizer: Colorizer, photo: Path, out: Path, taken: set[str]) -> str:
     """Color one photo; the line that says so."""
     import numpy as np
 
@@ -259,12 +267,13 @@ def _result_text(path: Path) -> dict[str, str]:
         return {}
     try:
         with Image.open(path, formats=["PNG"]) as picture:
-            return picture.info if picture.info.get("Software") == _SIGNATURE else {}
+            texts = {name: text for name, text in picture.info.items() if isinstance(name, str)}
+            return texts if texts.get("Software") == _SIGNATURE else {}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow raises on other files
         return {}
 
 
-def _save(path: Path, rgb, source: str) -> None:
+def _save(path: Path, rgb: np.ndarray, source: str) -> None:
     from PIL import Image, PngImagePlugin
 
     text = PngImagePlugin.PngInfo()

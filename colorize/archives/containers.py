@@ -132,6 +132,7 @@ class Reader:
             ) from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
+        assert self._view is not None  # only the reader of a folder and a closed reader have none
         if start < 0 or start + size > len(self._view):
             raise self._damaged(entry, "the archive has become shorter since it was listed")
         return self._view[start : start + size]
@@ -192,7 +193,8 @@ def _list_zip(path: Path) -> tuple[list[Entry], Counter]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         raise DataError(f"{path}: truncated or damaged zip ({error}); download it again") from error
     _refuse_overlaps(path, infos)
-    found, skipped = [], Counter()
+    found: list[Entry] = []
+    skipped: Counter[str] = Counter()
     for info in infos:
         if not info.filename:
             raise DataError(f"{path}: damaged zip (a member without a name); download it again")
@@ -225,7 +227,8 @@ def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
 
 def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
     """Regular files below a folder, in sorted order, links not followed."""
-    found, skipped = [], Counter()
+    found: list[Entry] = []
+    skipped: Counter[str] = Counter()
     folders = [""]
     while folders:
         prefix = folders.pop()

@@ -4,6 +4,8 @@ A download grows in `<file>.part` and takes its final name when length and check
 records size, time of change and checksum, so that 24 GB are hashed once and not on every run.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import hashlib
@@ -13,10 +15,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from colorize import runtime
 from colorize.runtime import DataError
+
+if TYPE_CHECKING:
+    from requests import Response
 
 ATTEMPTS = 6  # in a row without a byte of progress
 BACKOFF_S = 1.0  # before the second attempt; doubles with each
@@ -179,7 +184,7 @@ def _headers(have: int) -> dict[str, str]:
     return headers
 
 
-def _receive(wanted: Wanted, response, have: int) -> bool:
+def _receive(wanted: Wanted, response: Response, have: int) -> bool:
     """Take in one response; returns whether the part file is whole now."""
     if response.status_code == 416:  # nothing after what we have: whole, or of another file
         if have == wanted.size or (wanted.size is None and _total(response, 0) == have):
@@ -208,7 +213,7 @@ def _receive(wanted: Wanted, response, have: int) -> bool:
     return _append(wanted, response, have, wanted.size or total)
 
 
-def _append(wanted: Wanted, response, have: int, total: int | None) -> bool:
+def _append(wanted: Wanted, response: Response, have: int, total: int | None) -> bool:
     """Write the body behind the first `have` bytes of the part file."""
     _check_space(wanted, (total or have) - have)
     todo = (total or have) // CHUNK - have // CHUNK
@@ -232,13 +237,13 @@ def _append(wanted: Wanted, response, have: int, total: int | None) -> bool:
     return total is None or size == total
 
 
-def _range_start(response) -> int | None:
+def _range_start(response: Response) -> int | None:
     """First byte in a Content-Range header "bytes 100-199/200"."""
     start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     return int(start) if start.isdigit() else None
 
 
-def _total(response, have: int) -> int | None:
+def _total(response: Response, have: int) -> int | None:
     """Length of the whole file as the server tells it."""
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     if total.isdigit():

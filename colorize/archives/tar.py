@@ -23,7 +23,7 @@ BATCH = 4096  # headers whose checksums are added up in one call of numpy
 MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones stay below some thousand
 
 _REGULAR = b"0\x007"
-_WITHOUT_DATA = {  # type: what it is counted as; folders are not counted
+_WITHOUT_DATA = {  # what a member of this type is counted as; folders are not counted
     ord("1"): "hard link",
     ord("2"): "symbolic link",
     ord("3"): "device or pipe",

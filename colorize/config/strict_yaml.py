@@ -8,10 +8,11 @@ import re
 import reprlib
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from colorize.runtime import ParameterError
 
@@ -33,8 +34,6 @@ class _Loader(yaml.SafeLoader):
     equal keys wins.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """A dict; a repeated key is an error."""
         mapping = super().construct_mapping(node, deep)
@@ -46,6 +45,7 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
+_Loader.yaml_implicit_resolvers = {}  # none of those of YAML 1.1
 for _tag, _pattern, _first_characters in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -59,7 +59,7 @@ for _tag, _pattern, _first_characters in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
 
 
-class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # some PyYAML lack it
     """The same scalars for files that a program wrote, such as `dvc.lock`; ten times as fast."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
@@ -118,7 +118,7 @@ def check(values: dict, path: Path, model: type[Model]) -> Model:
         raise ParameterError(f"{path}: {problems}") from None
 
 
-def explain(problem: dict, model: type[BaseModel]) -> str:
+def explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
     """One of pydantic's findings in a user's words.
 
     Args:

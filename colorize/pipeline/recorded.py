@@ -67,9 +67,12 @@ class Recorded(NamedTuple):
     def record(self, run: Entry) -> dict | None:
         """The stage's own record of a run; None where it is neither in the working tree nor in the cache."""
         found = records.record_of(run.entry)
-        for path in (Path(found[0]), self.object(found[1])) if found else ():
+        if found is None:
+            return None
+        name, md5 = found
+        for path in (Path(name), self.object(md5)):
             try:
-                if path and path.is_file() and digests.md5_of_file(path) == found[1]:
+                if path and path.is_file() and digests.md5_of_file(path) == md5:
                     return records.parse(path.read_bytes())
             except (OSError, ValueError):
                 continue
@@ -91,13 +94,15 @@ def read() -> Recorded:
 
 def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | None]) -> Listing | None:
     """What a folder of several outs holds, such as `data/shards`; None where an out's listing is not known."""
-    below = [(out, listing_of(out.md5) if out.md5.endswith(".dir") else {"": out.md5}) for out in outs]
-    below = [(out, listing) for out, listing in below if out.path != folder and out.path.is_relative_to(folder)]
-    if not below or any(listing is None for _, listing in below):
-        return None
-    return {
-        (out.path.relative_to(folder) / name).as_posix(): md5 for out, listing in below for name, md5 in listing.items()
-    }
+    held: Listing = {}
+    for out in outs:
+        if out.path == folder or not out.path.is_relative_to(folder):
+            continue
+        listing = listing_of(out.md5) if out.md5.endswith(".dir") else {"": out.md5}
+        if listing is None:
+            return None
+        held |= {(out.path.relative_to(folder) / name).as_posix(): md5 for name, md5 in listing.items()}
+    return held or None
 
 
 def _cache() -> Path | None:

@@ -42,7 +42,8 @@ def _whole_number(name: str, default: int, at_least: int = 1) -> int:
 
 def processes() -> int:
     """Number of worker processes."""
-    return _whole_number("COLORIZE_PROCS", len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count())
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return _whole_number("COLORIZE_PROCS", cores)
 
 
 def checkpoint_seconds(default: int) -> int:

@@ -12,11 +12,15 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from colorize.runtime import signals
 from colorize.runtime.errors import DataError
 from colorize.runtime.faults import fault_point
+
+if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import ReadableBuffer
 
 _STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # names the process that wrote it
 _written: dict[Path, int] = {}  # by this process and its workers, with the size in bytes: `check_written`
@@ -36,7 +40,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = _Output(path, temporary)
         with file:
-            yield file
+            yield file  # type: ignore[misc]  # the classes of io are no subclasses of BinaryIO
             file.synchronize()
         fault_point("write-rename")
         with _explained(path):
@@ -60,7 +64,7 @@ class _Output(io.BufferedIOBase):
         self._needed = 0  # bytes
         self.size = 0  # bytes, once it is on the disk
 
-    def write(self, data) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         self._needed = max(self._needed, self._file.tell() + memoryview(data).nbytes)
         with _explained(self._path, self._needed, self._file):
             return self._file.write(data)
@@ -158,7 +162,7 @@ def write_json(path: Path | str, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def write_array(path: Path | str, array) -> None:
+def write_array(path: Path | str, array: np.ndarray) -> None:
     """Write one numpy array as .npy atomically."""
     import numpy as np
 

@@ -77,7 +77,12 @@ def _release_in_children() -> None:
 
     The hook is registered with the first lock, so that importing the library changes nothing in a process.
     """
-    os.register_at_fork(after_in_child=lambda: [os.close(_held.pop()) for _ in range(len(_held))])
+    os.register_at_fork(after_in_child=_release_all)
+
+
+def _release_all() -> None:
+    while _held:
+        os.close(_held.pop())
 
 
 def _open_and_lock(path: Path, what: str, wait: bool) -> int:

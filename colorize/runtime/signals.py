@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 from colorize.runtime import environment
 from colorize.runtime.errors import DataError
@@ -26,7 +27,7 @@ class _State:
     parent = os.getppid()
     is_deferring = False
     caught: int | None = None  # signal that waits for the end of the step
-    bus_handler: _Handler | None = None  # libc keeps only its address
+    bus_handler: object = None  # libc keeps only its address
 
 
 def install_handlers() -> None:
@@ -100,7 +101,7 @@ def _shortened_files() -> Iterator[str]:
                     yield path[0]
 
 
-def _handle(number: int, frame) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     is_repeated = number == signal.SIGINT == _State.caught  # a second Ctrl-C does not wait
     if _State.is_deferring and not is_repeated:
         _State.caught = _State.caught or number  # SIGTERM comes from a DVC that ends, and again when it is gone

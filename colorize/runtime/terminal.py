@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -56,7 +57,7 @@ def _progress_bar(description: str, total: int, unit: str) -> Iterator[Callable[
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda n=1: bar.advance(task, n)
+        yield functools.partial(bar.advance, task)
 
 
 def _progress_lines(description: str, total: int, unit: str) -> Callable[[int], None]:
@@ -99,11 +100,10 @@ class _Records:
         self._began = self._began or (now, self._done)
         if now - self._written >= _RECORD_PAUSE_S or self._done == self._total:
             self._written = now
-            _write_record(self._path, {**self._record, "done": self._done, "end": self._end(now)})
+            _write_record(self._path, {**self._record, "done": self._done, "end": self._end(now, *self._began)})
 
-    def _end(self, now: float) -> float | None:
+    def _end(self, now: float, began: float, done_before: int) -> float | None:
         """When all is done if it goes on at this speed, in seconds since the epoch."""
-        began, done_before = self._began
         done = self._done - done_before
         return time.time() + (self._total - self._done) * (now - began) / done if done and self._total else None
 

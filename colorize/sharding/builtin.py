@@ -16,7 +16,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, NamedTuple
 
@@ -167,7 +167,8 @@ def read_photo(photo: Photo) -> bytes:
         DataError: the package or the file is missing, or is of another version.
     """
     spec = importlib.util.find_spec(photo.package)
-    path = Path(spec.submodule_search_locations[0]) / photo.file if spec else Path(photo.package) / photo.file
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0] if folders else photo.package) / photo.file
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -271,7 +272,7 @@ def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
     """One zip: a folder of images and a file of bounding boxes a class, val and test flat."""
     (path,) = paths.values()
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -309,7 +310,7 @@ def _add_zipped(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data, compresslevel=1)
 
 
-def _write_places(recipe: Recipe, paths: dict[str, Path], advance) -> None:
+def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
     """Three tars: training images in a folder a class, val and test flat."""
     for split, path in zip(SYMBOLS, paths.values(), strict=True):
         numbers: dict[str, int] = {}

@@ -23,6 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 from PIL import Image as Pillow
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
 from colorize.sharding import jpeg, orientation, png, profiles, webp
@@ -260,11 +263,11 @@ def _reason_unidentified(data: bytes | memoryview) -> str:
     return DAMAGED if magic[:3] == b"\xff\xd8\xff" or magic == b"\x89PNG" else NOT_AN_IMAGE
 
 
-def _load(data: bytes | memoryview) -> Pillow.Image:
+def _load(data: bytes | memoryview) -> ImageFile:
     """Open, check what the header claims, then decode."""
     photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
     _check_header(*_size_for_decoder(photo, data), _bits(photo, data))
-    if photo.format == "TIFF":  # a tile may be larger than its image
+    if isinstance(photo, TiffImageFile):  # a tile may be larger than its image
         _check_header(max(photo.tag_v2.get(322, MIN_SIDE), MIN_SIDE), max(photo.tag_v2.get(323, MIN_SIDE), MIN_SIDE))
     if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo with a preview behind it
         raise Reject(ANIMATED)
@@ -272,7 +275,7 @@ def _load(data: bytes | memoryview) -> Pillow.Image:
         _check_jpeg(photo, data)
     elif photo.format == "PNG":
         png.check_pixels(data)
-    elif photo.format == "TIFF" and not _has_all_strips(photo):
+    elif isinstance(photo, TiffImageFile) and not _has_all_strips(photo):
         raise Reject(TRUNCATED)
     photo.load()
     return photo
@@ -299,25 +302,24 @@ def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
     simplejpeg.decode_jpeg(data, "CMYK" if photo.mode == "CMYK" else "RGB", min_height=1, min_width=1, strict=True)
 
 
-def _has_all_strips(photo: Pillow.Image) -> bool:
+def _has_all_strips(photo: TiffImageFile) -> bool:
     """Whether the strips or tiles of a TIFF cover it, where Pillow would leave the rest black."""
     # libtiff, which reads the compressed ones, looks itself
     if any(tile.codec_name != "raw" for tile in photo.tile):
         return True
     planes = photo.tag_v2.get(277, 1) if photo.tag_v2.get(284) == 2 else 1
-    covered = sum(
-        (right - left) * (lower - upper) for left, upper, right, lower in (tile.extents for tile in photo.tile)
-    )
+    boxes = [tile.extents for tile in photo.tile if tile.extents]
+    covered = sum((right - left) * (lower - upper) for left, upper, right, lower in boxes)
     return covered >= photo.width * photo.height * planes
 
 
-def _bits(photo: Pillow.Image, data: bytes | memoryview) -> int:
+def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
     """Bits a channel; Pillow shortens some 16-bit files to 8 and saturates others without a word."""
     if photo.mode.startswith(("I", "F")):
         return 16
     if photo.format == "PNG":
         return png.read_header(data).bits
-    if photo.format == "TIFF":
+    if isinstance(photo, TiffImageFile):
         return max(photo.tag_v2.get(258, (8,)))
     if photo.format == "PPM":
         maximum = photo.tile[0][3]
@@ -349,13 +351,13 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
 
 def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
     """What turns a loaded photo upright, and its ICC profile."""
-    if photo.format in ("JPEG", "MPO"):  # as in `_is_upright_srgb`, so that both ways agree
+    if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways agree
         applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
         exif, xmp, profile = jpeg.gather(applications)
         return _UPRIGHT.get(orientation.read(exif, xmp)), profile
     profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
     try:
-        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG)), profile
+        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG, 1)), profile
     except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
         return None, profile
 

@@ -99,7 +99,8 @@ def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
 
 def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int, int]], int] | None:
     """Frames, APP1 and APP2 (marker, start and end of the content), and where the header of the first scan ends."""
-    segments, fill, last = [], 0, len(data) - _SEGMENT.size
+    segments: list[tuple[int, int, int]] = []
+    fill, last = 0, len(data) - _SEGMENT.size
     while position <= last:
         prefix, marker, length = _SEGMENT.unpack_from(data, position)
         if prefix != 0xFF:

@@ -6,6 +6,7 @@ A profile is an ICC profile, embedded in the file or made from what a PNG says o
 import functools
 import io
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image as Pillow
@@ -49,9 +50,11 @@ def is_srgb(profile: bytes) -> bool:
 def _convert(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str]:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(photo, source, _srgb(), outputMode="RGB"), CONVERTED
+        converted = ImageCms.profileToProfile(photo, source, _srgb(), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return photo, UNUSABLE
+    assert converted is not None  # Pillow returns None only for a conversion in place
+    return converted, CONVERTED
 
 
 @functools.lru_cache(maxsize=1)
@@ -82,10 +85,17 @@ def of_png(info: dict) -> bytes | None:
     if gamma is not None and not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
         gamma = None
     colorants = None if chromaticities is None else _colorants(chromaticities)
-    is_near = colorants is None or np.allclose(chromaticities, _SRGB_CHROMATICITIES, 0, _CHROMATICITY_TOLERANCE)
+    is_near = (
+        chromaticities is None
+        or colorants is None
+        or np.allclose(chromaticities, _SRGB_CHROMATICITIES, 0, _CHROMATICITY_TOLERANCE)
+    )
     if is_near and (gamma is None or abs(gamma / _SRGB_GAMMA - 1) <= _GAMMA_TOLERANCE):
         return None
-    return _make(gamma, _colorants(_SRGB_CHROMATICITIES) if colorants is None else colorants)
+    if colorants is None:
+        colorants = _colorants(_SRGB_CHROMATICITIES)
+        assert colorants is not None  # those of sRGB are possible
+    return _make(gamma, colorants)
 
 
 def _colorants(chromaticities: tuple[float, ...]) -> np.ndarray | None:
@@ -117,6 +127,6 @@ def _make(gamma: float | None, colorants: np.ndarray) -> bytes:
     return head.ljust(68, b"\0") + _fixed(_D50).ljust(60, b"\0") + table + content
 
 
-def _fixed(values) -> bytes:
+def _fixed(values: Iterable[float]) -> bytes:
     """Numbers as s15Fixed16."""
     return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)

@@ -54,7 +54,10 @@ class Archive(Section):
     @property
     def digest(self) -> tuple[str, str]:
         """Name of the hash function and the expected value in hex."""
-        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
+        if self.sha256 is not None:
+            return "sha256", self.sha256
+        assert self.md5 is not None  # _has_digest
+        return "md5", self.md5
 
 
 class Pattern(Section):
@@ -146,7 +149,9 @@ class Source(Section):
     @property
     def files(self) -> list[str]:
         """Names of the archives; `path` for a local path."""
-        return [PATH] if self.path is not None else list(self.archives) if self.archives else self.sample.files
+        if self.sample is not None:
+            return self.sample.files
+        return [PATH] if self.path is not None else list(self.archives)
 
     def archive_of(self, split: str) -> str:
         """The name of the archive, as in `files`, that a split comes from."""
@@ -303,6 +308,7 @@ def _by_names(source: Source, splits: list[str], path: Path, listing: containers
 def _by_fractions(source: Source, _: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:
     """All three splits, by a hash of the name, and how many files are no images."""
     found: dict[str, list[Member]] = {split: [] for split in SPLITS}
+    assert source.fractions is not None  # else the splits have patterns
     match = source.images.compiled().fullmatch
     others = 0
     for entry in listing.entries:
