@@ -147,7 +147,8 @@ def _cells() -> dict[Path, str]:
         settings = params.load()
     except ParameterError:  # then `dvc.lock` alone says what is ours
         return {}
-    found, folders = {}, Folders()
+    folders = Folders()
+    found: dict[Path, str] = {}
     for dataset in settings.datasets:
         found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
         found[folders.prior(dataset)] = stage_name("prior", dataset)

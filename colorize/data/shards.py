@@ -23,13 +23,14 @@ import reprlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
 
-SPLITS = ("train", "val", "test")
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 FORMAT = "strided-ppm-2"
 TABLE = "images.csv"
 COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")  # of the table

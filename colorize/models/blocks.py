@@ -65,4 +65,4 @@ def set_head_bias(layer: nn.Conv2d, distribution: Tensor) -> None:
         distribution: (Q,), positive.
     """
     with torch.no_grad():
-        layer.bias.copy_(distribution.log())
+        layer.get_parameter("bias").copy_(distribution.log())

@@ -61,7 +61,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Net
     for name, tensor in model.state_dict().items():
         if problem := _problem(name, tensor, state[name]):
             raise Damaged(f"{path}: the tensor {name} {problem}; {_retraining(folder)}")
-    return model.to(device, memory_format=torch.channels_last).eval(), sidecar
+    return model.to(device).to(memory_format=torch.channels_last).eval(), sidecar
 
 
 def _problem(name: str, tensor: Tensor, saved: Tensor) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ def is_distribution(output: Tensor) -> bool:
     return output.shape[1] == gamut.NUM_BINS
 
 
-def to_ab_norm(output: Tensor, size: tuple[int, int], temperature: float | None = None) -> Tensor:
+def to_ab_norm(output: Tensor, size: Sequence[int], temperature: float | None = None) -> Tensor:
     """The predicted colors.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
 from colorize.models.blocks import UpBlock, conv_block, scaled
 from colorize.models.contract import Network
@@ -22,6 +22,8 @@ class Regression(Network):
     """
 
     multiple_of = 4
+    mean: Tensor  # a buffer, as `std`
+    std: Tensor
 
     def __init__(self, width: float = 1.0, pretrained: bool = False):
         super().__init__()
@@ -48,7 +50,7 @@ class Regression(Network):
         return self.block5(x)  # (B, 2, H, W)
 
 
-def _resnet(pretrained: bool) -> nn.Module:
+def _resnet(pretrained: bool) -> ResNet:
     try:
         return resnet18(weights=ResNet18_Weights.IMAGENET1K_V1 if pretrained else None)
     except OSError as error:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from colorize import runtime
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
 
 
 def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, weights: np.ndarray, title: str) -> None:
@@ -28,8 +33,9 @@ def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, w
 
     figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained", sharey=True)
     _squares(axes[0], gamut_ab, f"the {len(gamut_ab)} bins", color=rgb / 255)
-    norm = LogNorm(max(prior[prior > 0].min(), 1e-7), prior.max())
-    shown = _squares(axes[1], gamut_ab, "smoothed prior p", c=np.maximum(prior, norm.vmin), norm=norm, cmap="magma")
+    least = max(prior[prior > 0].min(), 1e-7)
+    norm = LogNorm(least, prior.max())
+    shown = _squares(axes[1], gamut_ab, "smoothed prior p", c=np.maximum(prior, least), norm=norm, cmap="magma")
     figure.colorbar(shown, ax=axes[1])
     shown = _squares(axes[2], gamut_ab, "rebalancing weight w", c=weights, norm=LogNorm(), cmap="viridis")
     figure.colorbar(shown, ax=axes[2])
@@ -40,7 +46,7 @@ def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, w
     plt.close(figure)
 
 
-def _squares(axis, gamut_ab: np.ndarray, title: str, **colors):
+def _squares(axis: Axes, gamut_ab: np.ndarray, title: str, **colors: Any) -> PathCollection:
     axis.set(
         title=title, xlabel="a: green to red", aspect="equal", facecolor="#e8e8e8", xlim=(-110, 115), ylim=(-120, 115)
     )

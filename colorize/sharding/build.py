@@ -11,7 +11,7 @@ import gc
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,7 +59,7 @@ class Record(NamedTuple):
     notes: Counter  # conversions, such as CMYK to RGB
 
 
-def shard(name: str, settings: Shard, folders: Folders) -> dict[str, dict]:
+def shard(name: str, settings: Shard, folders: Folders) -> dict[shards.SplitName, dict]:
     """Shard one data set.
 
     Args:
@@ -81,7 +81,7 @@ def shard(name: str, settings: Shard, folders: Folders) -> dict[str, dict]:
     _warn_of_cuts(name, source, paths, found)
     listed = sources.list_images(source, paths)
     outs = {split: folders.shards(split, name) for split in listed.splits}
-    manifests = {}
+    manifests: dict[shards.SplitName, dict] = {}
     gc.freeze()  # a collection in a forked worker would write to, and so copy, the pages of a million list entries
     with runtime.executor(runtime.processes()) as pool:
         for split, members in listed.splits.items():
@@ -170,7 +170,7 @@ def _to_csv(rows: Iterable[tuple]) -> str:
 
 def _in_order(pool: Executor, tasks: Iterable[Task]) -> Iterator[Record]:
     """Records in the order of the tasks, with few in flight, so that memory does not grow with the data set."""
-    waiting = deque()
+    waiting: deque[Future[Record]] = deque()
     for task in tasks:
         waiting.append(pool.submit(write, task))
         if len(waiting) > 4 * runtime.processes():
@@ -277,7 +277,7 @@ def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> 
         raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
 
 
-def _check_leaks(name: str, manifests: dict[str, dict], max_leaked: int | None) -> None:
+def _check_leaks(name: str, manifests: dict[shards.SplitName, dict], max_leaked: int | None) -> None:
     leaked = _leaks(manifests)
     if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
         raise DataError(
@@ -286,7 +286,7 @@ def _check_leaks(name: str, manifests: dict[str, dict], max_leaked: int | None) 
         )
 
 
-def _leaks(manifests: dict[str, dict]) -> dict[str, dict]:
+def _leaks(manifests: dict[shards.SplitName, dict]) -> dict[str, dict]:
     """Of each split that shares images with train: how many, and the first of them."""
     found = {split: manifests[split]["leaked"] for split in leakage.HELD_OUT}
     return {split: entry for split, entry in found.items() if entry["images"]}
@@ -298,7 +298,7 @@ def _describe_leaks(leaked: dict[str, dict]) -> str:
     return f"images that are also in train, pixel for pixel: {counts} (first: {held_out!r} equals {twin!r})"
 
 
-def describe(manifests: dict[str, dict]) -> str:
+def describe(manifests: dict[shards.SplitName, dict]) -> str:
     """What came of every split, in a few lines for the terminal."""
     lines, skipped = [], {}
     for split, manifest in manifests.items():

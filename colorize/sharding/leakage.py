@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from colorize.data.shards import read_column
+from colorize.data.shards import SplitName, read_column
 
-HELD_OUT = ("val", "test")
+HELD_OUT: tuple[SplitName, ...] = ("val", "test")
 _FIRST_PAIRS = 10  # that are named, a split
 
 

@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,11 +24,10 @@ from colorize.archives import containers, download
 from colorize.archives.entry import Entry
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
-from colorize.data.shards import SPLITS
+from colorize.data.shards import SPLITS, SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
 
-SplitName = Literal[SPLITS]
 OTHER = "in no split"  # such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report, and describes none
 PATH = "path"  # stands for the archive of a source that names a local path
@@ -153,7 +152,7 @@ class Source(Section):
             return self.sample.files
         return [PATH] if self.path is not None else list(self.archives)
 
-    def archive_of(self, split: str) -> str:
+    def archive_of(self, split: SplitName) -> str:
         """The name of the archive, as in `files`, that a split comes from."""
         named = self.splits[split].archive if self.splits else None
         if named is None and len(self.files) == 1:
@@ -175,7 +174,7 @@ class Member(NamedTuple):
 class Images(NamedTuple):
     """What a source lists."""
 
-    splits: dict[str, list[Member]]
+    splits: dict[SplitName, list[Member]]
     skipped: dict[str, dict[str, int]]  # of each archive: kind of what no split sees, such as OTHER, and how many
 
 
@@ -260,7 +259,7 @@ def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]
     return found
 
 
-def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = SPLITS) -> Images:
+def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitName] = SPLITS) -> Images:
     """The images of the splits, sorted by name; decodes nothing and scans every archive once.
 
     Args:
@@ -275,7 +274,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = 
         raise DataError(
             f"{source._file}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
-    found: dict[str, list[Member]] = {}
+    found: dict[SplitName, list[Member]] = {}
     skipped = {}
     for file, path in paths.items():
         listing = containers.scan(path)  # of Places half a gigabyte: one at a time
@@ -290,9 +289,9 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[str] = 
     return Images({split: found[split] for split in splits}, skipped)
 
 
-def _by_names(source: Source, splits: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:
+def _by_names(source: Source, splits: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
     """The splits that have patterns of their own, and how many files none of these asks for."""
-    found: dict[str, list[Member]] = {split: [] for split in splits}
+    found: dict[SplitName, list[Member]] = {split: [] for split in splits}
     wanted = [(source.splits[split].compiled().fullmatch, members) for split, members in found.items()]
     others = 0
     for entry in listing.entries:
@@ -305,9 +304,9 @@ def _by_names(source: Source, splits: list[str], path: Path, listing: containers
     return found, others
 
 
-def _by_fractions(source: Source, _: list[str], path: Path, listing: containers.Listing) -> tuple[dict, int]:
+def _by_fractions(source: Source, _: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
     """All three splits, by a hash of the name, and how many files are no images."""
-    found: dict[str, list[Member]] = {split: [] for split in SPLITS}
+    found: dict[SplitName, list[Member]] = {split: [] for split in SPLITS}
     assert source.fractions is not None  # else the splits have patterns
     match = source.images.compiled().fullmatch
     others = 0
@@ -320,7 +319,7 @@ def _by_fractions(source: Source, _: list[str], path: Path, listing: containers.
     return found, others
 
 
-def _why_empty(source: Source, split: str, listing: containers.Listing) -> str:
+def _why_empty(source: Source, split: SplitName, listing: containers.Listing) -> str:
     pattern = source.splits[split] if source.splits else source.images
     images = sum(1 for entry in listing.entries if pattern.compiled().fullmatch(entry.name))
     if images:  # so `fractions` gave them all to the others

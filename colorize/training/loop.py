@@ -70,7 +70,8 @@ def train(
         ParameterError: the device cannot train as the parameters want.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
+    # Filling costs time, and nothing here reads such memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # of the module's class
     with distributed.join(device) as group:
         data = _open(run, folders, group.device)
         sidecar = {
@@ -149,7 +150,7 @@ def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: 
     if isinstance(model, Classifier) and settings.head_bias == "prior":
         distribution = data.initial_distribution.clamp_min(1e-9)  # a bin that never occurs must stay finite
         blocks.set_head_bias(model.head, distribution)
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device).to(memory_format=torch.channels_last)
 
 
 class Training:
@@ -181,7 +182,8 @@ class Training:
         objective = Objective(model, data.class_weights, options, settings.precision)
         self._take_step = Step(group.distribute(objective), settings, group.device)
         self._history = History(folder / "history.csv")
-        self._best_loss, self._best = math.inf, {}
+        self._best_loss = math.inf
+        self._best: dict[str, Tensor] = {}
         self._loss, self._count = torch.zeros((), dtype=torch.float64, device=group.device), 0
         self._step = 0  # steps taken
 
@@ -284,12 +286,14 @@ class Training:
         weights, num_images = self._data.class_weights, self._settings.val_images
         row = validation.validate(self._model, self._data.val, weights, self._options, num_images)
         self._history.add(step=self._step, train_loss=train_loss, **row)
-        if not math.isfinite(row["val_loss"]):
+        val_loss = row["val_loss"]
+        assert val_loss is not None  # only the accuracy of a regression is
+        if not math.isfinite(val_loss):
             raise self._divergence(f"the validation loss is not finite after {self._step} steps")
         self._loss.zero_()
         self._count = 0
-        if self._settings.select == "best" and row["val_loss"] < self._best_loss:
-            self._best_loss = row["val_loss"]
+        if self._settings.select == "best" and val_loss < self._best_loss:
+            self._best_loss = val_loss
             self._best = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
 
     def _check_steps(self) -> None:

@@ -127,11 +127,12 @@ class Step:
 
     def _step_if_finite(self, value: Tensor) -> None:
         """Let fused Adam clip, and look at a flag on the device, which spares the host from waiting for it."""
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters])
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
         self._remember(~(norm + value).isfinite())
-        self._optimizer.found_inf = (self._failed_at >= 0).float()
+        self._optimizer.found_inf = (self._failed_at >= 0).float()  # type: ignore[attr-defined]  # as GradScaler sets it
         # What Adam divides gradients by; torch's clip_grad_norm_ adds 1e-6 to the norm.
-        self._optimizer.grad_scale = (norm / self._settings.clip_norm).clamp_min(1)
+        scale = (norm / self._settings.clip_norm).clamp_min(1)
+        self._optimizer.grad_scale = scale  # type: ignore[attr-defined]  # as GradScaler sets it
         self._optimizer.step()
 
     def _remember(self, has_failed: Tensor) -> None:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 import colorize
 from colorize.color import cielab, gamut
 from colorize.models import contract, files
+from colorize.models.contract import Classifier, Network
 from colorize.photos import predict
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
@@ -19,7 +20,7 @@ SIZE = 32  # of training, pixels
 AB = (30.0, -20.0)  # of the constant model
 
 
-class Constant(torch.nn.Module):
+class Constant(Network):
     """A regression that paints everything in one color, and remembers what it saw."""
 
     multiple_of = 8
@@ -30,7 +31,7 @@ class Constant(torch.nn.Module):
         return ab.expand(1, 2, *L_norm.shape[-2:])
 
 
-class TwoBins(torch.nn.Module):
+class TwoBins(Classifier):
     """A classifier at half size that finds bin 100 twice as probable as bin 200, and no other possible."""
 
     multiple_of = 8

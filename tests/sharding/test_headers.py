@@ -21,7 +21,7 @@ FRAME = segment(0xC0, struct.pack(">BHHB", 8, 64, 64, 3) + bytes((1, 17, 0, 2, 1
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch):
-    monkeypatch.setattr(jpeg, "_last", (b"", 0, None))
+    monkeypatch.setattr(jpeg._Last, "read", (b"", 0, None))
 
 
 def two_sizes(side: int, progressive: bool = False) -> bytes:
