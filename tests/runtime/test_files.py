@@ -1,5 +1,6 @@
-"""Writing: who is to blame for an error, what a user is told, and what killed processes left."""
+"""Writing: files appear whole or not at all, errors name the cause, and files of killed processes are removed."""
 
+import json
 import os
 import re
 import resource
@@ -14,6 +15,53 @@ from PIL import Image
 
 from colorize import runtime
 from tools import soak
+
+
+def test_a_file_appears_only_when_whole(tmp_path):
+    path = tmp_path / "deep" / "file.bin"
+    with runtime.atomic_write(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_after_an_error_the_file_of_before_stands_and_nothing_else(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"before")
+
+    def write():
+        with runtime.atomic_write(path) as file:
+            file.write(b"after")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_files_are_ignored_by_git_and_dvc(repo):
+    for name in (".gitignore", ".dvcignore"):
+        assert "*.tmp" in (repo / name).read_text().split()
+
+
+def test_json_is_sorted_and_refuses_nan(tmp_path):
+    path = tmp_path / "value.json"
+    runtime.write_json(path, {"b": 1, "a": {"d": 0.5, "c": None}})
+    assert path.read_text() == '{\n  "a": {\n    "c": null,\n    "d": 0.5\n  },\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        runtime.write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text())["b"] == 1
+
+
+def test_arrays_are_written_without_pickles(tmp_path):
+    runtime.write_array(tmp_path / "a.npy", np.arange(3))
+    assert np.load(tmp_path / "a.npy", allow_pickle=False).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="allow_pickle"):
+        runtime.write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
 
 
 @pytest.fixture
