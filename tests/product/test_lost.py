@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "cnn"
 CELL = f"tiny-{MODEL}"
@@ -40,14 +40,14 @@ def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subproces
 def made(tmp_path_factory) -> Path:
     """A project in git, two of whose profiles are a small run and another one, recorded by DVC."""
     folder = tmp_path_factory.mktemp("made")
-    project = soak.make_project(folder / "project", (MODEL,), steps=2)
-    shutil.copytree(soak.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    project = projects.make_project(folder / "project", (MODEL,), steps=2)
+    shutil.copytree(projects.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "profiles").mkdir()
     shutil.copy(project / "params.yaml", project / "profiles/sample.yaml")
     (project / "profiles/paper.yaml").write_text((project / "params.yaml").read_text().replace("steps: 2", "steps: 3"))
-    soak.load_everything()
+    processes.load_everything()
     for stage in STAGES:
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
     names = ("shard@tiny", "prior@tiny", f"train@{CELL}", f"evaluate@{CELL}")
     done = run(project, "-m", "dvc", "commit", "--force", *names)
     assert done.returncode == 0, done.stdout

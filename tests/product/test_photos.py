@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 import colorize
-from tools.soak import make_project
+from tests.helpers.projects import make_project
 
 NAMES = ("0000", "0001", "0002", "0010", "0100", "1000")  # of the test images
 MODEL = Path("data/models/tiny-unet")

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from PIL import Image, ImageCms
 
-from tools.soak import make_project
+from tests.helpers.projects import make_project
 
 SIZE = 64
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "unet"
 TRAIN = f"train@tiny-{MODEL}"
@@ -118,14 +118,14 @@ def recorded(project: Path) -> dict:
 def made(tmp_path_factory) -> dict[str, Path]:
     """Copies of a project before each stage, those before it recorded by DVC, and as `done` one with all of them."""
     folder = tmp_path_factory.mktemp("made")
-    project = soak.make_project(folder / "project", (MODEL,), steps=20)
+    project = projects.make_project(folder / "project", (MODEL,), steps=20)
     copies = {}
-    soak.load_everything()
+    processes.load_everything()
     for stage in ORDER:
         copies[stage] = Path(shutil.copytree(project, folder / f"before-{stage}", symlinks=True))
         command = ("evaluate", "tiny", "gray", "prior") if stage == "baseline@tiny" else STAGES[stage][0]
         command = (command[0].removeprefix("stages."), *command[1:])
-        assert soak.wait(soak.start(project, command, folder / "log")) == 0, (folder / "log").read_text()
+        assert processes.wait(processes.start(project, command, folder / "log")) == 0, (folder / "log").read_text()
     done = run(project, "dvc", "commit", "--force")
     assert done.returncode == 0, done.stdout
     copies["done"] = project

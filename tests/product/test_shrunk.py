@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tools.soak import make_project
+from tests.helpers.projects import make_project
 
 
 def start(project: Path, *arguments: str, **knobs: str) -> subprocess.Popen:
