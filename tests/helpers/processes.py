@@ -3,7 +3,9 @@
 import importlib
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -16,13 +18,14 @@ HANGS_AFTER_S = 600  # no process that is waited for takes so long
 _KNOBS = {"COLORIZE_PROCS": "2", "COLORIZE_THREADS": "1", "COLORIZE_DEVICE": "cpu", "COLORIZE_CHECKPOINT_SECONDS": "0"}
 
 
-def fork(body: Callable[[], object], folder: Path, log: Path, **environment: str) -> int:
+def fork(body: Callable[[], object], folder: Path, log: Path, errors: Path | None = None, **environment: str) -> int:
     """Call `body` in a child process; returns its PID.
 
     Args:
         body: to call.
         folder: where the child works.
         log: gets what it prints.
+        errors: gets what it prints to standard error; default: the log.
         environment: of the child, besides this process's own.
     """
     pid = os.fork()
@@ -32,9 +35,8 @@ def fork(body: Callable[[], object], folder: Path, log: Path, **environment: str
     try:
         os.chdir(folder)
         os.environ.update(environment)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
+        for stream, path in ((1, log), (2, errors or log)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), stream)
         sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
         body()
@@ -74,6 +76,24 @@ def run(project: Path, stage: tuple[str, ...], log: Path) -> None:
     assert code == 0, f"{' '.join(stage)} ended with {code}: {log.read_text()}"
 
 
+def call(main: Callable[..., None], *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a program's `main` in a child process, which need not import its libraries again.
+
+    Args:
+        main: as `runtime.run` takes it.
+        arguments: of the command line.
+        folder: where the child works.
+        environment: of the child, besides this process's own.
+
+    Returns:
+        Exit code, standard output and standard error.
+    """
+    with tempfile.TemporaryDirectory() as outputs:
+        stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
+        pid = fork(lambda: runtime.run(main, list(arguments)), folder, stdout, stderr, **{**_KNOBS, **environment})
+        return subprocess.CompletedProcess(arguments, wait(pid), stdout.read_text(), stderr.read_text())
+
+
 def environment(**changes: str) -> dict[str, str]:
     """Environment variables of a command in a project: `python` and `dvc` are those of the tests, on the CPU."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -87,7 +107,7 @@ def load_everything() -> None:
     import torch
 
     matplotlib.use("Agg")
-    for name in ("matplotlib.pyplot", "pandas", "torch._dynamo", "torchvision"):
+    for name in ("dvc.repo", "matplotlib.pyplot", "pandas", "safetensors.torch", "torch._dynamo", "torchvision"):
         importlib.import_module(name)
     for name in projects.POINTS:
         importlib.import_module(f"stages.{name}")

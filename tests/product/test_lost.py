@@ -1,9 +1,5 @@
-"""A repair or another profile deletes nothing that DVC cannot bring back, and a check says what it did not look at.
+"""A repair or another profile deletes nothing that DVC cannot bring back, and a check says what it did not look at."""
 
-Real commands on a small project. Each test also runs on older versions of the project, where it fails.
-"""
-
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import colorize.verify
 from tests.helpers import processes, projects
 
 MODEL = "cnn"
@@ -19,12 +16,11 @@ CELL = f"tiny-{MODEL}"
 STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
 
 
-def run(project: Path, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(project: Path, *command: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *command],
-        cwd=cwd or project,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(project), "COLORIZE_DEVICE": "cpu"},
+        cwd=project,
+        env=processes.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -33,7 +29,10 @@ def run(project: Path, *command: str, cwd: Path | None = None) -> subprocess.Com
 
 
 def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return run(project, "-m", "colorize.verify", *arguments, cwd=cwd)
+    """Verify in a child process; `stdout` has both of its streams."""
+    done = processes.call(colorize.verify.main, *arguments, folder=cwd or project)
+    done.stdout += done.stderr
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def made(tmp_path_factory) -> Path:
     (project / "profiles/paper.yaml").write_text((project / "params.yaml").read_text().replace("steps: 2", "steps: 3"))
     processes.load_everything()
     for stage in STAGES:
-        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        processes.run(project, stage, folder / "log")
     names = ("shard@tiny", "prior@tiny", f"train@{CELL}", f"evaluate@{CELL}")
     done = run(project, "-m", "dvc", "commit", "--force", *names)
     assert done.returncode == 0, done.stdout
