@@ -16,11 +16,11 @@ CELL = f"tiny-{MODEL}"
 STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
 
 
-def run(project: Path, *command: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *command],
-        cwd=project,
-        env=processes.environment(),
+        cwd=folder,
+        env=processes.environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -178,8 +178,8 @@ def test_where_nothing_of_the_pipeline_is_a_check_does_not_say_that_all_is_fine(
 
 
 def test_outside_of_a_repository_a_check_says_so(project, tmp_path):
-    done = verify(project, cwd=tmp_path)
-    assert done.returncode == 2 and "0 problems" not in done.stdout
+    done = run(tmp_path, "-m", "colorize.verify", PYTHONPATH=str(project))
+    assert done.returncode == 2 and done.stdout.startswith("error: ") and "0 problems" not in done.stdout
 
 
 def test_an_out_that_is_not_here_is_named(project):

@@ -1,12 +1,11 @@
 """Photos, models and tables through the command line and the library: nothing wrong passes, nothing is lost."""
 
 import hashlib
+import importlib
 import io
 import json
-import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,17 +15,17 @@ import yaml
 from PIL import Image
 
 import colorize
+from tests.helpers import processes
 from tests.helpers.projects import make_project
 
 NAMES = ("0000", "0001", "0002", "0010", "0100", "1000")  # of the test images
 MODEL = Path("data/models/tiny-unet")
 
 
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`python -m ...` in a project."""
-    environment = {**os.environ, "COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_THREADS": "1"}
-    line = [sys.executable, "-m", *arguments]
-    return subprocess.run(line, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
+def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
+    """What `python -m program ...` does, in a child process."""
+    main = importlib.import_module("colorize.__main__" if program == "colorize" else program).main
+    return processes.call(main, *arguments, folder=project)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *words: str) -> None:
@@ -49,9 +48,9 @@ def made(tmp_path_factory) -> Path:
                 archive.writestr(name, content)
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"title": "Tiny", "path": "tiny.zip", "splits": splits}))
+    processes.load_everything()
     for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
-        done = run(project, f"stages.{stage.split()[0]}", *stage.split()[1:])
-        assert done.returncode == 0, done.stderr
+        processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
 

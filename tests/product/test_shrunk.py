@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.helpers import processes
 from tests.helpers.projects import make_project
 
 
@@ -53,10 +54,9 @@ def make(folder: Path, size: int) -> Path:
     parameters = yaml.safe_load((project / "params.yaml").read_text())
     parameters["shard"]["size"] = size
     (project / "params.yaml").write_text(yaml.safe_dump(parameters))
+    processes.load_everything()
     for stage in ("shard", "prior"):
-        program = start(project, f"stages.{stage}", "tiny")
-        _, errors = program.communicate(timeout=60)
-        assert program.returncode == 0, errors
+        processes.run(project, (stage, "tiny"), folder.parent / "log")
     return project
 
 
