@@ -76,11 +76,11 @@ def run(project: Path, stage: tuple[str, ...], log: Path) -> None:
     assert code == 0, f"{' '.join(stage)} ended with {code}: {log.read_text()}"
 
 
-def call(main: Callable[..., None], *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
-    """Run a program's `main` in a child process, which need not import its libraries again.
+def call(program: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """What `python -m program ...` does, in a child process, which need not import torch again.
 
     Args:
-        main: as `runtime.run` takes it.
+        program: a module with a function `main`, such as "stages.train".
         arguments: of the command line.
         folder: where the child works.
         environment: of the child, besides this process's own.
@@ -88,6 +88,7 @@ def call(main: Callable[..., None], *arguments: str, folder: Path, **environment
     Returns:
         Exit code, standard output and standard error.
     """
+    main = importlib.import_module(program).main
     with tempfile.TemporaryDirectory() as outputs:
         stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
         pid = fork(lambda: runtime.run(main, list(arguments)), folder, stdout, stderr, **{**_KNOBS, **environment})

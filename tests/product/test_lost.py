@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import colorize.verify
 from tests.helpers import processes, projects
 
 MODEL = "cnn"
@@ -30,7 +29,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 
 def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Verify in a child process; `stdout` has both of its streams."""
-    done = processes.call(colorize.verify.main, *arguments, folder=cwd or project)
+    done = processes.call("colorize.verify", *arguments, folder=cwd or project)
     done.stdout += done.stderr
     return done
 

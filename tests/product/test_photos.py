@@ -1,7 +1,6 @@
 """Photos, models and tables through the command line and the library: nothing wrong passes, nothing is lost."""
 
 import hashlib
-import importlib
 import io
 import json
 import shutil
@@ -23,9 +22,8 @@ MODEL = Path("data/models/tiny-unet")
 
 
 def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
-    """What `python -m program ...` does, in a child process."""
-    main = importlib.import_module("colorize.__main__" if program == "colorize" else program).main
-    return processes.call(main, *arguments, folder=project)
+    """What `python -m program ...` does in a project."""
+    return processes.call("colorize.__main__" if program == "colorize" else program, *arguments, folder=project)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *words: str) -> None:

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-import colorize.verify
 from tests.helpers import processes, projects
 from tests.helpers.waiting import until
 
@@ -54,7 +53,7 @@ def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def verify(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return processes.call(colorize.verify.main, *arguments, folder=project)
+    return processes.call("colorize.verify", *arguments, folder=project)
 
 
 @contextlib.contextmanager
