@@ -66,13 +66,13 @@ def wait(pid: int) -> int:
         timer.cancel()
 
 
-def run(project: Path, stage: tuple[str, ...], log: Path) -> None:
+def run(project: Path, stage: tuple[str, ...], log: Path, **environment: str) -> None:
     """Run one stage in a child process to its end.
 
     Raises:
         AssertionError: it failed; with what the log says.
     """
-    code = wait(start(project, stage, log))
+    code = wait(start(project, stage, log, **environment))
     assert code == 0, f"{' '.join(stage)} ended with {code}: {log.read_text()}"
 
 
