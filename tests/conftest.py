@@ -33,7 +33,7 @@ hypothesis.settings.load_profile("ci")
 
 _SLOWEST = (
     "test_pipeline.py",
-    "test_run_cells.py",
+    "tools/test_run_cells.py",
     "product/test_recorded.py",
     "product/test_lost.py",
     "faults/",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from colorize import runtime, verify
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "unet"
 STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
@@ -30,10 +30,10 @@ def dvc(project: Path, *arguments: str) -> str:
 def made(tmp_path_factory) -> Path:
     """A project whose stages up to one evaluation have run, recorded by DVC."""
     folder = tmp_path_factory.mktemp("verify")
-    project = soak.make_project(folder / "project", (MODEL,), steps=2)
-    soak.load_everything()
+    project = projects.make_project(folder / "project", (MODEL,), steps=2)
+    processes.load_everything()
     for stage in STAGES:
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
     names = ("shard@tiny", "prior@tiny", f"train@tiny-{MODEL}", f"evaluate@tiny-{MODEL}")
     dvc(project, "commit", "--force", *names)
     return project

@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import yaml
 
+from tests.helpers import processes, projects
+
 MODEL = "cnn"
 RATES = ("0.001", "0.002", "0.004")
 EDITS = {"parameter": 4, "experiment": 3, "code": 3, "source": 2, "kill": 2, "remark": 1, "other code": 1}  # how often
@@ -69,7 +71,7 @@ class EditScore:
         print(f"WRONG {problem}", flush=True)
 
 
-def make_truth(pristine: Path, tree: Callable[[Path], dict[str, bytes]]) -> Truth:
+def make_truth(pristine: Path) -> Truth:
     """Run a project undisturbed at every rate; it becomes a git repository."""
     _git(pristine, "init", "--quiet")
     (pristine / ".gitignore").write_text("/data/\n/.state/\n/log\n__pycache__/\n*.tmp\n")
@@ -85,11 +87,11 @@ def make_truth(pristine: Path, tree: Callable[[Path], dict[str, bytes]]) -> Trut
         if done.wait():
             raise SystemExit((project / "log").read_text())
         weights[rate] = (project / f"data/models/{model}/model.safetensors").read_bytes()
-        trees[rate] = tree(project)
+        trees[rate] = projects.tree(project)
     return Truth(pristine, model, weights, trees)
 
 
-def run(truth: Truth, project: Path, rng: random.Random, score: EditScore, tree: Callable) -> None:
+def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> None:
     """One round: `dvc repro` disturbed several times, edits kept or undone, then run to its end and compared."""
     shutil.copytree(truth.pristine, project)
     for _ in range(_DISTURBANCES):
@@ -115,7 +117,7 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore, tree:
         _finish(project, score, "the end, repaired")
     if said := _verify(project):
         score.note(f"the end: {said}")
-    _compare(truth, project, score, tree)
+    _compare(truth, project, score)
 
 
 def _disturb(project: Path, kind: str, rng: random.Random) -> Callable[[], None]:
@@ -293,9 +295,9 @@ def _finish(project: Path, score: EditScore, where: str, step: int | None = None
         score.note(f"{where}: there was a checkpoint of step {step}, resumed after {resumed}: {said[-3000:]}")
 
 
-def _compare(truth: Truth, project: Path, score: EditScore, tree: Callable) -> None:
+def _compare(truth: Truth, project: Path, score: EditScore) -> None:
     score.compared += 1
-    found, expected = tree(project), truth.trees[_rate(project)]
+    found, expected = projects.tree(project), truth.trees[_rate(project)]
     names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     if names := [name for name in names if not name.startswith(".state/")]:
         score.note(f"the tree differs: {', '.join(names[:5])}")
@@ -305,14 +307,7 @@ def _compare(truth: Truth, project: Path, score: EditScore, tree: Callable) -> N
 
 
 def _environment(**changes: str) -> dict[str, str]:
-    knobs = {
-        "COLORIZE_PROCS": "1",
-        "COLORIZE_THREADS": "1",
-        "COLORIZE_DEVICE": "cpu",
-        "COLORIZE_CHECKPOINT_SECONDS": "0",
-    }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, **knobs, "PATH": path, "PYTHONPATH": "", **changes}
+    return processes.environment(COLORIZE_PROCS="1", COLORIZE_CHECKPOINT_SECONDS="0", **changes)
 
 
 def _repro(project: Path, **changes: str) -> subprocess.Popen:

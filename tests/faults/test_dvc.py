@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.helpers import processes, projects
 from tests.helpers.waiting import until
-from tools import soak
 
 MODEL = "cnn"
 STAGE = f"train@tiny-{MODEL}"
@@ -24,13 +24,13 @@ STOP = "checkpoint-written:3:STOP"
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """A project before its training, and beside it as `done` one after it."""
-    soak.load_everything()
+    processes.load_everything()
     folder = tmp_path_factory.mktemp("dvc")
-    project = soak.make_project(folder / "project", (MODEL,), steps=60, val_every=20, pictures_every=50)
-    for stage in soak.STAGES[:2]:
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+    project = projects.make_project(folder / "project", (MODEL,), steps=60, val_every=20, pictures_every=50)
+    for stage in projects.STAGES[:2]:
+        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
     shutil.copytree(project, folder / "done")
-    assert soak.wait(soak.start(folder / "done", CELL, folder / "log")) == 0, (folder / "log").read_text()
+    assert processes.wait(processes.start(folder / "done", CELL, folder / "log")) == 0, (folder / "log").read_text()
     return project
 
 
@@ -62,11 +62,11 @@ def recorded(project: Path) -> list[str]:
 
 @pytest.fixture
 def start():
-    """`soak.start` of the training, ended with the test."""
+    """`processes.start` of the training, ended with the test."""
     pids = []
 
     def run(project: Path, log: Path, **environment: str) -> int:
-        pids.append(soak.start(project, CELL, log, **environment))
+        pids.append(processes.start(project, CELL, log, **environment))
         return pids[-1]
 
     yield run
@@ -107,17 +107,17 @@ def test_whatever_ends_dvc_nothing_is_recorded_and_training_goes_on(undisturbed,
         send(dvc.pid, number)
         until(lambda pid=pid: int(status(pid, "ShdPnd"), 16))
         os.kill(pid, signal.SIGCONT)
-        assert dvc.wait(soak.HANGS_AFTER_S) != 0
+        assert dvc.wait(processes.HANGS_AFTER_S) != 0
         until(lambda: not list((project / ".state/locks").iterdir()))  # the orphan ends by itself
         assert recorded(project) == []
         assert not list((project / "data/models").rglob("*.json"))
     stops = [line for line in log.read_text().splitlines() if ": stops after step " in line]
     assert len(stops) == 3
-    assert repro(project).wait(soak.HANGS_AFTER_S) == 0
+    assert repro(project).wait(processes.HANGS_AFTER_S) == 0
     assert recorded(project) == [STAGE]
-    done = soak.tree(undisturbed.parent / "done")
-    assert {name: content for name, content in soak.tree(project).items() if name in done} == done
-    assert not [name for name in soak.tree(project) if name.startswith(".state")]
+    done = projects.tree(undisturbed.parent / "done")
+    assert {name: content for name, content in projects.tree(project).items() if name in done} == done
+    assert not [name for name in projects.tree(project) if name.startswith(".state")]
 
 
 def test_two_runs_of_one_cell_train_it_once(undisturbed, tmp_path, start):
@@ -129,22 +129,22 @@ def test_two_runs_of_one_cell_train_it_once(undisturbed, tmp_path, start):
     second = start(copies[1], tmp_path / "second.log", **root)
     until(lambda: any("waiting for" in path.read_text() for path in tmp_path.glob("second.log")))
     os.kill(first, signal.SIGCONT)
-    assert (soak.wait(first), soak.wait(second)) == (0, 0)
+    assert (processes.wait(first), processes.wait(second)) == (0, 0)
     lines = (tmp_path / "second.log").read_text().splitlines()
     assert lines[0].startswith(f"waiting for train tiny-{MODEL}, which is already running (PID {first} on ")
     assert lines[1:] == [f"train tiny-{MODEL}: uses the result of the run that has just ended"]
-    done = soak.tree(undisturbed.parent / "done")
-    assert soak.tree(copies[0]) == soak.tree(copies[1]) == done
-    assert soak.tree(tmp_path) == {}
+    done = projects.tree(undisturbed.parent / "done")
+    assert projects.tree(copies[0]) == projects.tree(copies[1]) == done
+    assert projects.tree(tmp_path) == {}
 
 
 def test_a_second_run_in_the_same_place_waits_or_ends(undisturbed, tmp_path, start):
     project = Path(shutil.copytree(undisturbed, tmp_path / "project"))
     first = start(project, tmp_path / "first.log", COLORIZE_FAULT=STOP)
     until_stopped(first)
-    assert soak.wait(start(project, tmp_path / "second.log", COLORIZE_NO_WAIT="1")) == 3
+    assert processes.wait(start(project, tmp_path / "second.log", COLORIZE_NO_WAIT="1")) == 3
     line = (tmp_path / "second.log").read_text()
     assert line.startswith(f"error: train tiny-{MODEL} is already running (PID {first} on ") and line.count("\n") == 1
     os.kill(first, signal.SIGCONT)
-    assert soak.wait(first) == 0
-    assert soak.tree(project) == soak.tree(undisturbed.parent / "done")
+    assert processes.wait(first) == 0
+    assert projects.tree(project) == projects.tree(undisturbed.parent / "done")

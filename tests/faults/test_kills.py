@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "unet_weighted"
 STAGES = {
-    "shard": ("shard", soak.DATASET),
-    "prior": ("prior", soak.DATASET),
-    "train": ("train", soak.DATASET, MODEL),
-    "evaluate": ("evaluate", soak.DATASET, MODEL),
-    "baseline": ("evaluate", soak.DATASET, "gray", "prior"),
+    "shard": ("shard", projects.DATASET),
+    "prior": ("prior", projects.DATASET),
+    "train": ("train", projects.DATASET, MODEL),
+    "evaluate": ("evaluate", projects.DATASET, MODEL),
+    "baseline": ("evaluate", projects.DATASET, "gray", "prior"),
     "report": ("report",),
 }
 POINTS = [
     (name, f"{point}:{count}")
     for name, stage in STAGES.items()
-    for point in soak.POINTS[stage[0]] + soak.EVERYWHERE
+    for point in projects.POINTS[stage[0]] + projects.EVERYWHERE
     for count in ((1, 2) if point in ("shard-member", "checkpoint-written", "report-files") else (1,))
 ]
 
@@ -29,13 +29,13 @@ POINTS = [
 @pytest.fixture(scope="module")
 def snapshots(tmp_path_factory) -> dict[str, Path]:
     """Copies of a project in which all stages up to the named one were run undisturbed."""
-    soak.load_everything()
+    processes.load_everything()
     folder = tmp_path_factory.mktemp("undisturbed")
-    project = soak.make_project(folder / "project", (MODEL,), steps=4, val_every=2, pictures_every=3)
+    project = projects.make_project(folder / "project", (MODEL,), steps=4, val_every=2, pictures_every=3)
     made = {}
     for name, stage in STAGES.items():
         made[f"before {name}"] = Path(shutil.copytree(project, folder / f"before-{name}"))
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
         made[name] = Path(shutil.copytree(project, folder / f"after-{name}"))
     return made
 
@@ -53,14 +53,14 @@ def project(snapshots, tmp_path):
 @pytest.mark.parametrize(("name", "fault"), POINTS)
 def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_path, name, fault):
     place, log = project(name), tmp_path / "log"
-    killed = soak.wait(soak.start(place, STAGES[name], log, COLORIZE_FAULT=fault))
+    killed = processes.wait(processes.start(place, STAGES[name], log, COLORIZE_FAULT=fault))
     if name == "shard" and not fault.startswith(("shard-manifest", "stage-checked")):  # a worker writes first
         assert killed == 3
         assert log.read_text() == "error: a worker was killed, probably because memory ran out; lower COLORIZE_PROCS\n"
     else:
         assert killed == -signal.SIGKILL
-    assert soak.wait(soak.start(place, STAGES[name], log)) == 0, log.read_text()
-    assert soak.tree(place) == soak.tree(snapshots[name])
+    assert processes.wait(processes.start(place, STAGES[name], log)) == 0, log.read_text()
+    assert projects.tree(place) == projects.tree(snapshots[name])
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_
 @pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("INT", 130)])
 def test_interrupted_and_run_again_gives_the_same_tree(snapshots, project, tmp_path, name, point, number, code):
     place, log = project(name), tmp_path / "log"
-    assert soak.wait(soak.start(place, STAGES[name], log, COLORIZE_FAULT=f"{point}:{number}")) == code
+    assert processes.wait(processes.start(place, STAGES[name], log, COLORIZE_FAULT=f"{point}:{number}")) == code
     assert log.read_text() == {143: "", 130: "interrupted\n"}[code]
     assert not list(place.rglob("*.tmp"))
-    assert soak.wait(soak.start(place, STAGES[name], log)) == 0
-    assert soak.tree(place) == soak.tree(snapshots[name])
+    assert processes.wait(processes.start(place, STAGES[name], log)) == 0
+    assert projects.tree(place) == projects.tree(snapshots[name])

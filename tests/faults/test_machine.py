@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from colorize import runtime
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "cnn"
 SHARD, PRIOR, TRAIN = ("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL)
@@ -30,11 +30,11 @@ def mounted(folder: Path, options: str):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A project before its training."""
-    soak.load_everything()
+    processes.load_everything()
     folder = tmp_path_factory.mktemp("machine")
-    project = soak.make_project(folder / "project", (MODEL,), steps=3)
+    project = projects.make_project(folder / "project", (MODEL,), steps=3)
     for stage in (SHARD, PRIOR):
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0
+        assert processes.wait(processes.start(project, stage, folder / "log")) == 0
     return project
 
 
@@ -48,7 +48,7 @@ def error_of(project: Path, stage: tuple[str, ...], **environment: str) -> str:
     """The one line with which a stage ends."""
     log = project.parent / "log"
     log.unlink(missing_ok=True)
-    assert soak.wait(soak.start(project, stage, log, **environment)) == 3
+    assert processes.wait(processes.start(project, stage, log, **environment)) == 3
     line = log.read_text()
     assert line.startswith("error: ") and line.count("\n") == 1
     return line
@@ -60,13 +60,13 @@ def test_a_full_disk_while_sharding_is_named_and_the_next_run_succeeds(project, 
         assert line.startswith("error: disk full: data/shards/train/tiny/")
         assert not list((project / "data/shards").rglob("*.tmp"))
         assert not (project / "data/shards/train/tiny/manifest.json").exists()
-    assert soak.tree(project) == soak.tree(made)
+    assert projects.tree(project) == projects.tree(made)
 
 
 def test_a_full_disk_at_a_checkpoint_stops_training_which_then_goes_on(project, tmp_path):
     expected = project.parent / "undisturbed"
     subprocess.run(["cp", "-a", project, expected], check=True)
-    assert soak.wait(soak.start(expected, TRAIN, tmp_path / "log")) == 0
+    assert processes.wait(processes.start(expected, TRAIN, tmp_path / "log")) == 0
     weights = (expected / f"data/models/tiny-{MODEL}/model.safetensors").stat().st_size
     with mounted(project / ".state/checkpoints", f"size={6 * weights}"):  # each has them, the best, and two moments
         line = error_of(project, TRAIN, COLORIZE_CHECKPOINT_SECONDS="0")
@@ -76,9 +76,9 @@ def test_a_full_disk_at_a_checkpoint_stops_training_which_then_goes_on(project, 
     kept.parent.mkdir(parents=True)
     kept.write_bytes(content)
     log = tmp_path / "again"
-    assert soak.wait(soak.start(project, TRAIN, log)) == 0
+    assert processes.wait(processes.start(project, TRAIN, log)) == 0
     assert "resumes after step 1\n" in log.read_text()
-    assert soak.tree(project) == soak.tree(expected)
+    assert projects.tree(project) == projects.tree(expected)
 
 
 @pytest.mark.parametrize(("stage", "folder"), [(PRIOR, "data/priors/tiny"), (TRAIN, f"data/models/tiny-{MODEL}")])
@@ -112,6 +112,6 @@ def test_a_worker_without_memory_is_named_with_its_remedy():
 
 @pytest.mark.parametrize("body", [exhaust_memory, lambda: __import__("torch").empty(1 << 60)], ids=["python", "torch"])
 def test_a_stage_without_memory_is_one_line(tmp_path, body):
-    assert soak.wait(soak.fork(lambda: runtime.run(body, []), tmp_path, tmp_path / "log")) == 3
+    assert processes.wait(processes.fork(lambda: runtime.run(body, []), tmp_path, tmp_path / "log")) == 3
     line = (tmp_path / "log").read_text()
     assert line.startswith("error: out of memory") and line.count("\n") == 1

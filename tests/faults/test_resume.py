@@ -15,7 +15,7 @@ from colorize.layout import Run
 from colorize.models.registry import MODELS
 from colorize.training import checkpoint, loop
 from colorize.training.checkpoint import Checkpoints
-from tools import soak
+from tests.helpers import processes, projects
 
 STEPS = 20
 
@@ -98,7 +98,7 @@ def stopped(train, monkeypatch, tmp_path):
             stop_after(monkeypatch, 7)
             runtime.run(lambda: train("unet", name, **changes), [])
 
-        assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 143
+        assert processes.wait(processes.fork(body, tmp_path, tmp_path / "log")) == 143
         assert (tmp_path / "log").read_text() == "train tiny-unet: stops after step 7 of 20; run again to resume\n"
         return tmp_path / name
 
@@ -148,27 +148,27 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(train, monkey
 
 def test_killed_again_and_again_it_ends_the_same(tmp_path):
     """In a real process, at a random moment soon after its third checkpoint, until it ends by itself."""
-    soak.load_everything()
-    project = soak.make_project(tmp_path / "project", ("cnn_weighted",))
-    stage, log = ("train", soak.DATASET, "cnn_weighted"), tmp_path / "log"
-    for earlier in soak.STAGES[:2]:
-        assert soak.wait(soak.start(project, earlier, log)) == 0
+    processes.load_everything()
+    project = projects.make_project(tmp_path / "project", ("cnn_weighted",))
+    stage, log = ("train", projects.DATASET, "cnn_weighted"), tmp_path / "log"
+    for earlier in projects.STAGES[:2]:
+        assert processes.wait(processes.start(project, earlier, log)) == 0
     undisturbed = Path(shutil.copytree(project, tmp_path / "undisturbed"))
-    assert soak.wait(soak.start(undisturbed, stage, log)) == 0
+    assert processes.wait(processes.start(undisturbed, stage, log)) == 0
     rng = random.Random(0)
     kills = 0
     while True:
-        pid = soak.start(project, stage, log, COLORIZE_FAULT="checkpoint-written:3:STOP")
+        pid = processes.start(project, stage, log, COLORIZE_FAULT="checkpoint-written:3:STOP")
         if has_ended(pid):
-            assert soak.wait(pid) == 0
+            assert processes.wait(pid) == 0
             break
         os.kill(pid, signal.SIGCONT)
         time.sleep(rng.uniform(0, 0.01))
         os.kill(pid, signal.SIGKILL)
-        soak.wait(pid)
+        processes.wait(pid)
         kills += 1
     assert kills >= 3
-    assert soak.tree(project) == soak.tree(undisturbed)
+    assert projects.tree(project) == projects.tree(undisturbed)
 
 
 def has_ended(pid: int) -> bool:

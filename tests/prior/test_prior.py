@@ -119,10 +119,10 @@ ONES = np.ones(313)
     ],
 )
 def test_impossible_values_are_refused_with_the_command(tmp_path, array, words):
-    np.save(tmp_path / "weights-cnn.npy", array)
-    assert words in refusal(tmp_path / "weights-cnn.npy")
+    np.save(tmp_path / "class_weights-cnn.npy", array)
+    assert words in refusal(tmp_path / "class_weights-cnn.npy")
     assert f"; run `python -m colorize.verify --repair {tmp_path} && dvc repro prior@{tmp_path.name}`" in refusal(
-        tmp_path / "weights-cnn.npy"
+        tmp_path / "class_weights-cnn.npy"
     )
 
 

@@ -1,9 +1,5 @@
-"""A repair or another profile deletes nothing that DVC cannot bring back, and a check says what it did not look at.
+"""A repair or another profile deletes nothing that DVC cannot bring back, and a check says what it did not look at."""
 
-Real commands on a small project. Each test also runs on older versions of the project, where it fails.
-"""
-
-import os
 import shutil
 import subprocess
 import sys
@@ -12,19 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import soak
+from tests.helpers import processes, projects
 
 MODEL = "cnn"
 CELL = f"tiny-{MODEL}"
 STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
 
 
-def run(project: Path, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *command],
-        cwd=cwd or project,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(project), "COLORIZE_DEVICE": "cpu"},
+        cwd=folder,
+        env=processes.environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -33,21 +28,24 @@ def run(project: Path, *command: str, cwd: Path | None = None) -> subprocess.Com
 
 
 def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return run(project, "-m", "colorize.verify", *arguments, cwd=cwd)
+    """Verify in a child process; `stdout` has both of its streams."""
+    done = processes.call("colorize.verify", *arguments, folder=cwd or project)
+    done.stdout += done.stderr
+    return done
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A project in git, two of whose profiles are a small run and another one, recorded by DVC."""
     folder = tmp_path_factory.mktemp("made")
-    project = soak.make_project(folder / "project", (MODEL,), steps=2)
-    shutil.copytree(soak.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    project = projects.make_project(folder / "project", (MODEL,), steps=2)
+    shutil.copytree(projects.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "profiles").mkdir()
     shutil.copy(project / "params.yaml", project / "profiles/sample.yaml")
     (project / "profiles/paper.yaml").write_text((project / "params.yaml").read_text().replace("steps: 2", "steps: 3"))
-    soak.load_everything()
+    processes.load_everything()
     for stage in STAGES:
-        assert soak.wait(soak.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        processes.run(project, stage, folder / "log")
     names = ("shard@tiny", "prior@tiny", f"train@{CELL}", f"evaluate@{CELL}")
     done = run(project, "-m", "dvc", "commit", "--force", *names)
     assert done.returncode == 0, done.stdout
@@ -178,8 +176,8 @@ def test_where_nothing_of_the_pipeline_is_a_check_does_not_say_that_all_is_fine(
 
 
 def test_outside_of_a_repository_a_check_says_so(project, tmp_path):
-    done = verify(project, cwd=tmp_path)
-    assert done.returncode == 2 and "0 problems" not in done.stdout
+    done = run(tmp_path, "-m", "colorize.verify", PYTHONPATH=str(project))
+    assert done.returncode == 2 and done.stdout.startswith("error: ") and "0 problems" not in done.stdout
 
 
 def test_an_out_that_is_not_here_is_named(project):

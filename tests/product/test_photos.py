@@ -3,10 +3,8 @@
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,17 +14,16 @@ import yaml
 from PIL import Image
 
 import colorize
-from tools.soak import make_project
+from tests.helpers import processes
+from tests.helpers.projects import make_project
 
 NAMES = ("0000", "0001", "0002", "0010", "0100", "1000")  # of the test images
 MODEL = Path("data/models/tiny-unet")
 
 
-def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`python -m ...` in a project."""
-    environment = {**os.environ, "COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_THREADS": "1"}
-    line = [sys.executable, "-m", *arguments]
-    return subprocess.run(line, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
+def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
+    """What `python -m program ...` does in a project."""
+    return processes.call("colorize.__main__" if program == "colorize" else program, *arguments, folder=project)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *words: str) -> None:
@@ -49,9 +46,9 @@ def made(tmp_path_factory) -> Path:
                 archive.writestr(name, content)
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
+    processes.load_everything()
     for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
-        done = run(project, f"stages.{stage.split()[0]}", *stage.split()[1:])
-        assert done.returncode == 0, done.stderr
+        processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
 
@@ -193,9 +190,9 @@ def as_npy(array: np.ndarray) -> bytes:
     ids=["negative", "a header for which numpy raises what Python's tokenizer raises"],
 )
 def test_class_weights_that_cannot_be_are_one_line(project, content):
-    (project / "data/priors/tiny/weights-unet.npy").write_bytes(content)
+    (project / "data/priors/tiny/class_weights-unet.npy").write_bytes(content)
     done = run(project, "stages.train", "tiny", "unet")
-    assert_one_line(done, "weights-unet.npy: ", "verify --repair data/priors/tiny && dvc repro prior@tiny")
+    assert_one_line(done, "class_weights-unet.npy: ", "verify --repair data/priors/tiny && dvc repro prior@tiny")
 
 
 # --- results ---------------------------------------------------------------------------------------------------------

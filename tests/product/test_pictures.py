@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import struct
 import subprocess
@@ -16,10 +15,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image, ImageCms
 
-from tools.soak import make_project
+from colorize.models import build, files
+from tests.helpers import processes
+from tests.helpers.projects import make_project
 
 SIZE = 64
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
@@ -200,28 +202,12 @@ REFUSED = {
 # --- what the commands make of them ----------------------------------------------------------------------------------
 
 
-MODEL = """
-from pathlib import Path
-import torch
-from colorize.models import contract, files
-torch.manual_seed(0)
-model = contract.build_model("regression", 0.05)
-files.save(Path("data/models/tiny-regression"), model, {"model": "regression", "width": 0.05, "size": 32})
-"""
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "COLORIZE_PROCS": "1", "COLORIZE_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", *arguments]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def write_archive(path: Path, files: dict[str, bytes]) -> None:
+def write_archive(path: Path, photos: dict[str, bytes]) -> None:
     """These as training images; the two other splits as they are."""
     with zipfile.ZipFile(path) as archive:
         kept = {name: archive.read(name) for name in archive.namelist() if not name.startswith("train/")}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, data in ({f"train/{name}": data for name, data in files.items()} | kept).items():
+        for name, data in ({f"train/{name}": data for name, data in photos.items()} | kept).items():
             archive.writestr(name, data)
 
 
@@ -237,13 +223,12 @@ def project(tmp_path_factory) -> Path:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["shard"] |= {"size": SIZE, "max_reject_fraction": 1.0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    files = {name: data for name, (data, _) in (FILES | REFUSED).items()}
-    write_archive(folder / "data/raw/tiny.zip", files)
+    photos = {name: data for name, (data, _) in (FILES | REFUSED).items()}
+    write_archive(folder / "data/raw/tiny.zip", photos)
     (folder / "photos").mkdir()
-    for name, data in files.items():
+    for name, data in photos.items():
         (folder / "photos" / f"{stem(name)}{Path(name).suffix}").write_bytes(data)
-    done = run(folder, "stages.shard", "tiny")
-    assert done.returncode == 0, done.stderr
+    processes.run(folder, ("shard", "tiny"), folder.parent / "log")
     return folder
 
 
@@ -265,9 +250,10 @@ def sharded(project) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def colorized(project) -> SimpleNamespace:
     """The results of the command line by the names of the photos, and what it said."""
-    line = [sys.executable, "-c", MODEL]
-    subprocess.run(line, cwd=project, check=True, timeout=300)
-    done = run(project, "colorize", "photos", "-o", "out", "--model", "tiny-regression")
+    torch.manual_seed(0)
+    model = build.build("regression", 0.05)
+    files.save(project / "data/models/tiny-regression", model, {"model": "regression", "width": 0.05, "size": 32})
+    done = processes.call("colorize.__main__", "photos", "-o", "out", "--model", "tiny-regression", folder=project)
     results = {name: project / "out" / f"{stem(name)}.png" for name in FILES}
     pictures = {name: Image.open(path).convert("RGB") for name, path in results.items() if path.exists()}
     return SimpleNamespace(pictures=pictures, said=done.stdout + done.stderr)

@@ -1,7 +1,4 @@
-"""What DVC records is what was computed: edits while a stage runs, files that vanish, records that contradict.
-
-Real commands on a small project. Each test also runs on older versions of the project, where it fails.
-"""
+"""What DVC records is what was computed: edits while a stage runs, files that vanish, records that contradict."""
 
 import contextlib
 import os
@@ -9,25 +6,26 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from tools import soak
+from tests.helpers import processes, projects
+from tests.helpers.waiting import until
 
 MODEL = "unet"
 TRAIN = f"train@tiny-{MODEL}"
-STAGES = {  # DVC's name -> the command, and a point that it passes when its work is nearly done
-    "shard@tiny": (("stages.shard", "tiny"), "shard-manifest:1"),
-    "prior@tiny": (("stages.prior", "tiny"), "prior-write:9"),
-    TRAIN: (("stages.train", "tiny", MODEL), "checkpoint-written:3"),
-    f"evaluate@tiny-{MODEL}": (("stages.evaluate", "tiny", MODEL), "evaluate-metrics:1"),
-    "report": (("stages.report",), "report-files:6"),
+STAGES = {  # DVC's name -> script and arguments, and a point that it passes when its work is nearly done
+    "shard@tiny": (("shard", "tiny"), "shard-manifest:1"),
+    "prior@tiny": (("prior", "tiny"), "prior-write:9"),
+    TRAIN: (("train", "tiny", MODEL), "checkpoint-written:3"),
+    f"evaluate@tiny-{MODEL}": (("evaluate", "tiny", MODEL), "evaluate-metrics:1"),
+    "baseline@tiny": (("evaluate", "tiny", "gray", "prior"), "evaluate-metrics:1"),
+    "report": (("report",), "report-files:6"),
 }
-ORDER = ["shard@tiny", "prior@tiny", TRAIN, f"evaluate@tiny-{MODEL}", "baseline@tiny", "report"]
 OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "params, shard": ("shard@tiny", "params.yaml", "per_shard: 5", "per_shard: 4"),
     "params, prior": ("prior@tiny", "params.yaml", "lambda: 0.5", "lambda: 0.25"),
@@ -42,17 +40,11 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
 }
 
 
-def environment(**changes: str) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    knobs = {"COLORIZE_CHECKPOINT_SECONDS": "0", "COLORIZE_DEVICE": "cpu", "COLORIZE_THREADS": "1"}
-    return {**os.environ, **knobs, "PATH": path, "PYTHONPATH": "", **changes}
-
-
-def run(project: Path, *command: str, cwd: Path | None = None, **changes: str) -> subprocess.CompletedProcess:
+def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=cwd or project,
-        env=environment(**changes),
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=project,
+        env=processes.environment(COLORIZE_CHECKPOINT_SECONDS="0"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,23 +52,40 @@ def run(project: Path, *command: str, cwd: Path | None = None, **changes: str) -
     )
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def verify(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return processes.call("colorize.verify", *arguments, folder=project)
 
 
 @contextlib.contextmanager
-def halted(project: Path, stage: str, point: str = "", by_dvc: bool = False) -> Iterator[subprocess.Popen]:
-    """A stage that stands still when its work is nearly done; it goes on after the block, to its end."""
-    command = STAGES[stage][0]
-    point = point or STAGES[stage][1]
+def halted(project: Path, stage: str, point: str = "") -> Iterator[SimpleNamespace]:
+    """A stage that stands still when its work is nearly done; it goes on after the block, to its end.
+
+    After the block, `returncode` of what it yields is the exit code.
+    """
+    command, last_point = STAGES[stage]
+    log = project / "log"
+    pid = processes.start(project, command, log, COLORIZE_FAULT=f"{point or last_point}:STOP", COLORIZE_PROCS="1")
+    until(lambda: stopped_in(pid) or state_of(pid) == "Z")
+    stopped = stopped_in(pid)
+    assert stopped, log.read_text()
+    ended = SimpleNamespace(returncode=None)
+    try:
+        yield ended
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+        ended.returncode = processes.wait(pid)
+
+
+@contextlib.contextmanager
+def halted_in_dvc(project: Path) -> Iterator[subprocess.Popen]:
+    """`dvc repro` of the training, which stands still after its third checkpoint; it goes on after the block."""
     with (project / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *(("dvc", "repro", "--single-item", stage) if by_dvc else command)],
+            [sys.executable, "-m", "dvc", "repro", "--single-item", TRAIN],
             cwd=project,
-            env=environment(COLORIZE_FAULT=f"{point}:STOP", COLORIZE_PROCS="1"),
+            env=processes.environment(
+                COLORIZE_CHECKPOINT_SECONDS="0", COLORIZE_FAULT=f"{STAGES[TRAIN][1]}:STOP", COLORIZE_PROCS="1"
+            ),
             stdout=log,
             stderr=log,
         )
@@ -118,15 +127,13 @@ def recorded(project: Path) -> dict:
 def made(tmp_path_factory) -> dict[str, Path]:
     """Copies of a project before each stage, those before it recorded by DVC, and as `done` one with all of them."""
     folder = tmp_path_factory.mktemp("made")
-    project = soak.make_project(folder / "project", (MODEL,), steps=20)
+    project = projects.make_project(folder / "project", (MODEL,), steps=20)
     copies = {}
-    soak.load_everything()
-    for stage in ORDER:
+    processes.load_everything()
+    for stage, (command, _) in STAGES.items():
         copies[stage] = Path(shutil.copytree(project, folder / f"before-{stage}", symlinks=True))
-        command = ("evaluate", "tiny", "gray", "prior") if stage == "baseline@tiny" else STAGES[stage][0]
-        command = (command[0].removeprefix("stages."), *command[1:])
-        assert soak.wait(soak.start(project, command, folder / "log")) == 0, (folder / "log").read_text()
-    done = run(project, "dvc", "commit", "--force")
+        processes.run(project, command, folder / "log")
+    done = dvc(project, "commit", "--force")
     assert done.returncode == 0, done.stdout
     copies["done"] = project
     return copies
@@ -154,11 +161,11 @@ def test_an_edit_while_a_stage_runs_is_not_recorded_for_what_was_computed_before
 
 def test_dvc_records_nothing_of_it_and_undoing_the_edit_costs_no_step(project):
     folder = project(TRAIN)
-    with halted(folder, TRAIN, by_dvc=True) as dvc:
+    with halted_in_dvc(folder) as process:
         edit(folder / "params.yaml", "lr: 0.001", "lr: 0.005")
-    assert dvc.returncode != 0 and TRAIN not in recorded(folder)
+    assert process.returncode != 0 and TRAIN not in recorded(folder)
     edit(folder / "params.yaml", "lr: 0.005", "lr: 0.001")
-    assert "resumes after step 3" in run(folder, "dvc", "repro", TRAIN).stdout
+    assert "resumes after step 3" in dvc(folder, "repro", TRAIN).stdout
     assert TRAIN in recorded(folder)
 
 
@@ -173,29 +180,29 @@ def test_an_experiment_beside_a_running_stage_is_noticed_and_can_be_undone(proje
     config = folder / ".dvc/config"
     config.write_text(config.read_text().replace("    no_scm = true\n", ""))
     git(folder, "init", "--quiet")
-    assert run(folder, "dvc", "commit", "--force", "shard@tiny", "prior@tiny").returncode == 0
+    assert dvc(folder, "commit", "--force", "shard@tiny", "prior@tiny").returncode == 0
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "test")
-    with halted(folder, TRAIN, by_dvc=True) as dvc:
-        refused = run(folder, "dvc", "exp", "run", "-S", "train.lr=0.005", TRAIN)
+    with halted_in_dvc(folder) as process:
+        refused = dvc(folder, "exp", "run", "-S", "train.lr=0.005", TRAIN)
     assert refused.returncode != 0 and "is busy" in refused.stdout
     assert "lr: 0.005" in (folder / "params.yaml").read_text()
-    assert dvc.returncode != 0 and TRAIN not in recorded(folder)
+    assert process.returncode != 0 and TRAIN not in recorded(folder)
     assert "params.yaml changed during the run (train.lr 0.001 -> 0.005); undo" in (folder / "log").read_text()
     (folder / "params.yaml").unlink()  # git may take DVC's text for the committed one
     git(folder, "checkout", "--quiet", "HEAD", "params.yaml")
-    said = run(folder, "dvc", "repro", TRAIN).stdout
+    said = dvc(folder, "repro", TRAIN).stdout
     assert "resumes after step 3" in said, said
 
 
 def test_an_edit_that_another_stage_reads_disturbs_nothing(project):
     folder = project(TRAIN)
-    with halted(folder, TRAIN, by_dvc=True) as dvc:
+    with halted_in_dvc(folder) as process:
         edit(folder / "colorize/report/table.py", '"""Table 1:', '"""Table  1:')
         edit(folder / "params.yaml", "num_worst: 2", "num_worst: 1")
         with (folder / "params.yaml").open("a") as file:
             file.write("# a remark\n")
-    assert dvc.returncode == 0 and TRAIN in recorded(folder)
+    assert process.returncode == 0 and TRAIN in recorded(folder)
 
 
 def test_a_dependency_that_is_replaced_while_a_stage_reads_it_is_noticed(project):
@@ -241,8 +248,8 @@ def test_an_out_that_lost_files_while_its_stage_ran_is_not_recorded(project, sta
 def test_a_repair_beside_a_running_stage_removes_nothing(project):
     folder = project("shard@tiny")
     with halted(folder, "shard@tiny") as process:
-        done = run(folder, "colorize.verify", "--repair")
-        assert done.returncode == 3 and "shard-tiny is running (PID" in done.stdout
+        done = verify(folder, "--repair")
+        assert done.returncode == 3 and "shard-tiny is running (PID" in done.stderr
         assert (folder / "data/shards/train/tiny/000000.tar").exists()
     assert process.returncode == 0
 
@@ -250,7 +257,7 @@ def test_a_repair_beside_a_running_stage_removes_nothing(project):
 def poisoned(folder: Path) -> str:
     """Have DVC record a training for another learning rate than it had, as an edit in the last moment does."""
     edit(folder / "params.yaml", "lr: 0.001", "lr: 0.005")
-    done = run(folder, "dvc", "commit", "--force", TRAIN)
+    done = dvc(folder, "commit", "--force", TRAIN)
     assert done.returncode == 0, done.stdout
     return recorded(folder)[TRAIN]["params"]["params.yaml"]["train"]["lr"]
 
@@ -259,17 +266,17 @@ def test_verify_names_a_result_that_was_recorded_for_other_parameters_and_repair
     folder = project("done")
     before = (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes()
     assert poisoned(folder) == 0.005
-    done = run(folder, "colorize.verify")
+    done = verify(folder)
     assert done.returncode == 3
     assert "train.lr 0.001 -> 0.005" in done.stdout and TRAIN in done.stdout
-    repaired = run(folder, "colorize.verify", "--repair")
+    repaired = verify(folder, "--repair")
     assert repaired.returncode == 0, repaired.stdout
-    said = run(folder, "dvc", "repro", TRAIN).stdout
+    said = dvc(folder, "repro", TRAIN).stdout
     assert f"Running stage '{TRAIN}'" in said and "is cached" not in said
     assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() != before
-    assert run(folder, "colorize.verify").returncode == 0
+    assert verify(folder).returncode == 0
     edit(folder / "params.yaml", "lr: 0.005", "lr: 0.001")
-    assert "is cached - skipping run" in run(folder, "dvc", "repro", TRAIN).stdout
+    assert "is cached - skipping run" in dvc(folder, "repro", TRAIN).stdout
     assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() == before
 
 
@@ -277,22 +284,22 @@ def test_verify_names_an_out_that_lost_files_before_it_was_recorded_and_the_reme
     folder = project("done")
     for path in (folder / "data/shards").glob("t*/tiny/*.tar"):
         path.unlink()
-    assert run(folder, "dvc", "commit", "--force", "shard@tiny").returncode == 0
-    assert run(folder, "colorize.verify").returncode == 3
-    repaired = run(folder, "colorize.verify", "--repair")
+    assert dvc(folder, "commit", "--force", "shard@tiny").returncode == 0
+    assert verify(folder).returncode == 3
+    repaired = verify(folder, "--repair")
     assert repaired.returncode == 0, repaired.stdout
-    assert run(folder, "dvc", "repro", "shard@tiny").returncode == 0
+    assert dvc(folder, "repro", "shard@tiny").returncode == 0
     assert len(list((folder / "data/shards").glob("*/tiny/*.tar"))) == 6
-    assert run(folder, "colorize.verify").returncode == 0
+    assert verify(folder).returncode == 0
 
 
 def test_a_remark_in_the_code_of_sharding_shards_again_and_retrains_nothing(project):
     folder = project("done")
     with (folder / "colorize/sharding/build.py").open("a") as file:
         file.write("# a remark\n")
-    said = run(folder, "dvc", "repro").stdout
+    said = dvc(folder, "repro").stdout
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == ["Running stage 'shard@tiny':"]
     with (folder / "colorize/training/loop.py").open("a") as file:
         file.write("# a remark\n")
-    said = run(folder, "dvc", "repro").stdout
+    said = dvc(folder, "repro").stdout
     assert [line for line in said.splitlines() if line.startswith("Running stage")] == [f"Running stage '{TRAIN}':"]

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tools.soak import make_project
+from tests.helpers import processes
+from tests.helpers.projects import make_project
 
 
 def start(project: Path, *arguments: str, **knobs: str) -> subprocess.Popen:
@@ -53,10 +54,9 @@ def make(folder: Path, size: int) -> Path:
     parameters = yaml.safe_load((project / "params.yaml").read_text())
     parameters["shard"]["size"] = size
     (project / "params.yaml").write_text(yaml.safe_dump(parameters))
+    processes.load_everything()
     for stage in ("shard", "prior"):
-        program = start(project, f"stages.{stage}", "tiny")
-        _, errors = program.communicate(timeout=60)
-        assert program.returncode == 0, errors
+        processes.run(project, (stage, "tiny"), folder.parent / "log")
     return project
 
 
@@ -122,6 +122,8 @@ def test_a_manifest_of_another_shape_is_one_line(sharded, keys, value):
     path.write_text(json.dumps(manifest))
     try:
         command = "python -m colorize.verify --repair data/shards/train/tiny && dvc repro shard@tiny"
-        assert_one_line(start(sharded, "stages.prior", "tiny"), "manifest.json: damaged", command)
+        done = processes.call("stages.prior", "tiny", folder=sharded)
+        assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+        assert "manifest.json: damaged" in done.stderr and command in done.stderr
     finally:
         path.write_text(before)

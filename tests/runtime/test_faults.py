@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from colorize import runtime
-from tools import soak
+from tests.helpers import processes, projects
 
 
 def test_the_list_names_exactly_the_points_in_the_code(repo):
@@ -16,7 +16,7 @@ def test_the_list_names_exactly_the_points_in_the_code(repo):
 
 
 def test_the_soak_arms_every_point():
-    assert {*soak.EVERYWHERE, *(point for points in soak.POINTS.values() for point in points)} == set(
+    assert {*projects.EVERYWHERE, *(point for points in projects.POINTS.values() for point in points)} == set(
         runtime.FAULT_POINTS
     )
 
@@ -31,8 +31,8 @@ def test_the_process_dies_at_the_pass_that_is_named(tmp_path, fault, number):
             runtime.fault_point("shard-rename")
             runtime.fault_point("shard-member")
 
-    pid = soak.fork(body, tmp_path, tmp_path / "log", COLORIZE_FAULT=fault)
-    assert soak.wait(pid) == -number
+    pid = processes.fork(body, tmp_path, tmp_path / "log", COLORIZE_FAULT=fault)
+    assert processes.wait(pid) == -number
     assert (tmp_path / "log").read_text() == "0\n1\n"
 
 

@@ -1,5 +1,6 @@
-"""Writing: who is to blame for an error, what a user is told, and what killed processes left."""
+"""Writing: files appear whole or not at all, errors name the cause, and files of killed processes are removed."""
 
+import json
 import os
 import re
 import resource
@@ -13,7 +14,54 @@ import pytest
 from PIL import Image
 
 from colorize import runtime
-from tools import soak
+from tests.helpers import processes
+
+
+def test_a_file_appears_only_when_whole(tmp_path):
+    path = tmp_path / "deep" / "file.bin"
+    with runtime.atomic_write(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert not path.exists()
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_after_an_error_the_file_of_before_stands_and_nothing_else(tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"before")
+
+    def write():
+        with runtime.atomic_write(path) as file:
+            file.write(b"after")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_files_are_ignored_by_git_and_dvc(repo):
+    for name in (".gitignore", ".dvcignore"):
+        assert "*.tmp" in (repo / name).read_text().split()
+
+
+def test_json_is_sorted_and_refuses_nan(tmp_path):
+    path = tmp_path / "value.json"
+    runtime.write_json(path, {"b": 1, "a": {"d": 0.5, "c": None}})
+    assert path.read_text() == '{\n  "a": {\n    "c": null,\n    "d": 0.5\n  },\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        runtime.write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text())["b"] == 1
+
+
+def test_arrays_are_written_without_pickles(tmp_path):
+    runtime.write_array(tmp_path / "a.npy", np.arange(3))
+    assert np.load(tmp_path / "a.npy", allow_pickle=False).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="allow_pickle"):
+        runtime.write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
 
 
 @pytest.fixture
@@ -71,7 +119,7 @@ def test_a_limit_on_file_size_is_one_line(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         runtime.run(write_bytes, [tmp_path / "file.bin"])
 
-    assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 3
+    assert processes.wait(processes.fork(body, tmp_path, tmp_path / "log")) == 3
     expected = "needs 100,000 bytes, more than the limit for file sizes; see `ulimit -f`"
     assert (tmp_path / "log").read_text() == f"error: {tmp_path}/file.bin: {expected}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
@@ -97,8 +145,8 @@ def test_a_folder_that_cannot_be_is_an_error_before_any_work(tmp_path):
 
 
 def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
-    dead = soak.fork(lambda: None, tmp_path, tmp_path / "log")
-    soak.wait(dead)
+    dead = processes.fork(lambda: None, tmp_path, tmp_path / "log")
+    processes.wait(dead)
     (tmp_path / "log").unlink()
     (tmp_path / "deep").mkdir()
     stray, living = tmp_path / "deep" / f".a.tar.{dead}.tmp", tmp_path / f".a.tar.{os.getppid()}.tmp"
@@ -110,25 +158,25 @@ def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
 
 
 def test_strays_of_processes_that_nobody_waits_for_go_too(tmp_path):
-    dead = soak.fork(lambda: None, tmp_path, tmp_path / "log")
+    dead = processes.fork(lambda: None, tmp_path, tmp_path / "log")
     os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # leaves it a zombie
     stray = tmp_path / f".a.tar.{dead}.tmp"
     stray.touch()
     runtime.sweep(tmp_path)
-    assert soak.wait(dead) == 0
+    assert processes.wait(dead) == 0
     assert not stray.exists()
 
 
 def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dying = soak.fork(lambda: time.sleep(600), tmp_path, tmp_path / "log")
+    dying = processes.fork(lambda: time.sleep(600), tmp_path, tmp_path / "log")
     stray = tmp_path / "data" / "train" / f".a.tar.{dying}.tmp"
     stray.parent.mkdir(parents=True)
     stray.touch()
     with runtime.outputs("shard tiny", tmp_path / "data"):
         assert stray.exists()
         os.kill(dying, signal.SIGKILL)
-        assert soak.wait(dying) == -signal.SIGKILL
+        assert processes.wait(dying) == -signal.SIGKILL
     assert not stray.exists()
 
 
@@ -136,8 +184,8 @@ def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypa
 def test_a_writer_killed_at_any_point_leaves_the_old_file_or_the_new_one(tmp_path, point):
     path = tmp_path / "a.bin"
     path.write_bytes(b"before")
-    pid = soak.fork(lambda: write_bytes(path), tmp_path, tmp_path / "log", COLORIZE_FAULT=point)
-    assert soak.wait(pid) == -signal.SIGKILL
+    pid = processes.fork(lambda: write_bytes(path), tmp_path, tmp_path / "log", COLORIZE_FAULT=point)
+    assert processes.wait(pid) == -signal.SIGKILL
     assert path.read_bytes() == {"write-rename": b"before", "write-sync": bytes(100_000)}[point]
     runtime.sweep(tmp_path)
     assert sorted(found.name for found in tmp_path.iterdir()) == ["a.bin", "log"]

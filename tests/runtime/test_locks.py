@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from colorize import runtime
+from tests.helpers import processes
 from tests.helpers.waiting import until
-from tools import soak
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def run(tmp_path):
     pids = []
 
     def start(body, log: str, **environment) -> int:
-        pids.append(soak.fork(body, tmp_path, tmp_path / log, **environment))
+        pids.append(processes.fork(body, tmp_path, tmp_path / log, **environment))
         return pids[-1]
 
     yield start
@@ -51,7 +51,7 @@ def test_the_second_names_the_first_waits_and_follows(tmp_path, hold):
     until((tmp_path / "lock.waiting").exists)
     assert not (tmp_path / "second").exists()
     (tmp_path / "release").touch()
-    assert (soak.wait(first), soak.wait(second)) == (0, 0)
+    assert (processes.wait(first), processes.wait(second)) == (0, 0)
     assert (tmp_path / "second").exists()
     line = (tmp_path / "second.log").read_text()
     assert line.startswith(f"waiting for train a-unet, which is already running (PID {first} on ")
@@ -68,11 +68,11 @@ def test_who_may_not_wait_ends_at_once_naming_the_holder(tmp_path, hold, run):
             pass
 
     pid = run(lambda: runtime.run(body, []), "second.log", COLORIZE_NO_WAIT="1")
-    assert soak.wait(pid) == 3
+    assert processes.wait(pid) == 3
     line = (tmp_path / "second.log").read_text()
     assert line.startswith(f"error: train a-unet is already running (PID {first} on ") and line.count("\n") == 1
     (tmp_path / "release").touch()
-    assert soak.wait(first) == 0
+    assert processes.wait(first) == 0
 
 
 def test_a_killed_holder_releases_its_lock_though_its_worker_lives_on(tmp_path, run):
@@ -85,7 +85,7 @@ def test_a_killed_holder_releases_its_lock_though_its_worker_lives_on(tmp_path, 
     pid = run(holder, "log")
     until((tmp_path / "ready").exists)
     os.kill(pid, signal.SIGKILL)
-    soak.wait(pid)
+    processes.wait(pid)
     worker = int((tmp_path / "worker").read_text())
     os.kill(worker, 0)
     with runtime.lock(tmp_path / "lock", "shard a", wait=False):
@@ -98,7 +98,7 @@ def test_a_holder_knows_whether_somebody_waits(tmp_path, hold):
         waiting = hold("second")
         until(lock.is_awaited)
         os.kill(waiting, signal.SIGKILL)
-        soak.wait(waiting)
+        processes.wait(waiting)
         assert not lock.is_awaited()
 
 
@@ -123,7 +123,7 @@ def test_one_of_many_at_a_time(tmp_path, run):
                 time.sleep(0.001)
                 (tmp_path / "number").write_text(str(number + 1))
 
-    assert [soak.wait(pid) for pid in [run(body, "log") for _ in range(5)]] == [0] * 5
+    assert [processes.wait(pid) for pid in [run(body, "log") for _ in range(5)]] == [0] * 5
     assert (tmp_path / "number").read_text() == "100"
 
 

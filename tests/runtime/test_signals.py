@@ -11,8 +11,8 @@ import time
 import pytest
 
 from colorize import runtime
+from tests.helpers import processes
 from tests.helpers.waiting import until
-from tools import soak
 
 
 def steps(folder) -> None:
@@ -28,10 +28,10 @@ def steps(folder) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_waits_for_the_end_of_the_step(tmp_path, number, code):
-    pid = soak.fork(lambda: runtime.run(steps, [tmp_path]), tmp_path, tmp_path / "log")
+    pid = processes.fork(lambda: runtime.run(steps, [tmp_path]), tmp_path, tmp_path / "log")
     until((tmp_path / "begun").exists)
     os.kill(pid, number)
-    assert soak.wait(pid) == code
+    assert processes.wait(pid) == code
     begun, ended, saved = ((tmp_path / name).read_text() for name in ("begun", "ended", "saved"))
     assert begun == ended == saved
 
@@ -47,7 +47,7 @@ def test_a_second_signal_waits_as_well_but_not_a_second_ctrl_c(tmp_path):
         return lambda: runtime.run(body, [])
 
     for number, code, is_ended in ((signal.SIGTERM, 143, True), (signal.SIGINT, 130, False)):
-        assert soak.wait(soak.fork(twice(number), tmp_path, tmp_path / "log")) == code
+        assert processes.wait(processes.fork(twice(number), tmp_path, tmp_path / "log")) == code
         assert (tmp_path / f"ended {number:d}").exists() == is_ended
 
 
@@ -59,7 +59,7 @@ def test_a_block_within_a_block_does_not_end_the_wait(tmp_path):
             (tmp_path / "ended").touch()
         (tmp_path / "went on").touch()
 
-    assert soak.wait(soak.fork(lambda: runtime.run(body, []), tmp_path, tmp_path / "log")) == 143
+    assert processes.wait(processes.fork(lambda: runtime.run(body, []), tmp_path, tmp_path / "log")) == 143
     assert (tmp_path / "ended").exists()
     assert not (tmp_path / "went on").exists()
 
@@ -69,21 +69,21 @@ def test_an_interrupt_that_the_shell_ignores_stays_ignored(tmp_path):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         runtime.run(lambda: os.kill(os.getpid(), signal.SIGINT), [])
 
-    assert soak.wait(soak.fork(body, tmp_path, tmp_path / "log")) == 0
+    assert processes.wait(processes.fork(body, tmp_path, tmp_path / "log")) == 0
 
 
 def orphan(folder, body, **environment) -> int:
     """Start `body` as the child of a process that is then killed; returns its PID."""
 
     def parent():
-        child = soak.fork(lambda: runtime.run(body, [folder]), folder, folder / "log", **environment)
+        child = processes.fork(lambda: runtime.run(body, [folder]), folder, folder / "log", **environment)
         runtime.write_text(folder / "pid", str(child))
-        soak.wait(child)
+        processes.wait(child)
 
-    pid = soak.fork(parent, folder, folder / "log")
+    pid = processes.fork(parent, folder, folder / "log")
     until(lambda: (folder / "begun").exists() and (folder / "pid").exists())
     os.kill(pid, signal.SIGKILL)
-    soak.wait(pid)
+    processes.wait(pid)
     return int((folder / "pid").read_text())
 
 
@@ -123,10 +123,10 @@ def test_a_killed_stage_takes_its_workers_with_it(tmp_path):
             (folder / "begun").touch()
             time.sleep(60)
 
-    orphaned = soak.fork(lambda: runtime.run(stage, [tmp_path]), tmp_path, tmp_path / "log")
+    orphaned = processes.fork(lambda: runtime.run(stage, [tmp_path]), tmp_path, tmp_path / "log")
     until((tmp_path / "begun").exists)
     os.kill(orphaned, signal.SIGKILL)
-    soak.wait(orphaned)
+    processes.wait(orphaned)
     until(lambda: is_gone(int((tmp_path / "worker").read_text())))
 
 
@@ -140,10 +140,10 @@ def test_ctrl_c_is_one_line_and_not_one_a_worker(tmp_path):
             (folder / "begun").touch()
             [future.result() for future in work]
 
-    pid = soak.fork(lambda: runtime.run(stage, [tmp_path]), tmp_path, tmp_path / "log")
+    pid = processes.fork(lambda: runtime.run(stage, [tmp_path]), tmp_path, tmp_path / "log")
     until((tmp_path / "begun").exists)
     os.killpg(pid, signal.SIGINT)
-    assert soak.wait(pid) == 130
+    assert processes.wait(pid) == 130
     assert (tmp_path / "log").read_text() == "interrupted\n"
 
 
@@ -216,6 +216,6 @@ def test_of_workers_that_end_for_this_reason_the_parent_prints_one_line(tmp_path
         with runtime.executor(4) as pool:
             [future.result() for future in [pool.submit(_read_in_worker, str(path)) for path in paths]]
 
-    pid = soak.fork(lambda: runtime.run(stage, []), tmp_path, tmp_path / "log")
-    assert soak.wait(pid) == 3
+    pid = processes.fork(lambda: runtime.run(stage, []), tmp_path, tmp_path / "log")
+    assert processes.wait(pid) == 3
     assert re.fullmatch(rf"error: {tmp_path}/file-\d: became shorter .*\n", (tmp_path / "log").read_text())

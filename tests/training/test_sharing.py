@@ -8,8 +8,8 @@ import pytest
 
 from colorize import runtime
 from colorize.training import checkpoint, sharing
+from tests.helpers import processes
 from tests.helpers.waiting import until
-from tools import soak
 
 KEY = {"lr": 1e-3}
 
@@ -29,7 +29,7 @@ def begin(tmp_path):
 
     def start(copy: str, key: dict = KEY) -> int:
         (tmp_path / copy).mkdir()
-        return soak.fork(
+        return processes.fork(
             lambda: runtime.run(lambda: body(copy, key), []), tmp_path / copy, tmp_path / f"{copy}.log",
             DVC_ROOT=str(tmp_path),
         )  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_second_takes_the_result_of_the_first_and_nothing_stays_behind(tmp_p
     second = begin("b")
     until(lambda: waiting(tmp_path))
     (tmp_path / "release").touch()
-    assert (soak.wait(first), soak.wait(second)) == (0, 0)
+    assert (processes.wait(first), processes.wait(second)) == (0, 0)
     assert files(tmp_path / "b") == {
         "begun": "reused", "model/model.json": "made by a", "history/pictures/1.png": "drawn by a",
     }  # fmt: skip
@@ -65,7 +65,7 @@ def test_with_another_parameter_nobody_waits(tmp_path, begin):
     first, second = begin("a"), begin("b", {"lr": 2e-3})
     until(lambda: (tmp_path / "a/begun").exists() and (tmp_path / "b/begun").exists())
     (tmp_path / "release").touch()
-    assert (soak.wait(first), soak.wait(second)) == (0, 0)
+    assert (processes.wait(first), processes.wait(second)) == (0, 0)
     assert files(tmp_path / "b")["model/model.json"] == "made by b"
 
 
@@ -76,11 +76,11 @@ def test_when_the_first_is_killed_the_second_trains(tmp_path, begin):
     until(lambda: waiting(tmp_path))
     os.kill(first, signal.SIGKILL)
     (tmp_path / "release").touch()
-    assert (soak.wait(first), soak.wait(second)) == (-signal.SIGKILL, 0)
+    assert (processes.wait(first), processes.wait(second)) == (-signal.SIGKILL, 0)
     assert files(tmp_path / "b")["begun"] == "trained"
 
 
 def test_when_nobody_waits_nothing_is_left_for_anybody(tmp_path, begin):
     (tmp_path / "release").touch()
-    assert soak.wait(begin("a")) == 0
+    assert processes.wait(begin("a")) == 0
     assert files(tmp_path / ".state") == {}

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from rich.console import Console
 
+from tests.helpers import processes, projects
 from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import until
-from tools import display, jobs, run_cells, soak
+from tools import display, jobs, run_cells
 
 KNOBS = {"COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_CHECKPOINT_SECONDS": "0", "PYTHONPATH": ""}
-COMMAND = [sys.executable, str(soak.ROOT / "tools" / "run_cells.py")]
+COMMAND = [sys.executable, str(projects.ROOT / "tools" / "run_cells.py")]
 HOW_TO_GO_ON = "run `make repro` again: finished jobs are kept, trainings continue at their checkpoint"
 HINT = "dvc push"
 
@@ -49,9 +50,9 @@ def log_of(project: Path) -> str:
 
 
 def test_jobs_with_and_without_a_terminal(tmp_path):
-    project = soak.make_project(tmp_path / "project", ("cnn",))
+    project = projects.make_project(tmp_path / "project", ("cnn",))
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
-    assert terminal.wait(soak.HANGS_AFTER_S) == 0
+    assert terminal.wait(processes.HANGS_AFTER_S) == 0
     title, _, *table, log, _ = terminal.rest()
     assert title.startswith("4 jobs: 4 done; ")
     results = {
@@ -83,14 +84,14 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
 
 
 def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
-    project = soak.make_project(tmp_path / "project", ("regression", "cnn"), steps=1_000_000)
+    project = projects.make_project(tmp_path / "project", ("regression", "cnn"), steps=1_000_000)
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
     until(lambda: list(project.glob(".state/checkpoints/tiny-cnn/*/*.ckpt")))
     terminal.resize(24, 80)
     until(lambda: "\x1b[2J" in terminal.text)  # what a resized terminal has wrapped is cleared
     until(lambda: re.search(r"tiny-cnn +train +\S+ [\d,]+ of 1,000,000 steps", terminal.plain()))
     terminal.type("\x03")
-    assert terminal.wait(soak.HANGS_AFTER_S) == 130
+    assert terminal.wait(processes.HANGS_AFTER_S) == 130
     assert terminal.shows_cursor()
     *table, last = terminal.rest()
     assert any(re.match(r"tiny-cnn +stopped +[\d,]+ of 1,000,000 steps", line) for line in table), table
@@ -101,7 +102,7 @@ def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
         process = subprocess.Popen(COMMAND, cwd=project, env=environment(), stdout=file, stderr=file)
     until(lambda: "train tiny-cnn: resumes after step " in log_of(project))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(soak.HANGS_AFTER_S) == 143
+    assert process.wait(processes.HANGS_AFTER_S) == 143
     assert (tmp_path / "output").read_text().splitlines()[-1] == f"stopped; {HOW_TO_GO_ON}"
     assert "tiny-regression: begins" not in log_of(project)
     assert not list((project / ".state/locks").iterdir())  # nobody trains any more
@@ -115,10 +116,10 @@ def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
 
 
 def test_a_job_that_fails_is_named_with_its_whole_error_and_stops_no_other(tmp_path):
-    project = soak.make_project(tmp_path / "project", ("cnn",))
+    project = projects.make_project(tmp_path / "project", ("cnn",))
     script = f"""
 import sys
-sys.path.insert(0, {str(soak.ROOT)!r})
+sys.path.insert(0, {str(projects.ROOT)!r})
 from colorize import runtime
 from tools import run_cells
 def main():
@@ -128,7 +129,7 @@ def main():
 runtime.run(main, [])
 """
     terminal = Terminal([sys.executable, "-c", script], project, environment(TERM="xterm"))
-    assert terminal.wait(soak.HANGS_AFTER_S) == 3
+    assert terminal.wait(processes.HANGS_AFTER_S) == 3
     _, _, broken, sound, _, title, error, last = (line for line in terminal.rest() if line)
     assert re.match(r"train@tiny-nothing +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
     assert title == "train@tiny-nothing failed:"
@@ -175,7 +176,7 @@ def test_a_job_that_waits_for_another_process_says_so(tmp_path, capsys):
 def test_jobs_go_on_when_nobody_reads_what_they_say(tmp_path):
     script = f"""
 import sys
-sys.path.insert(0, {str(soak.ROOT)!r})
+sys.path.insert(0, {str(projects.ROOT)!r})
 from pathlib import Path
 from tools import display, jobs
 all_jobs = [jobs.Job(str(n), (), ()) for n in range(20_000)]

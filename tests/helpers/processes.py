@@ -1,0 +1,115 @@
+"""Stages and other code in child processes of the tests."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from colorize import runtime
+from tests.helpers import projects
+
+HANGS_AFTER_S = 600  # no process that is waited for takes so long
+_KNOBS = {"COLORIZE_PROCS": "2", "COLORIZE_THREADS": "1", "COLORIZE_DEVICE": "cpu", "COLORIZE_CHECKPOINT_SECONDS": "0"}
+
+
+def fork(body: Callable[[], object], folder: Path, log: Path, errors: Path | None = None, **environment: str) -> int:
+    """Call `body` in a child process; returns its PID.
+
+    Args:
+        body: to call.
+        folder: where the child works.
+        log: gets what it prints.
+        errors: gets what it prints to standard error; default: the log.
+        environment: of the child, besides this process's own.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.chdir(folder)
+        os.environ.update(environment)
+        for stream, path in ((1, log), (2, errors or log)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), stream)
+        sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        body()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def start(project: Path, stage: tuple[str, ...], log: Path, **environment: str) -> int:
+    """Run one stage in a child process; returns its PID."""
+    script = importlib.import_module(f"stages.{stage[0]}")
+    return fork(lambda: runtime.run(script.main, list(stage[1:])), project, log, **{**_KNOBS, **environment})
+
+
+def wait(pid: int) -> int:
+    """Exit code of a child; minus the signal that killed it. One that hangs is aborted, which shows where it hung."""
+    timer = threading.Timer(HANGS_AFTER_S, os.kill, (pid, signal.SIGABRT))
+    timer.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        timer.cancel()
+
+
+def run(project: Path, stage: tuple[str, ...], log: Path, **environment: str) -> None:
+    """Run one stage in a child process to its end.
+
+    Raises:
+        AssertionError: it failed; with what the log says.
+    """
+    code = wait(start(project, stage, log, **environment))
+    assert code == 0, f"{' '.join(stage)} ended with {code}: {log.read_text()}"
+
+
+def call(program: str, *arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """What `python -m program ...` does, in a child process, which need not import torch again.
+
+    Args:
+        program: a module with a function `main`, such as "stages.train".
+        arguments: of the command line.
+        folder: where the child works.
+        environment: of the child, besides this process's own.
+
+    Returns:
+        Exit code, standard output and standard error.
+    """
+    main = importlib.import_module(program).main
+    with tempfile.TemporaryDirectory() as outputs:
+        stdout, stderr = Path(outputs, "stdout"), Path(outputs, "stderr")
+        pid = fork(lambda: runtime.run(main, list(arguments)), folder, stdout, stderr, **{**_KNOBS, **environment})
+        return subprocess.CompletedProcess(arguments, wait(pid), stdout.read_text(), stderr.read_text())
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Environment variables of a command in a project: `python` and `dvc` are those of the tests, on the CPU."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = {"COLORIZE_DEVICE": "cpu", "COLORIZE_THREADS": "1", "PATH": path, "PYTHONPATH": ""}
+    return {**os.environ, **settings, **changes}
+
+
+def load_everything() -> None:
+    """Import what the stages import, late imports too, so that children need not."""
+    import matplotlib
+    import torch
+
+    matplotlib.use("Agg")
+    for name in ("dvc.repo", "matplotlib.pyplot", "pandas", "safetensors.torch", "torch._dynamo", "torchvision"):
+        importlib.import_module(name)
+    for name in projects.POINTS:
+        importlib.import_module(f"stages.{name}")
+    torch.set_num_threads(1)
