@@ -19,7 +19,7 @@ import torch
 import yaml
 from PIL import Image, ImageCms
 
-from colorize.models import build, files
+from colorize.models import contract, files
 from tests.helpers import processes
 from tests.helpers.projects import make_project
 
@@ -251,7 +251,7 @@ def sharded(project) -> SimpleNamespace:
 def colorized(project) -> SimpleNamespace:
     """The results of the command line by the names of the photos, and what it said."""
     torch.manual_seed(0)
-    model = build.build("regression", 0.05)
+    model = contract.build_model("regression", 0.05)
     files.save(project / "data/models/tiny-regression", model, {"model": "regression", "width": 0.05, "size": 32})
     done = processes.call("colorize.__main__", "photos", "-o", "out", "--model", "tiny-regression", folder=project)
     results = {name: project / "out" / f"{stem(name)}.png" for name in FILES}

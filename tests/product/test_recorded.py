@@ -36,7 +36,7 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "code, shard": ("shard@tiny", "colorize/sharding/build.py", '"""From raw', '"""From  raw'),
     "code, train": (TRAIN, "colorize/models/unet.py", '"""The U-Net', '"""The  U-Net'),
     "code, report": ("report", "colorize/report/table.py", '"""Table 1:', '"""Table  1:'),
-    "source": ("shard@tiny", "sources/tiny.yaml", "credit: Tiny", "credit: Tinier"),
+    "source": ("shard@tiny", "sources/tiny.yaml", "path: tiny.zip", "path: ./tiny.zip"),
 }
 
 

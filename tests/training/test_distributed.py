@@ -36,6 +36,6 @@ def test_the_gradients_of_two_processes_are_those_of_one(run):
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
-    group = distributed.Group(0, 3, torch.device("cpu"), None)
+    group = distributed.Processes(0, 3, torch.device("cpu"), None)
     with pytest.raises(ParameterError, match="batch_size: 8 is not a multiple of the number of processes, 3"):
         group.share(8)
