@@ -35,7 +35,6 @@ _SLOWEST = (
     "test_pipeline.py",
     "tools/test_run_cells.py",
     "product/test_recorded.py",
-    "product/test_lost.py",
     "faults/",
     "fuzz/",
     "product/",

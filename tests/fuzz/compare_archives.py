@@ -6,13 +6,14 @@ import stat
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from colorize.archives import containers, tar
 from colorize.runtime import DataError
+from tests.fuzz import explained
 from tests.fuzz.compare import Difference
+from tests.fuzz.explained import Reason
 
 NAMES = ["a/1.jpg", "a/2.jpg", "folder/" + "x" * 95 + ".jpg", "päivää/🙂.jpg", "two\nlines.jpg", "c/empty.jpg"]
 LIMIT_S = 5.0  # of a single example; they take milliseconds
@@ -143,23 +144,9 @@ def differences(seen: Seen) -> list[Difference]:
     return found
 
 
-class Reason(NamedTuple):
-    """A kind of difference, and the archives in which it is meant."""
-
-    kind: str  # of the difference
-    why: str
-    explains: Callable[[Seen], bool]
-    example: Callable[[], bytes]
-
-
 def unexplained(seen: Seen) -> list[Difference]:
-    """The differences that no reason explains."""
-    return [found for found in differences(seen) if not reasons_for(found, seen)]
-
-
-def reasons_for(difference: Difference, seen: Seen) -> list[str]:
-    """Names of the reasons that explain a difference."""
-    return [name for name, reason in REASONS.items() if reason.kind == difference.kind and reason.explains(seen)]
+    """The differences between the readers of an archive that no reason explains."""
+    return explained.unexplained(differences(seen), seen, REASONS)
 
 
 def _is_left_out(seen: Seen) -> bool:

@@ -9,33 +9,18 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
-from typing import NamedTuple
 
 from PIL import Image
 
 from colorize.sharding import images, jpeg, png, profiles
-from tests.fuzz import samples
+from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
-
-
-class Reason(NamedTuple):
-    """A kind of difference, the cases in which it is meant, and a file that shows it."""
-
-    kind: str  # of the difference
-    why: str
-    explains: Callable[[Case], bool]
-    example: Callable[[], bytes]
+from tests.fuzz.explained import Reason
 
 
 def unexplained(case: Case) -> list[Difference]:
-    """The differences that are in no reason's place."""
-    return [found for found in differences(case) if not any(reasons_for(found, case))]
-
-
-def reasons_for(difference: Difference, case: Case) -> list[str]:
-    """Names of the reasons that explain a difference."""
-    return [name for name, reason in REASONS.items() if reason.kind == difference.kind and reason.explains(case)]
+    """The differences between the readers of an image that no reason explains."""
+    return explained.unexplained(differences(case), case, REASONS)
 
 
 # --- refused by us, taken by Pillow ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from colorize.archives import containers
 from colorize.runtime import DataError
-from tests.fuzz import compare_archives
+from tests.fuzz import compare_archives, explained
 from tests.fuzz.compare_archives import TARS, ZIPS, content_of, mended, scan_and_read
 
 
@@ -80,4 +80,5 @@ def test_every_reason_to_differ_from_pythons_modules_has_an_example(path, name):
     seen = compare_archives.look(path)
     found = compare_archives.differences(seen)
     assert reason.kind in [difference.kind for difference in found]
-    assert all(compare_archives.reasons_for(difference, seen) == [name] for difference in found)
+    reasons = compare_archives.REASONS
+    assert all(explained.reasons_for(difference, seen, reasons) == [name] for difference in found)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from colorize.sharding import images, jpeg
-from tests.fuzz import compare, differential, reasons, samples
+from tests.fuzz import compare, differential, explained, reasons, samples
 
 FILES = 2000
 
@@ -24,7 +24,7 @@ def test_every_reason_to_differ_from_pillow_has_an_example(name):
     reason = reasons.REASONS[name]
     case = compare.Case(reason.example())
     found = [difference for difference in compare.differences(case) if difference.kind == reason.kind]
-    assert found and reasons.reasons_for(found[0], case) == [name]
+    assert found and explained.reasons_for(found[0], case, reasons.REASONS) == [name]
     assert not reasons.unexplained(case)
 
 

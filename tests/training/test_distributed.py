@@ -3,33 +3,36 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from colorize.runtime import ParameterError
 from colorize.training import distributed
+from tests.helpers import processes
+from tests.training import distributed_gradients
 
 
-@pytest.fixture(scope="module")
-def run(repo, tmp_path_factory):
-    """`run(processes)` -> the gradients of one step."""
-
-    def start(processes: int) -> dict[str, torch.Tensor]:
-        path = tmp_path_factory.mktemp("distributed") / "gradients.pt"
-        script = [str(repo / "tests" / "training" / "distributed_gradients.py"), str(path)]
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        environment = {**os.environ, "PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, *(torchrun if processes > 1 else []), *script]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return torch.load(path, weights_only=True)
-
-    return start
+def gradients_of_one(folder: Path) -> dict[str, torch.Tensor]:
+    """The gradients of one step, computed by one process."""
+    pid = processes.fork(lambda: distributed_gradients.main(str(folder / "one.pt")), folder, folder / "log")
+    assert processes.wait(pid) == 0, (folder / "log").read_text()
+    return torch.load(folder / "one.pt", weights_only=True)
 
 
-def test_the_gradients_of_two_processes_are_those_of_one(run):
-    one, two = run(1), run(2)
+def gradients_of_two(repo: Path, folder: Path) -> dict[str, torch.Tensor]:
+    """The same, computed by the two processes that torchrun starts."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *torchrun, distributed_gradients.__file__, str(folder / "two.pt")]
+    environment = {**os.environ, "PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "two.pt", weights_only=True)
+
+
+def test_the_gradients_of_two_processes_are_those_of_one(repo, tmp_path):
+    one, two = gradients_of_one(tmp_path), gradients_of_two(repo, tmp_path)
     assert one.keys() == two.keys()
     for name, gradient in one.items():
         assert (two[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-9, name
