@@ -18,6 +18,7 @@ from colorize.config import params
 from colorize.data import shards, verified
 from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
+from tests.helpers.layouts import expect_one_line, real_layouts  # noqa: F401 - fixtures
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,10 +17,9 @@ STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("eval
 
 
 def dvc(project: Path, *arguments: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": "", "COLORIZE_PROCS": "1"}
+    command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=project, env=environment, capture_output=True, text=True
+        command, cwd=project, env=processes.environment(COLORIZE_PROCS="1"), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -33,7 +32,7 @@ def made(tmp_path_factory) -> Path:
     project = projects.make_project(folder / "project", (MODEL,), steps=2)
     processes.load_everything()
     for stage in STAGES:
-        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        processes.run(project, stage, folder / "log")
     names = ("shard@tiny", "prior@tiny", f"train@tiny-{MODEL}", f"evaluate@tiny-{MODEL}")
     dvc(project, "commit", "--force", *names)
     return project

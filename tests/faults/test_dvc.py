@@ -28,27 +28,19 @@ def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("dvc")
     project = projects.make_project(folder / "project", (MODEL,), steps=60, val_every=20, pictures_every=50)
     for stage in projects.STAGES[:2]:
-        assert processes.wait(processes.start(project, stage, folder / "log")) == 0, (folder / "log").read_text()
+        processes.run(project, stage, folder / "log")
     shutil.copytree(project, folder / "done")
-    assert processes.wait(processes.start(folder / "done", CELL, folder / "log")) == 0, (folder / "log").read_text()
+    processes.run(folder / "done", CELL, folder / "log")
     return project
 
 
 def repro(project: Path, **environment: str) -> subprocess.Popen:
     """`dvc repro` of the training alone, in a session of its own as in a terminal; /bin/sh, as without SHELL."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    knobs = {
-        "COLORIZE_CHECKPOINT_SECONDS": "0",
-        "COLORIZE_DEVICE": "cpu",
-        "COLORIZE_THREADS": "1",
-        "PATH": path,
-        "SHELL": "",
-    }
     with (project.parent / "log").open("a") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "dvc", "repro", "--single-item", STAGE],
             cwd=project,
-            env={**os.environ, **knobs, **environment, "PYTHONPATH": ""},
+            env=processes.environment(COLORIZE_CHECKPOINT_SECONDS="0", SHELL="", **environment),
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -34,7 +34,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("machine")
     project = projects.make_project(folder / "project", (MODEL,), steps=3)
     for stage in (SHARD, PRIOR):
-        assert processes.wait(processes.start(project, stage, folder / "log")) == 0
+        processes.run(project, stage, folder / "log")
     return project
 
 

@@ -1,7 +1,6 @@
 """`make repro` runs cells side by side: one that fails stops no other, and whoever ends it ends them all."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from tests.helpers.terminal import Terminal
 from tests.helpers.waiting import until
 from tools import display, jobs, run_cells
 
-KNOBS = {"COLORIZE_DEVICE": "cpu", "COLORIZE_PROCS": "1", "COLORIZE_CHECKPOINT_SECONDS": "0", "PYTHONPATH": ""}
 COMMAND = [sys.executable, str(projects.ROOT / "tools" / "run_cells.py")]
 HOW_TO_GO_ON = "run `make repro` again: finished jobs are kept, trainings continue at their checkpoint"
 HINT = "dvc push"
@@ -26,8 +24,7 @@ HINT = "dvc push"
 
 def environment(**changes: str) -> dict[str, str]:
     """One job at a time; without SHELL, as cron would, so that DVC takes /bin/sh."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, **KNOBS, "PATH": path, "SHELL": "", **changes}
+    return processes.environment(COLORIZE_PROCS="1", COLORIZE_CHECKPOINT_SECONDS="0", SHELL="", **changes)
 
 
 def run(project: Path, expect: int = 0) -> list[str]:
