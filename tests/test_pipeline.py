@@ -1,84 +1,24 @@
 """The real DAG, run by the real `dvc` in a scratch clone: the ci profile, and small archives in the paper's layouts."""
 
-import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import processes
+from tests.helpers import extending, processes
+from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("objects", "scenes")
 MODELS = ("regression", "cnn", "cnn_weighted", "unet", "unet_weighted")
-
-
-def clone(folder: Path) -> Path:
-    """A git repository that holds the files of this working tree, committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in sorted(filter(None, listed.stdout.split("\0"))):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
-def commit(repo: Path) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", "init", "--quiet"], cwd=repo, check=True)
-    subprocess.run(["git", "add", "--all"], cwd=repo, check=True)
-    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "test"], cwd=repo, check=True)
-
-
-def run(repo: Path, *command: str, expect: int = 0, **environment: str) -> str:
-    """Run a command in a clone; both of its streams."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    raw = environment.pop("COLORIZE_RAW", str(repo / "raw"))
-    done = subprocess.run(
-        command,
-        cwd=repo,
-        env={**os.environ, "PATH": path, "COLORIZE_RAW": raw, "PYTHONPATH": "", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == expect, done.stdout[-4000:]
-    return done.stdout
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace a text in a file."""
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-@contextlib.contextmanager
-def changed(path: Path, old: str, new: str) -> Iterator[None]:
-    """A file with another text in it, for a while."""
-    text = path.read_text()
-    edit(path, old, new)
-    try:
-        yield
-    finally:
-        path.write_text(text)
 
 
 def record(repo: Path, stages: list[tuple[str, ...]], log: Path) -> list[str]:
@@ -98,11 +38,6 @@ def record(repo: Path, stages: list[tuple[str, ...]], log: Path) -> list[str]:
     names = [f"{script}@{'-'.join(arguments)}" for script, *arguments in stages]
     run(repo, "dvc", "commit", "--force", *names)
     return names
-
-
-def stages_run(output: str) -> list[str]:
-    """Names of the stages that ran (or, dry, would run)."""
-    return re.findall(r"Running stage '([^']+)'", output)
 
 
 @pytest.fixture(scope="module")
@@ -172,14 +107,58 @@ def test_the_committed_results_can_be_checked_without_data(repo, tmp_path):
     assert "prior@objects" in run(tmp_path / "fresh", "bash", "tools/check_lock.sh", expect=1)
 
 
-def test_a_change_to_the_report_retrains_nothing(repo):
-    path = repo / "colorize/report/table.py"
-    text = path.read_text()
-    path.write_text(text + "\n# a remark\n")
-    try:
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("sources/titles.yaml", "scenes: Scenes", "scenes: Views"),
+        ("colorize/report/labels.py", '"#1b4f8f"', '"#000000"'),  # a color
+        ("colorize/report/labels.py", "decimals=3", "decimals=2"),
+    ],
+)
+def test_what_is_only_shown_runs_the_report_alone(repo, file, old, new):
+    with changed(repo / file, old, new):
         assert stages_run(run(repo, "dvc", "repro", "--dry")) == ["report"]
+
+
+@pytest.mark.parametrize(
+    ("section", "stages"),
+    [
+        ("A model", {"prior"}),  # which writes a file of class weights per model
+        ("A measure", {"evaluate", "baseline"}),  # whose results then make the report run
+        ("A data set", {"evaluate", "baseline"}),
+        ("A parameter", {"train"}),
+    ],
+)
+def test_what_extending_says_runs_again_and_nothing_else(repo, section, stages):
+    diffs = extending.diffs_of(section)
+    extending.apply(repo, diffs)
+    try:
+        # What belongs to the new model or data set cannot be planned before its inputs exist: an error of DVC
+        said = run(repo, "dvc", "repro", "--dry", "--keep-going", expect=int(section in ("A model", "A data set")))
+        old = [name for name in stages_run(said) if not re.search("shallow|holidays", name)]
+        assert {name.partition("@")[0] for name in old} == stages
     finally:
-        path.write_text(text)
+        extending.apply(repo, diffs, "--reverse")
+
+
+def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_does(repo, tmp_path):
+    """Its lock file is the same: no stage depends on a folder of which a clone may lack a part."""
+    store = ("dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
+    run(tmp_path, "git", "clone", "--quiet", str(repo), "part")
+    needed = (*(f"data/shards/test/{name}" for name in DATASETS), "data/models/objects-cnn", "data/priors/objects")
+    for folder in (repo, tmp_path / "part"):
+        run(folder, *store)
+    run(repo, "dvc", "push", *needed)
+    run(tmp_path / "part", "dvc", "pull", *needed)
+    locks = []
+    for folder in (repo, tmp_path / "part"):
+        with changed(folder / "params.yaml", "num_saved: ", "num_saved: 1"):
+            ran = run(folder, "dvc", "repro", "--single-item", "--allow-missing", "evaluate@objects-cnn")
+            assert stages_run(ran) == ["evaluate@objects-cnn"]
+            locks.append((folder / "dvc.lock").read_bytes())
+    assert locks[0] == locks[1]
+    run(repo, "git", "checkout", "--quiet", ".")
+    run(repo, "dvc", "checkout")
 
 
 def test_another_lambda_retrains_only_the_weighted_models(repo):
