@@ -46,7 +46,10 @@ class Replayed:
         self._recording: _Recording | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Call the function. The inputs must have the same shapes in every call. The next call overwrites the result."""
+        """Call the function.
+
+        The inputs must have the same shapes in every call. The next call overwrites the result.
+        """
         self._calls += 1
         if self._calls == 1:
             torch.cuda.reset_peak_memory_stats(self._device)

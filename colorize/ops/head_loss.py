@@ -4,8 +4,8 @@
 
 Shapes: N pixels, Q bins, C features, K entries of a soft target. No dense (N, Q) target is created, and the (N, Q)
 logits never exist all at once. They are computed for one chunk of pixels, and are discarded when the gradients of the
-chunk are known. The logits and their gradient therefore stay in the processor's cache. Features in half precision (autocast) are multiplied in half precision.
-Exponentials and sums are float32, as under autocast.
+chunk are known. The logits and their gradient therefore stay in the processor's cache. Features in half precision
+(autocast) are multiplied in half precision. Exponentials and sums are float32, as under autocast.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _FusedHead(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, bias = ctx.saved_tensors
-        grad = grad / len(rows)  # only now, because small values would underflow in float16 before
+        grad = grad / len(rows)  # divided only here: gradients of the mean could underflow in float16
         return grad.to(rows.dtype) * rows, grad * weight, grad * bias, None, None
 
 

@@ -94,7 +94,7 @@ def _overwrite_logits(
         total = tl.sum(exponential, 0)
         mass = tl.sum(value, 0)
         tl.store(losses + row, mass * (largest + tl.log(total)) - tl.sum(value * z_target, 0))
-        tl.debug_barrier()  # from here on, all logits of the row have been read
+        tl.debug_barrier()  # all logits of the row have been read
         tl.store(place + column, (exponential * (mass / total)).to(logits.dtype.element_ty), mask=is_column)
         tl.debug_barrier()  # all columns are written; overwriting the target's bins below is cheaper than a search
         of_bin = tl.sum(tl.where(target_bin[:, None] == target_bin[None, :], value[None, :], 0.0), 1)
