@@ -176,7 +176,7 @@ def unpack(files: dict[str, Tensor], folder: Path) -> None:
 
 
 def remove_stale(cell: Path) -> None:
-    """Remove the subfolders of a run's folder that have not changed for two weeks, and the folder if it is then empty."""
+    """Remove the subfolders of a run's folder that did not change for two weeks, then the folder if it is empty."""
     for folder in sorted(cell.glob("*/")):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
