@@ -25,9 +25,9 @@ _PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # pixels per batch: 20 MB and 660 MB
 class Kind(IntEnum):
     """What a model predicts. A model of one kind also has the measures of the kinds before it."""
 
-    COLORS = 1  # any ab, as a regression does
+    COLORS = 1  # any ab, from a regression
     BINS = 2  # one of the ab bins
-    DISTRIBUTIONS = 3  # over the ab bins
+    DISTRIBUTIONS = 3  # a distribution over the ab bins
 
 
 class Compared:

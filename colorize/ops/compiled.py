@@ -25,7 +25,7 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
         device: device of the network.
 
     Returns:
-        a function that returns what `network` returns, except for rounding.
+        a function with the same result as `network`, except for rounding.
     """
     if device.type != "cuda" or not runtime.is_compiling():
         return network

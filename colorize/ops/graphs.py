@@ -16,7 +16,7 @@ from torch import Tensor
 from colorize import runtime
 
 _MEMORY_SHARE = 0.4  # largest fraction of GPU memory for a step, because a graph keeps its memory
-_FIRST_CALLS = 3  # calls before the recording; in these, compilers and libraries initialize, which must not be recorded
+_FIRST_CALLS = 3  # unrecorded calls: the initialization of compilers and libraries must not be recorded
 
 
 class _Recording(NamedTuple):

@@ -73,7 +73,7 @@ def show_table(table1: table.Table, console: Console | None = None) -> None:
 
 
 def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.PhotoGroup]]:
-    """Photo figures by file name, without those for which data sets, models or named images are missing."""
+    """Photo figures by file name. A figure is left out if its data sets, models or named images are missing."""
     report, datasets = settings.report, inputs.datasets
     second = datasets[1] if len(datasets) > 1 else datasets[0]  # stands for the paper's Places
     sheets = {}

@@ -22,7 +22,7 @@ DASHED = (0, (4, 2))
 
 
 def to_csv(inputs: Inputs) -> str:
-    """CSV with the histories of all runs, one after the other; the numbers are unchanged texts."""
+    """CSV with the histories of all runs, one after the other; the numbers are those that training wrote."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)

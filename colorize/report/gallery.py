@@ -1,8 +1,8 @@
 """The gallery: the saved test predictions of every data set on one static page, without network access or scripts.
 
-One file, a sprite, has all saved images of a model and a target, one below the other. There are about a dozen files per
-data set. The page runs no code: its content security policy allows only the images in its folder, and the style sheet
-that has the given hash.
+A sprite is one file with all saved images of a model and a target, one below the other. There are about a dozen files
+per data set. The page runs no code: its content security policy allows only the images in its folder and its own style
+sheet, which a hash identifies.
 """
 
 from __future__ import annotations

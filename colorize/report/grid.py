@@ -47,7 +47,7 @@ def compose(groups: list[PhotoGroup]) -> Image.Image:
         groups: groups with at least one row; each row has at least one image, and all images have the same size S.
 
     Returns:
-        An RGB sheet on white.
+        the sheet, RGB on a white background.
     """
     rows = [row for group in groups for row in group.rows]
     tile = rows[0].images[0].shape[0] * SCALE

@@ -118,7 +118,7 @@ class Inputs:
         return layers
 
     def history(self, run: Run) -> list[dict[str, str]]:
-        """Rows of a training history. The values are unchanged texts; a missing value is empty."""
+        """Rows of a training history. The values are strings as in the file; a missing value is empty."""
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
         _require(path, stage)
         try:

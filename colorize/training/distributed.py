@@ -51,7 +51,7 @@ class Processes(NamedTuple):
         """Wrap the objective so that its gradients are averaged over the global batch.
 
         On GPUs, BatchNorm uses the statistics of the global batch. On a CPU, it uses those of this process's share.
-        Torch rearranges the gradients that the processes exchange after the first step. With three or more processes,
+        After the first step, torch rearranges the gradients that the processes exchange. With three or more processes,
         this can change the order of the sums. A resumed training can then differ from an uninterrupted one by rounding.
         """
         if self.size == 1:
