@@ -1,4 +1,4 @@
-"""Evaluate a model of one data set on the test split of another (or the same), and two baselines beside it."""
+"""Evaluate a model or a baseline, trained on one data set, on the test split of the same or another data set."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from colorize.config.params import Evaluate
 
-_DIGITS = 5  # of the committed metrics
-_TARGET_ENTROPY = "target_entropy"  # says something of the images, not of the model
+_DIGITS = 5  # decimals of the mean measures
+_TARGET_ENTROPY = "target_entropy"  # a property of the images, not of the model
 _MEASURED = {**MEASURES, _TARGET_ENTROPY: Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
 
 
 def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders, device: str) -> dict[str, float]:
-    """Compute one cell and write its metrics, its per-image table and the predictions that the report shows.
+    """Compute one cell of Table 1; write its metrics, its per-image table and the predictions that the report shows.
 
     Args:
-        cell: what is evaluated.
+        cell: the model or baseline, its data set (source), and the data set of the test images (target).
         settings: the section `evaluate` of the parameters.
-        options: of the soft targets.
-        folders: where everything lies.
-        device: to run on.
+        options: options of the soft targets.
+        folders: folders of all inputs and outputs.
+        device: device to run on.
 
     Returns:
-        the metrics.
+        the mean of each measure over the test split, rounded to 5 decimals.
 
     Raises:
-        DataError: an input is missing, damaged or of another size, or a metric is not finite.
+        DataError: an input is missing or damaged, the model has another image size, or a metric is not finite.
     """
     split = Split(folders.shards("test", cell.target))
     weights = load_tensor(folders.prior(cell.source) / "rebalancing.npy").to(device)
@@ -92,7 +92,10 @@ def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple
 
 
 def _constant_prior(folder: Path, device: str) -> Predictor:
-    """The best constant distributions: the prior for plain, the weighted prior for weighted cross entropy."""
+    """Predictor of a constant distribution, the best one for each loss.
+
+    This is the prior for the plain cross entropy, and the weighted prior for the weighted cross entropy.
+    """
     names = ("prior", "weighted_prior")
     logits, weighted = (load_tensor(folder / f"{name}.npy").clamp_min(1e-9).log().to(device) for name in names)
 
@@ -104,7 +107,7 @@ def _constant_prior(folder: Path, device: str) -> Predictor:
 
 
 def _write_table(path: Path, keys: np.ndarray, table: dict[str, np.ndarray]) -> None:
-    """Every measure of every image; a column of a measure that the model does not have stays empty."""
+    """Write one line per image and one column per measure; measures that the model does not have stay empty."""
     import pandas as pd
 
     frame = pd.DataFrame({"key": keys, **{name: table.get(name, np.nan) for name in MEASURES}})

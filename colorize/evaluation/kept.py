@@ -1,4 +1,4 @@
-"""The test images whose predictions are kept for the report: evenly spaced, worst, and named ones."""
+"""The test images whose predictions are kept for the report: evenly spaced images, the worst, and named ones."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 class Kept(NamedTuple):
     """Which rows of the split are kept, and why."""
 
-    rows: np.ndarray  # (N,) int64
+    rows: np.ndarray  # (N,) int64: row numbers in the split
     key: np.ndarray  # (N,) int64
-    source: np.ndarray  # (N,) unicode: name in the raw archive
-    l2: np.ndarray  # (N,)
-    is_saved: np.ndarray  # (N,) bool: evenly spaced, the same for every model
-    is_worst: np.ndarray
+    source: np.ndarray  # (N,) unicode: name of the image in the raw archive
+    l2: np.ndarray  # (N,) float32: the measure `l2`
+    is_saved: np.ndarray  # (N,) bool: evenly spaced images, the same for every model
+    is_worst: np.ndarray  # (N,) bool: images with the largest L2 of this model
 
 
 def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -> Kept:
-    """Choose rows of a test split.
+    """Choose the test images whose predictions are kept.
 
     Args:
         split: the test split.
-        l2: (images,) error of every image.
+        l2: (images,) the measure `l2` of each image.
         settings: the section `evaluate` of the parameters.
-        named: keys to keep as well.
+        named: keys of further images to keep.
 
     Raises:
-        DataError: a named key is not in the split, or the table of names is damaged.
+        DataError: a named key is not in the split, or the table of the split has another number of rows.
     """
     keys = split.keys(np.arange(len(split)))
     unknown = sorted(set(named) - set(keys.tolist()))
@@ -74,14 +74,15 @@ def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Ten
     """Predict the kept images once more and write them as `predictions.npz`.
 
     Args:
-        folder: of the evaluation.
-        kept: what to write.
+        folder: output folder of the evaluation.
+        kept: the images to keep.
         split: the test split.
-        predict: L_norm -> output of the model.
-        device: to run on.
+        predict: function from L_norm to the output of the model.
+        device: device to run on.
 
     Returns:
-        details: how much of the predicted color sRGB cannot show, and how colorful prediction and truth are.
+        `kept_images` (their number), `clipped_fraction` (fraction of pixels whose predicted color is outside sRGB), and
+        `colorfulness_predicted` and `colorfulness_true` (means over the images).
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
     clipped = []
@@ -105,7 +106,7 @@ def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Ten
 
 
 def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """`np.savez_compressed`, but for headers that vary with the version of Python."""
+    """Like `np.savez_compressed`, but without zip headers that depend on the version of Python."""
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             content = io.BytesIO()

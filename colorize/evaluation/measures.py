@@ -1,7 +1,7 @@
-"""All measures that evaluation computes of every test image: the paper's, and those that were added.
+"""All measures that evaluation computes for each test image: the measures of the paper, and additional ones.
 
-An added measure is a function from a batch to one number per image, and an entry in `MEASURES`; how the report names
-it is in `report/labels.py`. No training depends on this file.
+To add a measure, write a function from a `measuring.Compared` to one number per image, and add it to `MEASURES`. Its
+titles in the report are in `report/labels.py`. No training depends on this file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one pass over images in which validation and evaluation measure predictions."""
+"""Measuring predictions in one pass over the images of a split, for validation and for evaluation."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from colorize.data.split import Split
 from colorize.data.transform import to_networks
 from colorize.models import output as outputs
 
-_PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # measured at once: 20 MB and 660 MB of logits
+_PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # pixels per batch: 20 MB and 660 MB of logits
 
 
 class Kind(IntEnum):
-    """What a model predicts; each includes those before it."""
+    """What a model predicts. A model of one kind also has the measures of the kinds before it."""
 
-    COLORS = 1  # any ab, as a regression does
+    COLORS = 1  # any ab, from a regression
     BINS = 2  # one of the ab bins
-    DISTRIBUTIONS = 3  # over the ab bins
+    DISTRIBUTIONS = 3  # a distribution over the ab bins
 
 
 class Compared:
-    """Predictions of B images beside the truth; what several measures need is computed once.
+    """Predictions and true colors of B images. Values that several measures need are computed once.
 
     Args:
         output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H or H / 2.
         ab_norm: (B, 2, H, W), the truth.
         weights: (Q,) class weights.
-        options: of the soft targets.
-        logits_for_weighted: for the weighted cross entropy, where they are others (the constant prior).
+        options: options of the soft targets.
+        logits_for_weighted: (B, Q, h, w) logits for the weighted cross entropy; None takes `output`. Only the constant
+            prior has separate logits.
     """
 
     def __init__(
@@ -56,17 +57,17 @@ class Compared:
 
     @cached_property
     def predicted(self) -> Tensor:
-        """(B, 2, H, W) ab_norm."""
+        """(B, 2, H, W) ab_norm, the predicted colors."""
         return outputs.to_ab_norm(self.logits, self.ab_norm.shape[-2:])
 
     @cached_property
     def predicted_bins(self) -> Tensor:
-        """(B, H, W) int64."""
+        """(B, H, W) int64, the bins of the predicted colors."""
         return gamut.nearest_bin(self.predicted * AB_SCALE)
 
     @cached_property
     def true_bins(self) -> Tensor:
-        """(B, H, W) int64."""
+        """(B, H, W) int64, the bins of the true colors."""
         return gamut.nearest_bin(self.ab_norm * AB_SCALE)
 
     @cached_property
@@ -81,7 +82,7 @@ class Compared:
 
     @cached_property
     def pooled_weighted_targets(self) -> SoftTargets:
-        """The same, each pixel multiplied by its class weight."""
+        """The pooled soft targets, with each pixel multiplied by its class weight, (B, h, w, K')."""
         return pool(weigh(self.targets, self.ab_norm, self._weights), self._stride)
 
     @property
@@ -93,10 +94,10 @@ class Measure(NamedTuple):
     """One number per image."""
 
     function: Callable[[Compared], Tensor]  # (B,) float64
-    kind: Kind  # what a model must predict to have it
+    kind: Kind  # lowest kind of prediction that has this measure
 
 
-# L_norm (B, 1, H, W) -> the model's output, and other logits for the weighted cross entropy or None
+# L_norm (B, 1, H, W) -> the output of the model, and `logits_for_weighted` of `Compared`
 Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
@@ -114,17 +115,17 @@ def measure(
     """Measure the predictions of a split.
 
     Args:
-        predict: in evaluation mode, on the device of `weights`.
-        kind: what it predicts; measures of other kinds are left out.
-        split: N images.
-        measures: by name.
+        predict: predictor with its model in evaluation mode, on the device of `weights`.
+        kind: kind of the predictions; measures of higher kinds are left out.
+        split: the images.
+        measures: measures by name.
         weights: (Q,) class weights.
-        options: of the soft targets.
-        rows: (N,) row numbers; None for all rows.
-        advance: called with the number of images done since the last call.
+        options: options of the soft targets.
+        rows: (N,) row numbers; None for all N rows.
+        advance: called with the number of images measured since the last call.
 
     Returns:
-        (N,) float64 of every measure, on the device.
+        (N,) float64 per measure, by name, on the device of `weights`.
     """
     device = weights.device
     collected: dict[str, list[Tensor]] = {name: [] for name, one in measures.items() if one.kind <= kind}
@@ -139,11 +140,11 @@ def measure(
 
 
 def images_at_once(device: str | torch.device, size: int) -> int:
-    """Batch size for images of that side: on a CPU the logits of a batch stay near its caches."""
+    """Batch size for images of `size` x `size` pixels; on a CPU, it is small because of the caches."""
     pixels = _PIXELS["cpu" if torch.device(device).type == "cpu" else "gpu"]
     return max(1, pixels // size**2)
 
 
 def mean_per_image(values: Tensor) -> Tensor:
-    """(B, ...) -> (B,) float64."""
+    """(B, ...) -> (B,) float64, the mean of each image."""
     return values.double().flatten(1).mean(dim=1)

@@ -1,6 +1,7 @@
-"""The paper's measures of one image: L2, L1, accuracy of the bin, and cross entropies; validation uses them too.
+"""The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies.
 
-A change here therefore trains every model again. A new measure belongs into `measures.py`, which only evaluation uses.
+Validation uses them too, so a change in this file trains every model again. A new measure belongs in `measures.py`,
+which only evaluation uses.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor
 from colorize.color.targets import SoftTargets
 from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
 
-_CACHED_PIXELS = 1 << 10  # 1.3 MB of probabilities
+_CACHED_PIXELS = 1 << 10  # pixels per chunk on a CPU: 1.3 MB of probabilities
 
 
 def l2(batch: Compared) -> Tensor:
@@ -36,13 +37,13 @@ def cross_entropy(batch: Compared) -> Tensor:
 
 
 def weighted_cross_entropy(batch: Compared) -> Tensor:
-    """The same with each pixel weighted by its class weight."""
+    """Cross entropy with each pixel multiplied by its class weight, mean over pixels, in nats."""
     weighted = batch.pooled_weighted_targets
     return soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
 
 
 def target_entropy(batch: Compared) -> Tensor:
-    """Entropy of the soft targets, mean over pixels, in nats: no model has a lower cross entropy."""
+    """Entropy of the soft targets, mean over pixels, in nats; it is a lower bound of the cross entropy."""
     values = batch.targets.values
     return mean_per_image(-(values * values.clamp_min(1e-30).log()).sum(dim=-1))
 
@@ -61,7 +62,7 @@ def soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
 
     Args:
         log_p: (B, h, w, K) log probabilities of the targets' bins.
-        targets: (B, h, w, K).
+        targets: (B, h, w, K) targets.
 
     Returns:
         (B,) float64, mean over pixels, in nats.
@@ -70,9 +71,9 @@ def soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
 
 
 def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
-    """Log probabilities of some bins of every pixel.
+    """Log probabilities of the given bins of each pixel.
 
-    On a CPU a few rows of pixels at a time, whose probabilities then never leave its cache.
+    On a CPU, they are computed for a few rows of pixels at a time, so that the probabilities stay in the cache.
 
     Args:
         logits: (B, Q, h, w).

@@ -1,4 +1,4 @@
-"""What the networks are made of: 3x3 convolutions, one BatchNorm a block, summed skips."""
+"""Building blocks of the networks: 3x3 convolutions, one BatchNorm per block, summed skip connections."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from colorize.ops import up_conv
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels at a width, at least 1."""
+    """Number of channels times the factor `width`, rounded, at least 1."""
     return max(1, round(channels * width))
 
 
 def conv_block(*channels: int) -> nn.Sequential:
-    """3x3 convolutions through the given channels, ReLU after each, BatchNorm at the end (paper, Figure 1)."""
+    """A chain of 3x3 convolutions, each followed by ReLU, and one BatchNorm at the end (paper, Figure 1).
+
+    Args:
+        channels: number of input channels, then the output channels of each convolution.
+    """
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
@@ -30,7 +34,10 @@ def head(channels: int) -> nn.Conv2d:
 
 
 class UpBlock(nn.Module):
-    """Nearest upsampling by 2, then convolutions; a skip, if given, is summed to the first convolution's output."""
+    """Nearest-neighbor upsampling by 2, then 3x3 convolutions.
+
+    A skip, if given, is added to the output of the first convolution.
+    """
 
     def __init__(self, *channels: int):
         super().__init__()
@@ -39,13 +46,13 @@ class UpBlock(nn.Module):
         self.rest = conv_block(*channels[1:])
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """(B, C, h, w) and a skip of (B, C', 2h, 2w) -> (B, C', 2h, 2w)."""
+        """x (B, C, h, w) and skip (B, C', 2h, 2w) -> (B, C', 2h, 2w)."""
         x = self.first(x)
         return self.rest(self.relu(x if skip is None else x + skip))
 
 
 class UpConv2d(nn.Conv2d):
-    """Nearest upsampling by 2, then a 3x3 convolution."""
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution."""
 
     bias: Tensor  # nn.Conv2d allows None
 
@@ -54,14 +61,16 @@ class UpConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', 2h, 2w): conv2d(interpolate(x, scale_factor=2), weight, bias, padding=1)."""
-        return up_conv.up_conv2d(x, self.weight, self.bias)  # equal to that, and faster
+        return up_conv.up_conv2d(x, self.weight, self.bias)  # equal except for rounding, and faster
 
 
 def set_head_bias(layer: nn.Conv2d, distribution: Tensor) -> None:
-    """Start the head at the logarithm of a distribution over bins, so that training starts at its cross entropy.
+    """Set the bias of the head to the logarithm of a distribution over the bins.
+
+    The loss at the start of training is then close to the cross entropy of this constant distribution.
 
     Args:
-        layer: the head of a classifier.
+        layer: the head of a classifier, changed in place.
         distribution: (Q,), positive.
     """
     with torch.no_grad():

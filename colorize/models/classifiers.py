@@ -1,4 +1,7 @@
-"""The paper's two classifiers: the CNN and the U-Net, which begin with the same encoder (section 3 and Figure 1)."""
+"""The paper's two classifiers, the CNN and the U-Net. Both have the same encoder (section 3 and Figure 1).
+
+Shapes: the comments give the number of channels at width 1.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from colorize.models.contract import Classifier
 
 
 class Encoder(Classifier):
-    """Blocks 1 to 4; each but the first sees the one before at half its size.
+    """Blocks 1 to 4; max pooling halves the height and width before each of blocks 2 to 4.
 
     Args:
         width: factor for the number of channels; 1 is the paper's size.
-        pretrained: ignored: there are no pretrained weights of these networks.
+        pretrained: ignored, because these networks have no pretrained weights.
     """
 
     multiple_of = 8
@@ -28,7 +31,7 @@ class Encoder(Classifier):
         self.block4 = conv_block(c256, c512, c512, c512)
 
     def encode(self, L_norm: Tensor) -> list[Tensor]:
-        """(B, 1, H, W) -> what every block returns, block 1 first."""
+        """(B, 1, H, W) -> the outputs of blocks 1 to 4, in this order."""
         first = self.block1(L_norm)  # (B, 64, H, W)
         second = self.block2(self.down(first))  # (B, 128, H/2, W/2)
         third = self.block3(self.down(second))  # (B, 256, H/4, W/4)
@@ -36,9 +39,9 @@ class Encoder(Classifier):
 
 
 class CNN(Encoder):
-    """Four convolutional blocks down, two up, logits at half size (section 3.3).
+    """The encoder, two upsampling blocks, and logits of half the input size (section 3.3).
 
-    The nearest upsampling of the logits to H x W would change neither the loss nor the color.
+    The logits are not upsampled to H x W: nearest-neighbor upsampling would change neither the loss nor the color.
     """
 
     head_stride = 2
@@ -58,10 +61,13 @@ class CNN(Encoder):
 
 
 class UNet(Encoder):
-    """Eight convolutional blocks; skips add block 3 to 6, 2 to 7, and 1 to 8; logits at full size (section 3.4)."""
+    """The encoder, four more blocks, and logits of the input size (section 3.4).
+
+    Skip connections add the output of block 3 in block 6, of block 2 in block 7, and of block 1 in block 8.
+    """
 
     head_stride = 1
-    skips = {"block6": "block3", "block7": "block2", "block8": "block1"}  # noqa: RUF012 - a constant of the paper
+    skips = {"block6": "block3", "block7": "block2", "block8": "block1"}  # noqa: RUF012 - never changed
 
     def __init__(self, width: float = 1.0, pretrained: bool = False):
         super().__init__(width)

@@ -1,4 +1,4 @@
-"""What every model must have, and the way from a model's name to a fresh network."""
+"""Base classes of the networks, and the function that builds a network from the name of a model."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """(B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm.
 
-    Its children are its blocks: Figure 1 shows those that have parameters.
+    Each child module is a block. Figure 1 shows the blocks that have parameters.
 
     Args:
         width: factor for the number of channels; 1 is the paper's size.
-        pretrained: start with ImageNet weights; a network that has none ignores it.
+        pretrained: start with ImageNet weights; ignored by networks without pretrained weights.
     """
 
-    multiple_of: int  # H and W must be multiples of it
+    multiple_of: int  # H and W must be multiples of this number
 
 
 class Classifier(Network):
     """(B, 1, H, W) L_norm -> (B, Q, h, w) logits of the ab bins, with h = H / head_stride and w = W / head_stride."""
 
-    head: nn.Conv2d  # a convolution of 1x1, the last layer: training computes it together with the loss
+    head: nn.Conv2d  # 1x1 convolution, the last layer; training computes it together with the loss
     head_stride: int
 
     def features(self, L_norm: Tensor) -> Tensor:
@@ -32,12 +32,12 @@ class Classifier(Network):
         raise NotImplementedError
 
     def forward(self, L_norm: Tensor) -> Tensor:
-        """See the class."""
+        """(B, 1, H, W) -> (B, Q, h, w) logits of the ab bins."""
         return self.head(self.features(L_norm))
 
 
 def exists(name: object) -> bool:
-    """Whether a file of this folder defines a model of this name."""
+    """Whether the folder `colorize/models` has a file of this name that defines `NETWORK`."""
     if not isinstance(name, str) or not name.isidentifier():
         return False
     module = f"{__package__}.{name}"
@@ -45,11 +45,17 @@ def exists(name: object) -> bool:
 
 
 def build_model(name: str, width: float, pretrained: bool = False) -> Network:
-    """A fresh network, initialized from torch's global generator.
+    """Build a network whose initial weights come from torch's global random generator.
 
     Args:
-        name: of a file of this folder that defines `NETWORK`.
+        name: name of the model; the file `colorize/models/<name>.py` defines `NETWORK`.
         width: factor for the number of channels; 1 is the paper's size.
         pretrained: start the regression's encoder with ImageNet weights (downloaded by torchvision).
+
+    Returns:
+        the network on the CPU, in training mode.
+
+    Raises:
+        DataError: the ImageNet weights cannot be downloaded.
     """
     return importlib.import_module(f"{__package__}.{name}").NETWORK(width, pretrained)

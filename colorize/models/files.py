@@ -1,4 +1,7 @@
-"""A trained model on disk: `model.safetensors`, and `model.json` with all that is needed to load it, written last."""
+"""A trained model on disk: the weights in `model.safetensors`, and the sidecar `model.json`.
+
+The sidecar has all other data that are needed to load the model. It is written last.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,24 @@ from colorize.color import gamut
 from colorize.models import contract
 from colorize.runtime import Damaged, DataError
 
-_NEEDED = {  # key: what `model.json` must say
+_NEEDED = {  # key of `model.json`: check of its value
     "model": contract.exists,
-    "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # as `train.width`
-    "size": lambda value: type(value) is int and 16 <= value <= 1024,  # as `shard.size`
+    "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # the range of `train.width`
+    "size": lambda value: type(value) is int and 16 <= value <= 1024,  # the range of `shard.size`
     "num_bins": lambda value: type(value) is int,
     "weights_sha256": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value),
 }
 
 
 def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
-    """Write weights and sidecar.
+    """Write the weights and the sidecar.
 
     Args:
-        folder: to write to.
-        model: on any device.
-        sidecar: `model` (its name), `width`, `size` (of the training images), and whatever tells how the weights came
-            to be; no clock, commit or path.
+        folder: folder to write to.
+        model: the network, on any device.
+        sidecar: `model` (name of the model), `width`, `size` (side of the training images, pixels), and a description
+            of how the weights were trained. It must contain no time, commit or path. This function adds `num_bins`
+            and `weights_sha256`.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with runtime.atomic_write(folder / "model.safetensors") as file:
@@ -45,17 +49,24 @@ def save(folder: Path, model: nn.Module, sidecar: dict) -> None:
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Network, dict]:
-    """A model ready for prediction, and its sidecar.
+    """Load a model for prediction.
+
+    Args:
+        folder: folder of the model.
+        device: device to put the network on.
+
+    Returns:
+        the network, in evaluation mode and channels_last in memory, and its sidecar.
 
     Raises:
-        DataError: a file is missing or damaged, or the model was made for other bins; names the file and the remedy.
+        DataError: a file is missing or damaged, or the model has another number of bins; names the file and the remedy.
     """
     sidecar, path = check(folder), folder / "model.safetensors"
     model = contract.build_model(sidecar["model"], sidecar["width"])
     try:
         state = safetensors.torch.load(path.read_bytes())
         model.load_state_dict(state)
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError):  # all of them seen for damaged headers
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError):  # each of these occurs for damaged headers
         what = f"not the weights of a {sidecar['model']} of width {sidecar['width']}"
         raise Damaged(f"{path}: {what}; {_retraining(folder)}") from None
     for name, tensor in model.state_dict().items():
@@ -65,7 +76,10 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Net
 
 
 def _problem(name: str, tensor: Tensor, saved: Tensor) -> str:
-    """Why a loaded tensor cannot be used; empty if it can. Such weights give black pictures without an error."""
+    """The reason why a loaded tensor is invalid; empty if it is valid.
+
+    Without this check, invalid weights would give black pictures and no error.
+    """
     if saved.dtype != tensor.dtype:
         return f"has type {saved.dtype}, expected {tensor.dtype}"
     if not tensor.isfinite().all():
@@ -76,7 +90,7 @@ def _problem(name: str, tensor: Tensor, saved: Tensor) -> str:
 
 
 def check(folder: Path) -> dict:
-    """The sidecar of a model whose weights are those that were saved.
+    """Check that the weights have not changed since they were saved, and return the sidecar.
 
     Raises:
         DataError: a file is missing or damaged; names it and the remedy.
@@ -93,10 +107,10 @@ def check(folder: Path) -> dict:
 
 
 def read_sidecar(folder: Path) -> dict:
-    """What `model.json` says.
+    """Read and check `model.json`.
 
     Raises:
-        DataError: there is none, it is damaged, or it was made for another number of bins.
+        DataError: the file is missing or damaged, or the model has another number of bins.
     """
     path = folder / "model.json"
     try:
@@ -121,19 +135,19 @@ def read_sidecar(folder: Path) -> dict:
 
 
 def _repository(folder: Path) -> Path | None:
-    """The repository whose pipeline makes a model; None for a copy of a model elsewhere."""
-    models = Path(os.path.abspath(folder)).parent  # noqa: PTH100 (no link is followed, `data` may be one)
+    """The repository whose pipeline trained a model; None if the folder is a copy in another location."""
+    models = Path(os.path.abspath(folder)).parent  # noqa: PTH100 (`data` may be a link, and `resolve` would follow it)
     root = models.parent.parent
     return root if (root / "dvc.yaml").is_file() and models == root / "data" / "models" else None
 
 
 def _remedy(folder: Path) -> str:
-    """What to do about files that are not those that were saved."""
+    """The remedy if a file has changed since it was saved."""
     return _in_repository(folder, runtime.repair_command(Path("data", "models", folder.name), f"train@{folder.name}"))
 
 
 def _retraining(folder: Path) -> str:
-    """What to do about files that are those that were saved: a repair would find nothing damaged."""
+    """The remedy if the files are unchanged but unusable: a repair would not find any damage."""
     return _in_repository(folder, f"dvc repro --force --single-item train@{folder.name}")
 
 

@@ -1,4 +1,4 @@
-"""From what a model returns to ab, the same for training, evaluation and prediction."""
+"""Conversion of a model's output to ab; training, evaluation and prediction share it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from colorize.color.cielab import AB_SCALE
 
 
 def is_distribution(output: Tensor) -> bool:
-    """Whether an output holds logits of the bins rather than ab itself."""
+    """Whether an output holds logits of the bins; otherwise it holds ab_norm."""
     return output.shape[1] == gamut.NUM_BINS
 
 
 def to_ab_norm(output: Tensor, size: Sequence[int], temperature: float | None = None) -> Tensor:
-    """The predicted colors.
+    """Convert the output of a model to colors of full size.
 
     Args:
         output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits.
-        size: (H, W).
-        temperature: of the annealed mean; None takes the mode, as the paper does.
+        size: (H, W) of the result.
+        temperature: temperature of the annealed mean, in (0, 1]; None takes the mode, as in the paper.
 
     Returns:
         (B, 2, H, W) ab_norm.

@@ -1,7 +1,7 @@
-"""The paper's five models by name: what programs must know of a model without importing its network.
+"""The paper's five models by name, and their properties that are needed without importing the networks.
 
-No training depends on this file: an entry for a new model trains no other model again. The network of a model is the
-`NETWORK` of the file of the same name beside this one.
+No training depends on this file, so adding a model here does not train the other models again. The file in this folder
+with the name of the model defines its network as `NETWORK`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 
 class Spec(NamedTuple):
-    """What a model is."""
+    """Properties of a model."""
 
-    is_classifier: bool  # over the ab bins; otherwise a regression of ab
+    is_classifier: bool  # True: it returns logits of the ab bins; False: it returns ab
     is_weighted: bool  # trained with class rebalancing
 
 

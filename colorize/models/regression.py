@@ -10,7 +10,8 @@ from colorize.models.blocks import UpBlock, conv_block, scaled
 from colorize.models.contract import Network
 from colorize.runtime import DataError
 
-# Of the ImageNet training set, averaged over RGB: a gray image scaled by these is what the pretrained stem expects.
+# Statistics of the ImageNet training set, averaged over RGB. The pretrained stem expects a gray image that is
+# normalized with them.
 _IMAGENET_MEAN = (0.485 + 0.456 + 0.406) / 3
 _IMAGENET_STD = (0.229 + 0.224 + 0.225) / 3
 
@@ -22,7 +23,7 @@ class Regression(Network):
     """
 
     multiple_of = 4
-    mean: Tensor  # a buffer, as `std`
+    mean: Tensor  # scalar buffers, for the normalization of the input
     std: Tensor
 
     def __init__(self, width: float = 1.0, pretrained: bool = False):
@@ -43,7 +44,7 @@ class Regression(Network):
         self.block5 = nn.Conv2d(c16, 2, 3, padding=1)
 
     def forward(self, L_norm: Tensor) -> Tensor:
-        """See the class."""
+        """(B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm."""
         x = self.encoder((L_norm - self.mean) / self.std)  # (B, 64, H/4, W/4)
         x = self.block2(self.block1(x))  # (B, 64, H/2, W/2)
         x = self.block4(self.block3(x))  # (B, 16, H, W)

@@ -1,12 +1,13 @@
 """Code that exists only for speed: fused operations, Triton kernels, CUDA graphs, compilation.
 
-Not here: formulas that exist nowhere else. Each function equals a plain one, and tests compare the two:
+Not here: the only implementation of a formula. Each function has a plain version with the same result except for
+rounding, and tests compare the two:
 
     up_conv         up_conv.plain, in the same file
     head_loss       head_loss.plain, in the same file
     loss_cuda       head_loss.plain
     targets_cuda    targets.pool(targets.weigh(targets.soft_targets(...))) of color/targets.py
-    transform_cuda  data/transform.py, its part for the CPU
+    transform_cuda  data.transform.to_networks on a CPU
     compiled        the network that is passed to it
     graphs          the function that is passed to it
 """

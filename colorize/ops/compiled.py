@@ -1,7 +1,7 @@
 """`torch.compile` where it saves time: the network on CUDA, as one graph.
 
-On a CPU, the network is not compiled: at any width the convolutions, which compilation leaves unchanged, take most of
-the time, and compilation takes half a minute and needs a C++ compiler.
+On a CPU, the network is not compiled. At any width, the convolutions take most of the time, and compilation does not
+change them. Compilation also takes half a minute and needs a C++ compiler.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from colorize import runtime
 
 
 def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The same function, compiled on CUDA unless COLORIZE_COMPILE forbids it; not compiled if the compiler fails.
+    """Compile a network on CUDA, unless COLORIZE_COMPILE is 0. If the compiler fails, the network runs uncompiled.
+
+    Calls without gradients (`torch.no_grad` or inference mode) are never compiled.
 
     Args:
-        network: from (B, 1, H, W) to features or ab_norm.
-        device: of the network.
+        network: function from (B, 1, H, W) L_norm to features or ab_norm.
+        device: device of the network.
 
     Returns:
-        a function that returns what `network` returns, except for rounding.
+        a function with the same result as `network`, except for rounding.
     """
     if device.type != "cuda" or not runtime.is_compiling():
         return network
@@ -37,10 +39,10 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
         try:
             return compiled(x)
         except torch.OutOfMemoryError:
-            raise  # no failure of the compiler; without compilation, even more memory would be needed
+            raise  # not a compiler failure; the uncompiled network would need even more memory
         except Exception as error:  # any failure of the compiler, for example an unknown GPU
             if torch.cuda.is_current_stream_capturing():
-                raise  # no failure of the compiler, which has finished before the recording
+                raise  # not a compiler failure: compilation ends before a CUDA graph is recorded
             failed = True
             reason = f"{type(error).__name__}: {runtime.first_line(error)}"[:200]
             print(f"torch.compile failed ({reason}); continuing without it", file=sys.stderr, flush=True)

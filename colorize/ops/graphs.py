@@ -15,8 +15,8 @@ from torch import Tensor
 
 from colorize import runtime
 
-_MEMORY_SHARE = 0.4  # of the memory of the GPU, for a step: recorded kernels keep their memory for themselves
-_FIRST_CALLS = 3  # not recorded: in them, compilers and libraries make preparations that must not be recorded
+_MEMORY_SHARE = 0.4  # largest fraction of GPU memory for a step, because a graph keeps its memory
+_FIRST_CALLS = 3  # unrecorded calls: the initialization of compilers and libraries must not be recorded
 
 
 class _Recording(NamedTuple):
@@ -28,10 +28,12 @@ class _Recording(NamedTuple):
 
 
 class Replayed:
-    """A function of tensors on one GPU, equal to `function`; its kernels are recorded once and then replayed.
+    """Calls `function` on one GPU; its kernels are recorded once as a CUDA graph and then replayed.
+
+    If recording fails, `function` is called as usual, with a message on stderr.
 
     Args:
-        function: always the same work for the same shapes; its state is in tensors that are changed in place.
+        function: function of tensors that starts the same kernels in every call and changes its state in place.
         device: the GPU.
     """
 
@@ -44,7 +46,10 @@ class Replayed:
         self._recording: _Recording | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """The inputs must have the same shapes in every call; the next call overwrites the result."""
+        """Call the function.
+
+        The inputs must have the same shapes in every call. The next call overwrites the result.
+        """
         self._calls += 1
         if self._calls == 1:
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -66,7 +71,10 @@ class Replayed:
         return needed <= _MEMORY_SHARE * total
 
     def _call_aside(self, *inputs: Tensor) -> Tensor:
-        """Call the function on the stream that will be recorded: autograd remembers the stream of a first gradient."""
+        """Call the function on the stream that is used for recording.
+
+        Autograd remembers the stream on which a gradient is first computed, so both must use the same stream.
+        """
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             output = self._function(*inputs)
@@ -76,12 +84,12 @@ class Replayed:
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         graph = torch.cuda.CUDAGraph()
         _clear_cublas_workspaces()
-        try:  # thread_local: meanwhile the thread that prepares the next batches may allocate memory
+        try:  # thread_local: the thread that prepares the next batches may allocate memory during the recording
             own = [tensor.clone() for tensor in inputs]
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 output = self._function(*own)
             self._recording = _Recording(graph, own, output)
-        except RuntimeError as error:  # most likely too little memory; nothing was computed
+        except RuntimeError as error:  # usually too little memory; no kernel has run
             _say(runtime.first_line(error))
         finally:
             _clear_cublas_workspaces()
@@ -90,9 +98,10 @@ class Replayed:
 def _clear_cublas_workspaces() -> None:
     """Make cuBLAS allocate its workspaces again at its next call.
 
-    Called before the recording, so that the workspaces of the graph lie in the graph's own memory pool, and after it,
-    so that no other code uses them. A graph that refers to a workspace outside its pool ends in an illegal memory
-    access as soon as other code clears the workspaces, as torch's own tools do when they record a CUDA graph.
+    This is called before the recording, so that the workspaces of the graph are in the graph's own memory pool. It is
+    called again after the recording, so that no other code uses these workspaces. If a graph used a workspace outside
+    its pool, it would cause an illegal memory access after other code clears the workspaces. Torch's own tools clear
+    them when they record a CUDA graph.
     """
     torch._C._cuda_clearCublasWorkspaces()
 

@@ -1,8 +1,8 @@
-"""The form of `head_loss` for CUDA: a Triton kernel replaces the logits by their gradient.
+"""The version of `head_loss` for CUDA: a Triton kernel overwrites the logits with their gradient.
 
 The loss and the gradients equal those of `head_loss.plain` except for rounding; tests/ops/test_loss_cuda.py compares
 them. The kernel also makes the result deterministic: on CUDA, `scatter_add_` would add the entries of a target in a
-different order every time.
+different order in each run.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from torch import Tensor
 from torch.nn import functional
 
 _CHUNK = 1 << 18  # pixels whose logits exist at the same time, 168 MB in half precision; a larger chunk is no faster
-_ALIGNED = (
-    64  # the logits have a multiple of so many columns: tensor cores need rows that begin at a multiple of 16 bytes
-)
-_ROWS = 8  # pixels per program, one after the other; with more, small batches would have too few programs
+# The number of logit columns is a multiple of this: tensor cores need rows that begin at a multiple of 16 bytes.
+_ALIGNED = 64
+_ROWS = 8  # pixels that one program processes in sequence; a larger value gives too few programs for small batches
 
 
 def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> list[Tensor]:
-    """The summed loss, and its gradients with respect to rows, weight and bias; all but that of the rows are float32.
+    """The summed loss, and its gradients with respect to rows, weight and bias.
+
+    The loss is float32, as are the gradients of weight and bias. The gradient of the rows has the type of the rows.
 
     Args:
         rows: (N, C) features.
-        weight: (Q, C) of the head, in the type of the rows.
-        bias: (Q,) of the head, in the type of the rows.
+        weight: (Q, C), weight of the head, in the type of the rows.
+        bias: (Q,), bias of the head, in the type of the rows.
         bins: (N, K) integers, the bins of the targets.
-        values: (N, K) float32, their values.
+        values: (N, K) float32, the values of the targets.
     """
     num_bins = len(weight)
     padding = -num_bins % _ALIGNED
@@ -48,20 +49,20 @@ def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor,
 
 
 def _mm_float32(a: Tensor, b: Tensor) -> Tensor:
-    """(n, m) @ (m, k) -> (n, k) float32; in float16, the sum over 65,536 rows would overflow."""
+    """(n, m) @ (m, k) -> (n, k) float32; in float16, the sum over the m rows of a chunk could overflow."""
     return torch.mm(a, b) if a.dtype == torch.float32 else torch.mm(a, b, out_dtype=torch.float32)
 
 
 def overwrite_logits(logits: Tensor, num_bins: int, bins: Tensor, values: Tensor, losses: Tensor, sums: Tensor) -> None:
-    """Replace logits by the gradient of their loss.
+    """Overwrite the logits with the gradient of the loss.
 
     Args:
-        logits: (n, Q or more), replaced by class weight times probability, minus the target; by 0 beyond Q.
+        logits: (n, Q or more), overwritten with class weight * probability - target, and with 0 in columns from Q on.
         num_bins: Q.
         bins: (n, K) integers; if a bin occurs twice, its values are added.
         values: (n, K) float32.
-        losses: (n,) float32, to be filled.
-        sums: (n / _ROWS or more, columns of the logits) float32, to be filled: sums of the gradients of _ROWS pixels.
+        losses: (n,) float32, output: the loss of each pixel.
+        sums: (ceil(n / _ROWS) or more, columns of the logits) float32, output: sums of the gradients of _ROWS pixels.
     """
     num_rows, num_columns = logits.shape
     num_entries = bins.shape[1]
@@ -93,9 +94,9 @@ def _overwrite_logits(
         total = tl.sum(exponential, 0)
         mass = tl.sum(value, 0)
         tl.store(losses + row, mass * (largest + tl.log(total)) - tl.sum(value * z_target, 0))
-        tl.debug_barrier()  # all logits have been read
+        tl.debug_barrier()  # all logits of the row have been read
         tl.store(place + column, (exponential * (mass / total)).to(logits.dtype.element_ty), mask=is_column)
-        tl.debug_barrier()  # all are written; to write the target's bins again is cheaper than to look for them above
+        tl.debug_barrier()  # all columns are written; overwriting the target's bins below is cheaper than a search
         of_bin = tl.sum(tl.where(target_bin[:, None] == target_bin[None, :], value[None, :], 0.0), 1)
         gradient = tl.exp(z_target - largest) * (mass / total) - of_bin
         tl.store(place + target_bin, gradient.to(logits.dtype.element_ty), mask=is_entry)

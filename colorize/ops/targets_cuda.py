@@ -1,8 +1,8 @@
 """The targets of a batch on CUDA in one Triton kernel: soft encoding, class weights and pooling.
 
-The bins equal those of `color/targets.py`, and the values do so except for rounding; tests/ops/test_targets_cuda.py
-compares them. As separate operations, as on the CPU, these would be thirty kernels, each of which reads and writes ten
-numbers per pixel.
+The bins equal those of `color/targets.py`, and the values are equal except for rounding. The test
+tests/ops/test_targets_cuda.py compares them. Separate operations, as on the CPU, would be thirty kernels, and each of
+them would read and write ten numbers per pixel.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride:
     Args:
         ab_norm: (B, 2, H, W), on a GPU.
         weights: (Q,) class weights.
-        options: of the encoding.
+        options: options of the soft encoding.
         stride: image size divided by the size of the logits.
 
     Returns:
-        (B, H / stride, W / stride, K * stride^2).
+        the targets, (B, H / stride, W / stride, K * stride^2).
     """
     batch, _, height, width = ab_norm.shape
     count, device = options.num_neighbors, ab_norm.device
@@ -68,10 +68,10 @@ def _weighted_targets(
     from_a = tl.load(centers + 2 * neighbor) - a[:, None]
     from_b = tl.load(centers + 2 * neighbor + 1) - b[:, None]
     distance = from_a * from_a + from_b * from_b
-    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # else all weights underflow if sigma is small
+    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # else all weights underflow at a small sigma
     value = tl.where(is_entry, tl.exp(distance * exponent), 0.0)
     value *= (weight / tl.sum(value, 1))[:, None]
-    x, row = pixel % width, pixel // width  # rows of all images, one below the other
+    x, row = pixel % width, pixel // width  # `row` counts the rows of all images
     place = (row // stride) * (width // stride) + x // stride
     place = (place * stride + row % stride) * stride + x % stride
     out = place[:, None] * count + entry
@@ -82,7 +82,7 @@ def _weighted_targets(
 
 @triton.jit
 def _cell_of(a, b, low_a, low_b, cell_size, num_rows, num_columns):
-    """Equal to `gamut._cell_of`; NaN counts as 0."""
+    """Index of the lookup-table cell of each color, equal to `gamut._cell_of`; NaN is treated as 0."""
     row = tl.floor((tl.where(a == a, a, 0.0) - low_a) / cell_size)
     column = tl.floor((tl.where(b == b, b, 0.0) - low_b) / cell_size)
     row = tl.minimum(tl.maximum(row, 0.0), num_rows - 1.0).to(tl.int32)

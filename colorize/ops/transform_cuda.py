@@ -1,7 +1,8 @@
-"""Mirroring and conversion of a batch on CUDA in one Triton kernel; as separate operators these would be thirty.
+"""Mirroring and conversion of a batch to L and ab on CUDA in one Triton kernel.
 
-The result equals that of `data.transform.to_networks` on a CPU except for rounding, which is
-`cielab.split_lab(cielab.rgb_to_lab(rgb))` of the mirrored images; tests/ops/test_transform_cuda.py compares them.
+Separate operators would need thirty kernels. On a CPU, `data.transform.to_networks` computes the same result, except
+for rounding: `cielab.split_lab(cielab.rgb_to_lab(rgb))` of the mirrored images. The test
+tests/ops/test_transform_cuda.py compares them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _BLOCK = 256  # pixels per program
 
 
 def to_networks(rgb: Tensor, is_flipped: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror and convert a batch.
+    """Mirror the selected images of a batch, and convert it to L_norm and ab_norm.
 
     Args:
         rgb: (B, H, W, 3) uint8, on a GPU.
@@ -62,5 +63,5 @@ def _to_networks(
 
 @triton.jit
 def _compress(t, knee, slope):
-    """The cube root, or the line below the knee."""
+    """The function f of CIELAB: the cube root of t above the knee, a line below it."""
     return tl.where(t > knee, tl.exp2(tl.log2(tl.maximum(t, knee)) / 3.0), slope * t + 16.0 / 116.0)

@@ -1,10 +1,10 @@
-"""Nearest upsampling by 2 and a 3x3 convolution in one operation, with 4/9 of the multiplications.
+"""Nearest-neighbor upsampling by 2 and a 3x3 convolution in one operation, with 4/9 of the multiplications.
 
 `up_conv2d` equals `plain` except for rounding; tests/ops/test_up_conv.py compares their values and gradients.
 
-Upsampling repeats each pixel of x, so several taps of the 3x3 kernel meet the same pixel. Their sum can be taken before
-the convolution. For the output pixel (2i + p, 2j + q) with p and q in {0, 1}, a 2x2 kernel remains. It reads the window
-of x that begins at (i + p - 1, j + q - 1). One 2x2 convolution applies all four kernels to every window.
+Upsampling repeats each pixel of x, so several taps of the 3x3 kernel multiply the same pixel. These taps can be summed
+before the convolution. For the output pixel (2i + p, 2j + q) with p and q in {0, 1}, a 2x2 kernel remains. It reads the
+window of x that begins at (i + p - 1, j + q - 1). One 2x2 convolution applies all four kernels to every window.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch.nn import functional
 
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The definition; arguments and result as in `up_conv2d`."""
+    """The plain version of `up_conv2d`, with the same arguments and result."""
     return functional.conv2d(functional.interpolate(x, scale_factor=2, mode="nearest"), weight, bias, padding=1)
 
 
 def up_conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Nearest upsampling by 2, then a 3x3 convolution with padding 1.
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution with padding 1.
 
     Args:
         x: (B, C, h, w).
@@ -33,14 +33,17 @@ def up_conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (B, C', 2h, 2w), channels_last in memory.
     """
     rows = _add_taps(weight, dim=2)  # (2, C', C, 2, 3)
-    kernels = _add_taps(rows, dim=4)  # (2 of q, 2 of p, C', C, 2, 2)
+    kernels = _add_taps(rows, dim=4)  # (2 for q, 2 for p, C', C, 2, 2)
     kernels = kernels.flatten(0, 2).contiguous(memory_format=torch.channels_last)  # (4 C', C, 2, 2)
     windows = functional.conv2d(x, kernels, bias.repeat(4), padding=1)  # (B, 4 C', h + 1, w + 1)
     return _Interleave.apply(windows)
 
 
 def _add_taps(kernels: Tensor, dim: int) -> Tensor:
-    """(..., 3, ...) taps -> (2, ..., 2, ...): taps that meet the same pixel added, for even and odd output pixels."""
+    """Add the taps that multiply the same pixel, along one dimension.
+
+    (..., 3, ...) taps -> (2, ..., 2, ...): first the kernels for even output pixels, then those for odd ones.
+    """
     before, middle, after = kernels.unbind(dim)
     even = torch.stack([before, middle + after], dim)
     odd = torch.stack([before + middle, after], dim)
@@ -50,8 +53,7 @@ def _add_taps(kernels: Tensor, dim: int) -> Tensor:
 class _Interleave(torch.autograd.Function):
     """(B, 4 C, h + 1, w + 1) -> (B, C, 2h, 2w): the quarter (q, p) of the channels gives the pixels (2i + p, 2j + q).
 
-    The backward pass is written out because autograd, for the four slices, would fill and add four tensors of the full
-    size.
+    This class has its own backward pass, because autograd would fill and add one tensor of full size per slice.
     """
 
     @staticmethod

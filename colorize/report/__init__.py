@@ -1,8 +1,9 @@
-"""The report: Table 1, the paper's figures, the training curves and the gallery, from what the other stages wrote.
+"""The report: Table 1, the paper's figures, the training curves and the gallery, from the outputs of other stages.
 
 Not here: computing metrics, which is in `evaluation`.
 
-`write_report` needs neither torch nor the images: evaluation saves the pictures that are shown. It writes
+`write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
+writes these files:
 
     results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
 """
@@ -27,14 +28,14 @@ SUMMARY = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predict
 
 
 def write_report(settings: Settings, root: Path = Path()) -> None:
-    """Write every table, figure and page; the same files for the same inputs, byte for byte.
+    """Write every table, figure and page. Equal inputs give files with equal bytes.
 
     Args:
         settings: `params.Settings`; `datasets`, `models`, `report` and `evaluate.named` are read.
         root: folder that contains `results/`, `data/` and `sources/`.
 
     Raises:
-        DataError: an input is missing or damaged; names the file and the stage that makes it.
+        DataError: an input is missing or damaged; the message names the file and the stage that makes it.
         ParameterError: `sources/titles.yaml` is damaged.
     """
     inputs = Inputs(settings.datasets, settings.models, root)
@@ -57,7 +58,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
 
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:
-    """Table 1 from the metrics alone; arguments and errors as those of `write_report`."""
+    """Table 1, read from the metrics; arguments and errors are those of `write_report`."""
     return table.read_table(Inputs(settings.datasets, settings.models, root))
 
 
@@ -72,7 +73,7 @@ def show_table(table1: table.Table, console: Console | None = None) -> None:
 
 
 def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.PhotoGroup]]:
-    """Photo figures by file name; those that do not apply (one data set, no named images) are left out."""
+    """Photo figures by file name. A figure is left out if its data sets, models or named images are missing."""
     report, datasets = settings.report, inputs.datasets
     second = datasets[1] if len(datasets) > 1 else datasets[0]  # stands for the paper's Places
     sheets = {}
@@ -97,7 +98,7 @@ def _write_tables(table1: table.Table, folder: Path) -> None:
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Make a folder hold exactly these files: pictures of a data set that was removed must not stay."""
+    """Write these files, and delete all other files of the folder, such as pictures of a removed data set."""
     for name, content in files.items():
         _write(folder / name, content)
     for path in sorted(folder.iterdir()):

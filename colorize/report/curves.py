@@ -1,4 +1,4 @@
-"""Training curves of every run: one tidy CSV for DVC's plots, and the appendix's figure."""
+"""Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DASHED = (0, (4, 2))
 
 
 def to_csv(inputs: Inputs) -> str:
-    """Histories of all runs below each other; numbers as training wrote them."""
+    """CSV with the histories of all runs, one after the other; the numbers are those that training wrote."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -35,13 +35,13 @@ def to_csv(inputs: Inputs) -> str:
 
 
 def panel_of(model: str) -> str:
-    """The panel that shows a model's curves, a key of `labels.PANELS`: losses of different scales are apart."""
+    """The panel that shows a model's curves, a key of `labels.PANELS`. Each kind of loss has its own panel."""
     spec = spec_of(model)
     return "regression" if not spec.is_classifier else "weighted" if spec.is_weighted else "classifier"
 
 
 def draw_curves(inputs: Inputs) -> bytes:
-    """PNG of the loss curves, training solid and validation dashed; one panel per kind of loss."""
+    """PNG of the loss curves: training lines are solid, validation lines are dashed; one panel per kind of loss."""
     return encode_plot(plot_curves(inputs))
 
 
@@ -73,7 +73,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    # below the axes, so that it does not hide the curves
+    # the legend is below the axes, so that it does not hide the curves
     legend = axes.legend(fontsize=7.5, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     for text in legend.get_texts():
         text.set_parse_math(False)  # a title may contain $

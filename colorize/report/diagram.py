@@ -1,8 +1,9 @@
 """Figure 1: the networks, drawn from the layer lists that training writes.
 
-A block is a group of slabs, one slab per convolution. The height of a slab shows the size of the feature map. Its width
-grows with the square root of the number of channels, so that both 2 and 512 channels are visible. A thin dark slab at
-the end of a block is its BatchNorm. Lines above the blocks are the skip connections, whose feature maps are summed.
+A block is a group of slabs, one slab per convolution. The height of a slab shows the size of the feature map. The width
+of a slab grows with the square root of the number of channels, so that both 2 and 512 channels are visible. A thin
+dark slab at the end of a block is its BatchNorm. Lines above the blocks are skip connections; their feature maps are
+summed.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Layers = dict[str, Any]  # of one network, as training/describe.py writes them
+Layers = dict[str, Any]  # layer list of one network, the result of training/describe.py
 
-HEIGHT = 2.6  # inches of the largest feature map
-SKEW = (0.16, 0.11)  # inches that a slab of full height recedes to the right and up
+HEIGHT = 2.6  # inches, for the largest feature map
+SKEW = (0.16, 0.11)  # inches: shift of the back of a slab of full height, to the right and up
 SLAB_MIN, SLAB_ROOT = 0.17, 0.021  # inches: width = SLAB_MIN + SLAB_ROOT sqrt(channels)
 SLAB_GAP, BLOCK_GAP, NORM_WIDTH = 0.05, 0.36, 0.07
 LABEL_GAP, LINE, LEVEL = 0.16, 0.17, 0.20  # inches: below a slab, between text lines, between skip levels
-MIN_WIDTH = 11  # inches, what the legend needs
+MIN_WIDTH = 11  # inches, the width of the legend
 LABEL_FONT, NAME_FONT, TITLE_FONT = 7.5, 8.5, 12
 COLORS = {"encoder": "#e9c46a", "decoder": "#8ab6d6", "head": "#b7a3d0", "norm": "#5c6b73", "end": "#e6e6e3"}
 INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
@@ -36,7 +37,7 @@ INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
 
 @dataclass(frozen=True)
 class Slab:
-    """One box; in inches, `x` from the left edge of the network."""
+    """One box. Lengths are in inches; `x` is the distance from the left edge of the network."""
 
     x: float
     width: float
@@ -47,25 +48,25 @@ class Slab:
 
 @dataclass(frozen=True)
 class SlabGroup:
-    """The slabs of one block with the texts below them."""
+    """The slabs of one block, and the texts that are shown below them."""
 
     name: str
     slabs: tuple[Slab, ...]
-    size: int
+    size: int  # side of the feature map, pixels
 
     @property
     def left(self) -> float:
-        """Left edge of the first slab."""
+        """Left edge of the first slab, inches."""
         return self.slabs[0].x
 
     @property
     def right(self) -> float:
-        """Right edge of the last slab."""
+        """Right edge of the last slab, inches."""
         return self.slabs[-1].x + self.slabs[-1].width
 
     @property
     def height(self) -> float:
-        """Height of the feature map."""
+        """Height of the slabs, inches."""
         return self.slabs[0].height
 
 
@@ -95,7 +96,7 @@ def plot_networks(inputs: Inputs) -> Figure:
 
 
 def distinct_architectures(inputs: Inputs) -> list[tuple[Layers, list[str]]]:
-    """Layer lists that differ, in the order of `models`, each with the models that share it."""
+    """The distinct layer lists, each with the models that have it, in the order of `models`."""
     found: list[tuple[Layers, list[str]]] = []
     for model in inputs.models:
         layers = inputs.layers(Run(inputs.datasets[0], model))
@@ -127,9 +128,9 @@ def slab_width(channels: int) -> float:
 
 
 def slab_height(size: int, input_size: int) -> float:
-    """Height in inches of a feature map.
+    """Height in inches of the slabs of a feature map.
 
-    It grows slower than the size and faster than its root, so that the smallest map has room for its labels.
+    The height is proportional to size^0.75 instead of size, so that the smallest slabs have room for their labels.
     """
     return HEIGHT * (size / input_size) ** 0.75
 
@@ -165,7 +166,7 @@ def _draw_network(axes: Axes, layers: Layers, models: list[str], groups: list[Sl
 
 
 def network_title(models: list[str]) -> str:
-    """The models that have this network: those with and without class weights share it."""
+    """Titles of the models that have this network. Models with and without class weights have the same network."""
     return ", ".join(model_title(model) for model in models)
 
 
@@ -220,7 +221,7 @@ def _draw_arrow(axes: Axes, left: SlabGroup, right: SlabGroup, middle: float) ->
 
 
 def _draw_skips(axes: Axes, skips: dict[str, str], groups: list[SlabGroup], middle: float) -> None:
-    """Skip connections above the blocks, the innermost lowest; the plus at the end means that the maps are summed."""
+    """Draw the skip connections above the blocks, the shortest one lowest. A plus marks the sum of the feature maps."""
     by_name = {group.name: group for group in groups}
     spans = sorted((by_name[a].left - by_name[b].right, a, b) for a, b in skips.items())
     base = middle + HEIGHT / 2 + SKEW[1]

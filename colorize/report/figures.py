@@ -18,12 +18,12 @@ from colorize.report.inputs import Inputs, Predictions
 from colorize.report.labels import model_title, short_model_title
 from colorize.runtime import DataError
 
-THUMBNAIL = 8  # side in pixels at which colors are compared
-MIN_DISTANCE = 25.0  # of `nearest`; most crops of one photo are nearer
+THUMBNAIL = 8  # side of the thumbnails whose colors are compared, pixels
+MIN_DISTANCE = 25.0  # images differ if `nearest` is at least this; most crops of one photo are nearer
 
 
 def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[PhotoGroup]:
-    """Figures 2 and 3: input, every model trained on the same data set, ground truth."""
+    """Figures 2 and 3: input, predictions of every model trained on this data set, and ground truth."""
     predictions = {model: inputs.predictions(Cell(dataset, model, dataset)) for model in inputs.models}
     first = predictions[inputs.models[0]]
     keys = select_varied(first, columns)
@@ -35,7 +35,11 @@ def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[PhotoGroup]:
 
 
 def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list[PhotoGroup]:
-    """Figure 4: different images among those with the largest L2 of a whole test split, the worst at the left."""
+    """Figure 4: dissimilar images among the images with the largest L2 of a test split, the largest L2 at the left.
+
+    Raises:
+        DataError: no worst predictions are saved.
+    """
     groups = []
     for model in models:
         shown = inputs.predictions(Cell(dataset, model, dataset))
@@ -53,7 +57,7 @@ def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list
 
 
 def named(inputs: Inputs, cell: Cell, keys: list[int]) -> list[PhotoGroup]:
-    """Figure 5: images of a test split chosen by key."""
+    """Figure 5: images of a test split that params.yaml selects by key."""
     shown = inputs.predictions(cell)
     source, target = inputs.titles[cell.source], inputs.titles[cell.target]
     title = f"{model_title(cell.model)} trained on {source}, images of {target}"
@@ -62,7 +66,7 @@ def named(inputs: Inputs, cell: Cell, keys: list[int]) -> list[PhotoGroup]:
 
 
 def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int) -> list[PhotoGroup]:
-    """Figure 6: one model on images of its own data set and of the other, in both directions."""
+    """Figure 6: images of two data sets, with predictions of one model that was trained on either data set."""
     groups = []
     for target, other in (pair, pair[::-1]):
         own, foreign = (inputs.predictions(Cell(source, model, target)) for source in (target, other))
@@ -78,13 +82,17 @@ def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int
 
 
 def select_varied(predictions: Predictions, columns: int) -> np.ndarray:
-    """Keys of a variety of saved images, one from each of `columns` equal stretches of the split.
+    """Keys of varied saved images, one from each of `columns` equal sections of the split.
 
-    Neighboring keys are of one class or photo, so the stretches give different subjects. Of each stretch it is the most
-    colorful image that is unlike those before it; if all are too similar to those, the least similar one.
+    Images with neighboring keys show the same class or photo, so different sections give different subjects. From each
+    section, the most colorful image is taken that differs from the images taken before. If no image of the section
+    differs enough, the least similar one is taken.
 
     Returns:
         (min(columns, saved),) int64, ascending.
+
+    Raises:
+        DataError: no predictions are saved.
     """
     saved = np.flatnonzero(predictions.is_saved)
     if not len(saved):
@@ -104,11 +112,11 @@ def select_varied(predictions: Predictions, columns: int) -> np.ndarray:
 
 
 def select_unlike(images: np.ndarray, count: int) -> list[int]:
-    """Positions of the first images that are unlike each other; if they are too few, the least similar ones are added.
+    """Positions of the first images that differ from each other. If they are too few, the least similar ones are added.
 
     Args:
-        images: (N, S, S, 3) uint8, the most wanted first.
-        count: how many.
+        images: (N, S, S, 3) uint8, in order of preference.
+        count: number of images to choose.
 
     Returns:
         min(count, N) positions, ascending.
@@ -125,7 +133,7 @@ def select_unlike(images: np.ndarray, count: int) -> list[int]:
 
 
 def sorted_colors(images: np.ndarray) -> np.ndarray:
-    """(N, S, S, 3) uint8 -> (N, THUMBNAIL^2, 3) float32: each channel of the thumbnails in order of its values.
+    """(N, S, S, 3) uint8 -> (N, THUMBNAIL^2, 3) float32: thumbnails, with the values of each channel sorted.
 
     The order of the pixels is lost, so two crops of one photo are similar even if one is shifted.
     """
@@ -135,9 +143,9 @@ def sorted_colors(images: np.ndarray) -> np.ndarray:
 
 
 def nearest(colors: np.ndarray, i: int, chosen: list[int]) -> float:
-    """Mean absolute difference (0 to 255) of image i to the most similar of `chosen`, infinite if there is none.
+    """Mean absolute difference (0 to 255) of image i to the most similar image of `chosen`; infinite if this is empty.
 
-    For each channel, this is the Wasserstein distance between the two distributions of its values.
+    For each channel, the mean difference is the Wasserstein distance between the two distributions of values.
     """
     return min((float(np.abs(colors[i] - colors[j]).mean()) for j in chosen), default=float("inf"))
 

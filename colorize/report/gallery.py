@@ -1,8 +1,8 @@
-"""The gallery: the saved test predictions of every data set as one static page that needs no network and no script.
+"""The gallery: the saved test predictions of every data set on one static page, without network access or scripts.
 
-All saved images of a model and a target are in one sprite, one below the other, so there are about a dozen files per
-data set. The page runs no code: its content security policy allows only the images of its folder and its own style
-sheet, by hash.
+A sprite is one file with all saved images of a model and a target, one below the other. There are about a dozen files
+per data set. The page runs no code: its content security policy allows only the images in its folder and its own style
+sheet, which a hash identifies.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ EDGE = 1  # pixels repeated around each photo of a sprite, so that scaling does 
 
 @dataclass(frozen=True)
 class SpriteColumn:
-    """One sprite with its heading; `l2` has the error of each image if the sprite shows predictions, else None."""
+    """One sprite with its heading."""
 
     group: str
     title: str
     file: str
     sprite: np.ndarray  # (N * (S + 2 EDGE), S + 2 EDGE[, 3]) uint8
-    l2: np.ndarray | None
+    l2: np.ndarray | None  # (N,) L2 of each image; None if the sprite shows no predictions
 
 
 @dataclass(frozen=True)
 class GallerySection:
-    """Everything that is shown of one target data set."""
+    """The content of the page for one target data set."""
 
     title: str
-    keys: np.ndarray  # (N,) of the saved images
-    sources: list[str]  # of each image, its name in the archive
+    keys: np.ndarray  # (N,) keys of the saved images
+    sources: list[str]  # name of each image in the raw archive
     columns: list[SpriteColumn]
-    size: int
+    size: int  # side of the images, pixels
 
 
 def render_gallery(inputs: Inputs) -> dict[str, bytes]:
     """Every file of the gallery by name: `index.html` and the sprites.
 
     Raises:
-        DataError: a model saved other images of a target than the first one did.
+        DataError: no predictions are saved, or two models have different saved images of a target.
     """
     sections = [_section(inputs, target) for target in inputs.datasets]
     files = {column.file: _encode_png(column.sprite) for section in sections for column in section.columns}
@@ -60,7 +60,7 @@ def render_gallery(inputs: Inputs) -> dict[str, bytes]:
 
 
 def render_page(sections: list[GallerySection]) -> str:
-    """The page; every text goes through jinja2's escaping."""
+    """HTML of the page; jinja2 escapes every text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -77,9 +77,14 @@ def render_page(sections: list[GallerySection]) -> str:
 
 
 def sprite_positions(count: int, size: int) -> dict[str, Any]:
-    """CSS percentages that put image i of a sprite exactly into a square element of any size.
+    """CSS percentages that show exactly image i of a sprite in a square element of any size.
 
-    A background position of p percent moves the image by p percent of (element - image), hence the denominators.
+    A background position of p percent moves the sprite by p percent of (element - sprite), so the positions are divided
+    by this difference.
+
+    Args:
+        count: images of the sprite.
+        size: side of an image, pixels.
     """
     pitch, height = size + 2 * EDGE, count * (size + 2 * EDGE)
     return {
@@ -113,7 +118,7 @@ def _prediction_column(inputs: Inputs, cell: Cell, keys: np.ndarray) -> SpriteCo
 
 
 def _images(section: GallerySection) -> list[dict[str, Any]]:
-    """What the template shows of each image: its key, its source and one tile per column."""
+    """The values that the template shows for each image: its key, its source and one tile per column."""
     errors = [column.l2 for column in section.columns if column.l2 is not None]
     best = np.min(errors, axis=0) if errors else np.zeros(len(section.keys))
     return [
@@ -135,9 +140,9 @@ def _images(section: GallerySection) -> list[dict[str, Any]]:
 
 
 def _sprite(images: np.ndarray) -> np.ndarray:
-    """(N, S, S[, 3]) stacked downwards, each with its border repeated."""
+    """(N, S, S[, 3]) -> (N (S + 2 EDGE), S + 2 EDGE[, 3]): stacked, with repeated border pixels."""
     pad = [(0, 0), (EDGE, EDGE), (EDGE, EDGE)] + [(0, 0)] * (images.ndim - 3)
-    padded = np.pad(images, pad, mode="edge")  # (N, S + 2, S + 2[, 3])
+    padded = np.pad(images, pad, mode="edge")  # (N, S + 2 EDGE, S + 2 EDGE[, 3])
     return padded.reshape(-1, *padded.shape[2:])
 
 

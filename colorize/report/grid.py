@@ -1,4 +1,4 @@
-"""Sheets of small photographs with labels, composed pixel by pixel: same pictures in, same bytes out."""
+"""Sheets of small photographs with labels. They are composed pixel by pixel, so equal pictures give equal bytes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SCALE = 2  # every pixel of a photo becomes SCALE x SCALE
 GAP, GROUP_GAP, MARGIN = 6, 22, 14  # pixels
 LABEL_SIZE, TITLE_SIZE, CAPTION_SIZE = 17, 19, 13
 INK, FAINT, PAPER = (25, 25, 28), (105, 105, 110), (255, 255, 255)
-MAX_BYTES = 200_000
-QUALITIES = tuple(range(90, 48, -2))
+MAX_BYTES = 200_000  # of a JPEG sheet
+QUALITIES = tuple(range(90, 48, -2))  # JPEG qualities to try, best first
 
 
 @dataclass(frozen=True)
 class PhotoRow:
-    """One labeled row of photos, (S, S, 3) or (S, S) uint8 each, with a caption below each photo or below none."""
+    """One labeled row of photos, each (S, S, 3) or (S, S) uint8; `captions` has one text per photo, or is empty."""
 
     label: str
     images: list[np.ndarray]
@@ -41,13 +41,13 @@ class PhotoGroup:
 
 
 def compose(groups: list[PhotoGroup]) -> Image.Image:
-    """Draw groups of rows below each other, labels at the left, columns aligned.
+    """Draw the rows of all groups below each other, with labels at the left and aligned columns.
 
     Args:
-        groups: at least one row with at least one image; all images of one size S.
+        groups: groups with at least one row; each row has at least one image, and all images have the same size S.
 
     Returns:
-        An RGB sheet on white.
+        the sheet, RGB on a white background.
     """
     rows = [row for group in groups for row in group.rows]
     tile = rows[0].images[0].shape[0] * SCALE
@@ -70,7 +70,7 @@ def compose(groups: list[PhotoGroup]) -> Image.Image:
 
 
 def encode_jpeg(sheet: Image.Image, max_bytes: int = MAX_BYTES) -> bytes:
-    """JPEG 4:4:4 at quality 90, or the highest of QUALITIES that stays below `max_bytes`, found by bisection."""
+    """JPEG (4:4:4) at the highest of QUALITIES that gives less than `max_bytes`; else at the lowest one."""
     i = bisect_left(QUALITIES, True, key=lambda quality: len(_jpeg(sheet, quality)) < max_bytes)
     return _jpeg(sheet, QUALITIES[min(i, len(QUALITIES) - 1)])
 
@@ -82,7 +82,7 @@ def _jpeg(sheet: Image.Image, quality: int) -> bytes:
 
 
 def encode_plot(figure: Figure) -> bytes:
-    """A figure as PNG with a palette: a drawing has few colors, and a palette saves two thirds of the bytes."""
+    """A figure as PNG with a palette. A drawing has few colors, so a palette saves two thirds of the bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -94,7 +94,7 @@ def encode_plot(figure: Figure) -> bytes:
 
 
 def enlarge(image: np.ndarray, scale: int = SCALE) -> Image.Image:
-    """A photo as RGB at an integer multiple of its size (bicubic: photographs, not pixel art)."""
+    """A photo as RGB at an integer multiple of its size (bicubic, which suits photographs)."""
     picture = Image.fromarray(image).convert("RGB")
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC)
 
@@ -134,7 +134,7 @@ def _text_width(text: str, size: int, bold: bool = False) -> int:
 
 @lru_cache(maxsize=8)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as bundled with matplotlib: the same glyphs on every machine."""
+    """DejaVu Sans from matplotlib, so that the glyphs are the same on every machine."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

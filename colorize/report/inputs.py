@@ -1,6 +1,6 @@
-"""What the report reads, checked. Every path follows from `datasets` and `models`.
+"""The input files of the report, read and checked. Every path is derived from `datasets` and `models`.
 
-Nothing is searched for, so results of a data set or model that was removed from params.yaml are not shown.
+The code never lists folders, so results of a data set or model that was removed from params.yaml are not shown.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
 HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
-PREDICTION_ARRAYS = {  # numpy's kind of the values
+PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
 
 
 def spec_of(model: str) -> Spec:
-    """What is known of a model without its files."""
+    """The properties of a model, from the registry."""
     return MODELS[model]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model showed on one test split; N images of S x S pixels, in ascending order of key."""
+    """Predictions of one model that evaluation kept: N test images of S x S pixels, in ascending order of key."""
 
     key: np.ndarray  # (N,) int64
     truth: np.ndarray  # (N, S, S, 3) uint8 RGB
     gray: np.ndarray  # (N, S, S) uint8, the input L as gray
     predicted: np.ndarray  # (N, S, S, 3) uint8 RGB
     l2: np.ndarray  # (N,) float32
-    is_saved: np.ndarray  # (N,) bool, the same keys for every model and source
-    is_worst: np.ndarray  # (N,) bool
-    source: np.ndarray  # (N,) str, where an image came from
+    is_saved: np.ndarray  # (N,) bool, evenly spaced images; the same for every model
+    is_worst: np.ndarray  # (N,) bool, images with the largest L2 of this model
+    source: np.ndarray  # (N,) str, name of the image in the raw archive
     path: Path
 
     @cached_property
@@ -68,7 +68,10 @@ class Predictions:
 
 
 class Inputs:
-    """The files behind one report; each file of predictions is read once, at first use.
+    """The input files of one report; each file of predictions is read only once, at first use.
+
+    Every method that reads a file raises DataError if the file is missing or damaged. The message names the file and
+    the stage that makes it.
 
     Args:
         datasets: in the order in which they are shown.
@@ -115,7 +118,7 @@ class Inputs:
         return layers
 
     def history(self, run: Run) -> list[dict[str, str]]:
-        """Rows of a training history, texts as written (empty where a value does not apply)."""
+        """Rows of a training history. The values are strings as in the file; a missing value is empty."""
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
         _require(path, stage)
         try:
@@ -152,7 +155,7 @@ def _read_json(path: Path, stage: str) -> Any:
 
 
 def _is_layers(layers: Any) -> bool:
-    """Whether this is what `training/describe.py` writes, as far as Figure 1 reads it."""
+    """Whether `layers` has all values of `training/describe.py` that Figure 1 uses."""
     try:
         sizes = [*layers["input"], layers["parameters"], layers["width"]]
         for block in layers["blocks"]:
@@ -167,7 +170,7 @@ def _is_layers(layers: Any) -> bool:
 
 
 def _history_problem(rows: list[dict[str, str]]) -> str:
-    """The first value of a history that is no number; empty if there is none."""
+    """Message about the first value of a history that is not a number; empty if there is none."""
     for row in rows:
         for name in HISTORY_COLUMNS:
             try:
@@ -185,7 +188,7 @@ def _read_predictions(path: Path, stage: str) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in PREDICTION_ARRAYS}
         problem = _predictions_problem(arrays)
-    except Exception as error:  # of damaged files zipfile, zlib and numpy raise almost anything
+    except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
         problem = first_line(error)
     if problem:
         raise DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")

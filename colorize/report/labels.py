@@ -1,7 +1,7 @@
-"""What is only shown: titles, colors of curves, numbers of decimals. No stage before `report` depends on this file.
+"""Display settings: titles, colors of curves, numbers of decimals. Only the stage `report` depends on this file.
 
-A new model or metric needs one entry here. Without an entry it is shown under its own name, with the default values.
-The titles of data sets are in `sources/titles.yaml`, so that a data set needs no change of the code.
+A new model or metric can have an entry here. Without an entry, the report shows its name and uses the default values.
+The titles of data sets are in `sources/titles.yaml`, so a new data set needs no change of the code.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from colorize.runtime import ParameterError
 
 TITLES = Path("sources") / "titles.yaml"  # below the top folder of the repository
 DARK, LIGHT, OTHER = range(3)  # positions in each entry of HUES
-HUES = (  # one hue per data set; its shades tell the models of a panel apart
+HUES = (  # one hue per data set; the models of a panel have different shades of it
     ("#1b4f8f", "#6ba3d6", "#0a2340"),
     ("#b3501b", "#f0a35e", "#4d2008"),
     ("#1d7a4d", "#74c69d", "#0a3823"),
     ("#6a3d9a", "#b89bd6", "#2d1445"),
 )
 PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
-ABSENT = "-"  # a metric that a model does not have
-MINUS = "\N{MINUS SIGN}"  # differs from ABSENT
-PAPER_DECIMALS = 3
+ABSENT = "-"  # text for a metric that a model does not have
+MINUS = "\N{MINUS SIGN}"  # sign of negative numbers; differs from ABSENT
+PAPER_DECIMALS = 3  # decimals of the paper's numbers
 
 
 class ModelLabel(NamedTuple):
-    """How a model or a baseline is shown."""
+    """Display settings of a model or a baseline."""
 
     title: str
-    short_title: str = ""  # where there is little room; empty: the title
-    shade: int = OTHER  # of its curves
+    short_title: str = ""  # for narrow columns; if empty, the title is used
+    shade: int = OTHER  # shade of the curves: DARK, LIGHT or OTHER
 
 
 class MetricLabel(NamedTuple):
-    """How a metric is shown."""
+    """Display settings of a metric."""
 
     title: str
-    short_title: str = ""  # in the terminal; empty: the title
+    short_title: str = ""  # for the terminal; if empty, the title is used
     decimals: int = 4
-    better: Literal["lower", "higher"] | None = None  # None: the best model is not marked
+    better: Literal["lower", "higher"] | None = None  # which values are better; None: the best model is not marked
 
 
 MODEL_LABELS = {
@@ -53,7 +53,7 @@ MODEL_LABELS = {
     "unet": ModelLabel("Unet", shade=LIGHT),
     "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
 }
-METRIC_LABELS = {  # the columns of Table 1, in order; metrics without an entry follow
+METRIC_LABELS = {  # columns of Table 1 in this order; then the metrics without an entry
     "l2": MetricLabel("L2", better="lower"),
     "l1": MetricLabel("L1", better="lower"),
     "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
@@ -63,12 +63,12 @@ METRIC_LABELS = {  # the columns of Table 1, in order; metrics without an entry 
 
 
 def model_title(model: str) -> str:
-    """The paper's name of a model."""
+    """The title of a model, which is its name in the paper."""
     return _model_label(model).title
 
 
 def short_model_title(model: str) -> str:
-    """A model's name where there is little room."""
+    """The short title of a model, for narrow columns."""
     label = _model_label(model)
     return label.short_title or label.title
 
@@ -79,18 +79,18 @@ def curve_color(dataset_position: int, model: str) -> str:
 
 
 def metric_title(metric: str) -> str:
-    """Heading of a column."""
+    """Title of a metric, the heading of its column."""
     return _metric_label(metric).title
 
 
 def short_metric_title(metric: str) -> str:
-    """Heading of a column where there is little room."""
+    """Short title of a metric, for narrow columns."""
     label = _metric_label(metric)
     return label.short_title or label.title
 
 
 def best_value(values: list[float], metric: str) -> float | None:
-    """The best of some values of a metric; None if there is no value, or if it is unknown what is better."""
+    """The best of the values of a metric; None if there are no values, or if `better` of the metric is None."""
     better = _metric_label(metric).better
     if not values or better is None:
         return None
@@ -98,13 +98,13 @@ def best_value(values: list[float], metric: str) -> float | None:
 
 
 def format_number(value: float | None, metric: str, decimals: int | None = None, sign: str = "") -> str:
-    """A value as it stands in a table.
+    """Format a value for a table.
 
     Args:
-        value: None if the model does not have this metric.
-        metric: its entry says how many decimals are shown.
-        decimals: another number of decimals.
-        sign: `+` shows the sign of a positive value too.
+        value: the value; None if the model does not have this metric.
+        metric: name of the metric.
+        decimals: number of decimals; None takes the number in the metric's entry.
+        sign: "+" also shows the sign of positive values.
     """
     if value is None:
         return ABSENT
@@ -113,10 +113,10 @@ def format_number(value: float | None, metric: str, decimals: int | None = None,
 
 
 def read_titles(path: Path = TITLES) -> dict[str, str]:
-    """Titles of data sets by name; none if there is no such file.
+    """Titles of data sets by name; empty if the file does not exist.
 
     Raises:
-        ParameterError: the file is damaged, or a title is not a text of one line; names the file and each such entry.
+        ParameterError: the file is damaged, or a title is not one line of text; names the file and each wrong entry.
     """
     if not path.exists():
         return {}

@@ -1,8 +1,8 @@
 """Table 1: every model on every test split, in the paper's quadrants, as CSV, Markdown, LaTeX and in the terminal.
 
-A quadrant is one pair (source, target). Same-domain quadrants come first. Two quadrants stand side by side in a band,
-which for two data sets is the paper's layout of 2 x 2. If the paper has a cell, two lines with the paper's numbers and
-the differences (ours - paper) follow our line.
+A quadrant has the results of one pair (source, target). A band is one or two quadrants side by side. Bands with
+source = target come first. With two data sets, the table has the paper's layout of 2 x 2 quadrants. If the paper has
+numbers for a cell, two lines follow our line: the paper's numbers, and the differences (ours - paper).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class CellMetrics:
-    """Our metrics and the paper's in one cell; a metric that does not apply is absent."""
+    """Our metrics and the paper's metrics of one cell, by name; metrics that the model does not have are absent."""
 
     cell: Cell
     ours: dict[str, float]
     paper: dict[str, float]
 
     def differences(self) -> dict[str, float]:
-        """Ours minus the paper's, for the metrics that both have."""
+        """Our value minus the paper's value, for each metric that has both."""
         return {name: self.ours[name] - value for name, value in self.paper.items() if name in self.ours}
 
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One printed line of a quadrant: a title, and a text per metric; `best` are the metrics to be marked."""
+    """One printed line of a quadrant: a title, one text per metric, and in `best` the metrics to be marked."""
 
     title: str
     texts: dict[str, str]
     best: frozenset[str] = frozenset()
-    is_note: bool = False  # the paper's numbers or the differences, below our numbers
+    is_note: bool = False  # True: the paper's numbers or the differences
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Table:
     def method_rows(self, band: list[Quadrant]) -> list[list[MethodRow]]:
         """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
 
-        If the paper has a model in one quadrant of the band, its lines follow this model in every quadrant.
+        If the paper has numbers for a model in one quadrant of the band, its two extra lines follow the model's line in
+        every quadrant.
         """
         quadrants = [self.quadrant(source, target) for source, target in band]
         in_paper = {found.cell.model for quadrant in quadrants for found in quadrant if found.paper}
@@ -105,7 +106,7 @@ class Table:
 
 
 def read_table(inputs: Inputs) -> Table:
-    """Collect every cell.
+    """Read the metrics of every cell of Table 1.
 
     Raises:
         DataError: the metrics of a cell are missing or damaged; names the file and the stage to run.
@@ -123,14 +124,14 @@ def read_table(inputs: Inputs) -> Table:
 
 
 def read_paper() -> dict[Cell, dict[str, float]]:
-    """Table 1 of Olah and Yang; the cross entropies of its weighted rows are weighted ones."""
+    """The numbers in Table 1 of the paper; for weighted models, the paper has the weighted cross entropy."""
     with PAPER_TABLE.open(newline="", encoding="utf-8") as file:
         rows = [(Cell(*(row.pop(name) for name in Cell._fields)), row) for row in csv.DictReader(file)]
     return {cell: {metric: float(text) for metric, text in row.items() if text} for cell, row in rows}
 
 
 def to_csv(table: Table) -> str:
-    """Tidy: one line per number, full precision; the last two columns are empty if the paper lacks the number."""
+    """CSV with one line per metric of a cell; `paper` and `difference` are empty if the paper has no number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -145,7 +146,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """One pipe table per band; `A → B` means trained on A, evaluated on B."""
+    """Markdown with one table per band; `A → B` means trained on A, evaluated on B."""
     blocks = [f"**Table 1.** {CAPTION} A → B: trained on A, evaluated on B."]
     for band in table.bands():
         titles = [" → ".join(escape_markdown(table.titles[dataset]) for dataset in pair) for pair in band]
@@ -160,7 +161,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A `table*` that needs only `\usepackage{booktabs}`."""
+    r"""LaTeX of a `table*`; the document needs only `\usepackage{booktabs}`."""
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering\small\setlength{\tabcolsep}{4pt}"]
     for i, band in enumerate(table.bands()):
         lines += [r"\medskip"] if i else []
@@ -176,7 +177,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_rich(table: Table, width: int) -> Group:
-    """For a terminal of `width` characters; quadrants that do not fit side by side are below each other."""
+    """Tables for a terminal of `width` characters; quadrants that do not fit side by side are below each other."""
     from rich.console import Console, Group
     from rich.table import Table as RichTable
 
@@ -237,7 +238,7 @@ def _bold(row: MethodRow, metric: str, template: str) -> str:
 
 
 def _aligned(lines: list[list[str]]) -> str:
-    """A pipe table whose raw text is readable too: the columns are padded."""
+    """A Markdown table with padded columns, so that its text is readable without rendering."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         "| " + " | ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)) + " |" for line in lines
@@ -245,12 +246,12 @@ def _aligned(lines: list[list[str]]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """A text that stands for itself in Markdown, and in a cell of a pipe table."""
+    """Escape a text, so that Markdown shows it unchanged, even in a table."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>|#&~$" else c for c in text)
 
 
 def escape_latex(text: str) -> str:
-    """A text that stands for itself in LaTeX."""
+    """Escape a text, so that LaTeX shows it unchanged."""
     special = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
     special |= {"<": "textless", ">": "textgreater", "|": "textbar"}
     return "".join(f"\\{special[c]}{{}}" if c in special else f"\\{c}" if c in "&%$#_{}" else c for c in text)

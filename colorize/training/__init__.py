@@ -1,4 +1,4 @@
-"""Loss, step, loop and files of one training.
+"""The training of one model: loss, optimizer step, loop, checkpoints and history.
 
-Not here: networks, which are in `models`, and code for CUDA alone, which is in `ops`.
+Not here: networks, which are in `models`, and code that exists only for speed, which is in `ops`.
 """

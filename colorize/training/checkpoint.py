@@ -1,9 +1,10 @@
-"""Checkpoints of a running training, outside DVC's outs: DVC empties those before a stage runs.
+"""Checkpoints of a training. They are outside DVC's outs, because DVC empties the outs before it runs a stage.
 
-    .state/checkpoints/<cell>/<key>/000000120.ckpt    SHA-256 in hex, a line end, then what `torch.save` makes
+    .state/checkpoints/<run>/<key>/000000120.ckpt    SHA-256 in hex, a newline, then the bytes of `torch.save`
 
-The key is a hash of everything that determines the result, so that a changed parameter starts afresh and another
-experiment is left alone. The newest two are kept. All of `.state` may be removed at any time: only progress is lost.
+The key is a hash of everything that determines the result. A training with a changed parameter therefore starts from
+the first step, and does not use the checkpoints of another experiment. The newest two checkpoints are kept. The folder
+`.state` may be removed at any time; only progress is lost.
 """
 
 from __future__ import annotations
@@ -24,21 +25,24 @@ from torch import Tensor
 
 from colorize import runtime
 
-_KEPT = 2  # of which the older one serves where the newer one is damaged
-_SECONDS = 60  # from one to the next, or longer:
-_SHARE = 0.01  # of the time that they may take; at the paper's scale one takes 1 to 3 seconds
+_KEPT = 2  # checkpoints to keep; the older one is used if the newer one is damaged
+_SECONDS = 60  # shortest time between two checkpoints
+_SHARE = 0.01  # largest share of the training time for saving; at the paper's scale one save takes 1 to 3 seconds
 _KEY_DIGITS = 16
-_STALE_SECONDS = 14 * 24 * 3600  # an interrupted experiment may be taken up so much later
-_DIGEST = 64  # hex digits
+_STALE_SECONDS = 14 * 24 * 3600  # for this long, an interrupted training can be resumed
+_DIGEST = 64  # hex digits of a SHA-256
 
 
 def folder_of(cell_name: str, key: dict) -> Path:
     """Folder of a training's checkpoints.
 
     Args:
-        cell_name: such as "objects-unet".
-        key: all that determines the result, as JSON can hold it: parameters, hashes of data, prior and code, version
-            of torch, kind of device, threads.
+        cell_name: name of the run, such as "objects-unet".
+        key: everything that determines the result, as JSON values: parameters, hashes of data, prior and code, version
+            of torch, kind of device, number of threads and of processes, and whether networks are compiled.
+
+    Returns:
+        `.state/checkpoints/<run>/<hash of the key>`; the folder may not exist.
     """
     canonical = json.dumps(key, sort_keys=True, allow_nan=False)
     name = hashlib.sha256(canonical.encode()).hexdigest()[:_KEY_DIGITS]
@@ -49,33 +53,33 @@ class Checkpoints:
     """The checkpoints in one folder.
 
     Args:
-        folder: as `folder_of` gives it.
-        check: called when a checkpoint is safe, to raise where the training should not go on.
+        folder: the result of `folder_of`.
+        check: called after each saved checkpoint; raises an error if the training must stop.
     """
 
     def __init__(self, folder: Path, check: Callable[[], None] = lambda: None):
         self.folder = folder
         self._check = check
         self._saved = time.monotonic()
-        self._cost = 0.0  # seconds that the last one took
+        self._cost = 0.0  # seconds that the last save took
 
     def is_due(self) -> bool:
-        """Whether to save now: the last one is long enough ago, or the process is asked to stop."""
+        """Whether to save a checkpoint now: the last one is old enough, or the process was asked to stop."""
         pause = runtime.checkpoint_seconds(default=max(_SECONDS, math.ceil(self._cost / _SHARE)))
         return time.monotonic() - self._saved >= pause or runtime.stop_requested()
 
     def save(self, step: int, state: dict) -> None:
-        """Write a checkpoint, then remove those before the last two.
+        """Write a checkpoint, then remove all but the newest two.
 
         Args:
-            step: steps done.
+            step: number of steps taken.
             state: tensors, numbers, strings, lists and dicts.
 
         Raises:
-            DataError: it cannot be written; those of before stand.
+            DataError: the checkpoint cannot be written; the older checkpoints are unchanged.
         """
         begun = time.monotonic()
-        content = io.BytesIO()  # to a path, torch would write neither atomically nor the same bytes twice
+        content = io.BytesIO()  # torch.save to a path is not atomic, and its bytes are not reproducible
         torch.save({"step": step, "state": state}, content)
         with runtime.atomic_write(self.folder / f"{step:09d}.ckpt") as file:
             file.write(hashlib.sha256(content.getbuffer()).hexdigest().encode() + b"\n")
@@ -89,9 +93,9 @@ class Checkpoints:
         self._check()
 
     def latest(self) -> tuple[int, dict] | None:
-        """Step and state of the newest checkpoint that is whole, on the CPU; None where there is none.
+        """Step and state (on the CPU) of the newest undamaged checkpoint; None if there is none.
 
-        A damaged one is named on stderr.
+        A warning on stderr names each damaged checkpoint.
         """
         if self.folder.is_dir():
             runtime.sweep(self.folder)
@@ -110,7 +114,7 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Remove these checkpoints, and those of the same cell that nobody has gone on with for two weeks."""
+        """Remove these checkpoints, and all checkpoints of the same run that have not changed for two weeks."""
         runtime.fault_point("train-remove")
         shutil.rmtree(self.folder, ignore_errors=True)
         remove_stale(self.folder.parent)
@@ -120,10 +124,10 @@ class Checkpoints:
 
 
 def read(path: Path) -> tuple[int, dict]:
-    """Step and state of one checkpoint, on the CPU.
+    """Read step and state of one checkpoint, with all tensors on the CPU.
 
     Raises:
-        ValueError: it is damaged, or holds objects that only a hostile one would hold.
+        ValueError: the file is damaged, or contains objects that torch does not load because they could run code.
     """
     digest, _, content = path.read_bytes().partition(b"\n")
     if len(digest) != _DIGEST or hashlib.sha256(content).hexdigest().encode() != digest:
@@ -136,20 +140,27 @@ def read(path: Path) -> tuple[int, dict]:
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """State of torch's generators that a training on the device may draw from; none draws from Python's or numpy's."""
+    """State of the random generators that training on the device uses.
+
+    These are torch's generators of the CPU and of the GPU. Training does not use the global generators of Python and
+    numpy.
+    """
     own = {"own": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
     return {"cpu": torch.get_rng_state(), **own}
 
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """The inverse of `random_state`; the device may have another number than it had."""
+    """Restore the result of `random_state`; the index of the GPU may have changed."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["own"], device)
 
 
 def pack(folder: Path) -> dict[str, Tensor]:
-    """The files below a folder as uint8 tensors: DVC empties an out before the stage that resumes it."""
+    """The files below a folder as uint8 tensors, by relative path.
+
+    A checkpoint contains them because DVC empties an out before it runs the stage again.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp")
     return {
         path.relative_to(folder).as_posix(): torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
@@ -158,14 +169,14 @@ def pack(folder: Path) -> dict[str, Tensor]:
 
 
 def unpack(files: dict[str, Tensor], folder: Path) -> None:
-    """The inverse of `pack`."""
+    """Write the files that `pack` returned below a folder."""
     for name, content in files.items():
         with runtime.atomic_write(folder / name) as file:
             file.write(content.numpy().tobytes())
 
 
 def remove_stale(cell: Path) -> None:
-    """Remove the folders in that of a cell which have not changed for two weeks, and the cell's own where empty."""
+    """Remove the subfolders of a run's folder that did not change for two weeks, then the folder if it is empty."""
     for folder in sorted(cell.glob("*/")):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a model is made of, read off the real modules: the report draws Figure 1 from it without importing torch."""
+"""Description of a model's blocks, from its modules; the report draws Figure 1 from it without importing torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from torch import nn
 
 
 def describe(name: str, model: nn.Module, width: float, size: int) -> dict:
-    """Blocks in the order in which data pass them.
+    """Describe a model; its blocks are in the order of the forward pass.
 
     Args:
-        name: of the model.
-        model: one of ours; its children that hold parameters are its blocks.
-        width: that it was built with.
+        name: name of the model.
+        model: a network of `colorize.models`; its child modules that have parameters are its blocks.
+        width: width factor of the network.
         size: side of the input, pixels.
 
     Returns:
-        `model`, `width`, `parameters`, `input` (channels, height, width), `skips` (block: the block whose output is
-        summed to it), and `blocks`: name, convolutions [[in, out], ...], out_channels, size, parameters, batch_norm.
+        a dict with `model`, `width`, `parameters` (their number), `input` (channels, height, width), `skips` (block:
+        the block whose output is added in it), and `blocks`. Each block has `name`, `convolutions` ([in, out] channels
+        of each), `out_channels`, `size` (side of the output, pixels), `parameters` and `batch_norm`.
     """
     shapes: dict[str, torch.Size] = {}
     blocks = {n: child for n, child in model.named_children() if any(True for _ in child.parameters())}

@@ -1,10 +1,10 @@
-"""One training on several processes, as `torchrun` starts them; without it, a group of one.
+"""Training on several processes that `torchrun` starts. Without `torchrun`, the group has one process.
 
     torchrun --nproc-per-node 8 -m stages.train places365 unet
 
-Every process takes its part of each global batch, whose images and order are those of a single process; torch's own
-DistributedDataParallel averages the gradients, and on GPUs SyncBatchNorm takes the statistics of the global batch. The
-first process writes the results; what the others write goes to a folder that is thrown away.
+The global batches have the same images in the same order as with a single process. Every process computes on its share
+of each global batch. Torch's DistributedDataParallel averages the gradients. On GPUs, SyncBatchNorm uses the statistics
+of the global batch. The first process writes the results. The other processes write to temporary folders.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ from colorize.runtime import ParameterError
 
 
 class Processes(NamedTuple):
-    """The processes that train together, seen from one of them."""
+    """One process of the group that trains together."""
 
     rank: int
     size: int
     device: torch.device
-    scratch: Path | None  # where this process writes, if it is not the first
+    scratch: Path | None  # temporary folder for the outputs; None for the first process
 
     def share(self, batch_size: int) -> tuple[int, int]:
-        """(rank, size), once the global batch is known to be divisible.
+        """Check that the batch size is a multiple of the number of processes, and return (rank, size).
+
+        Args:
+            batch_size: images of a global batch.
 
         Raises:
-            ParameterError: it is not.
+            ParameterError: the batch size is not such a multiple.
         """
         if batch_size % self.size:
             raise ParameterError(
@@ -45,10 +48,11 @@ class Processes(NamedTuple):
         return self.rank, self.size
 
     def distribute(self, objective: nn.Module) -> nn.Module:
-        """The module that computes the same over the global batch; BatchNorm does so on GPUs alone.
+        """Wrap the objective so that its gradients are averaged over the global batch.
 
-        After its first step torch lays out anew what the processes exchange: where there are three or more, whose
-        sums can be rounded in several ways, a training that is resumed differs by rounding from one that is not.
+        On GPUs, BatchNorm uses the statistics of the global batch. On a CPU, it uses those of this process's share.
+        After the first step, torch rearranges the gradients that the processes exchange. With three or more processes,
+        this can change the order of the sums. A resumed training can then differ from an uninterrupted one by rounding.
         """
         if self.size == 1:
             return objective
@@ -56,27 +60,30 @@ class Processes(NamedTuple):
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         elif self.rank == 0:
             print("warning: on a CPU, BatchNorm uses only the part of a batch that its process has", file=sys.stderr)
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of a head of 1 x 1
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # caused by the 1x1 head
         return nn.parallel.DistributedDataParallel(objective)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of the processes' values."""
+        """The mean of `value` over all processes; with several processes, `value` is overwritten."""
         if self.size == 1:
             return value
         distributed.all_reduce(value)
         return value / self.size
 
     def output(self, path: Path) -> Path:
-        """The folder to write to in place of `path`."""
+        """The folder that this process writes to: `path` for the first process, else a temporary folder."""
         return path if self.scratch is None else self.scratch / path
 
 
 @contextlib.contextmanager
 def join(device: str) -> Iterator[Processes]:
-    """Join the group that `torchrun` announces in the environment.
+    """Join the group of processes that `torchrun` describes in environment variables, and leave it at the end.
 
     Args:
-        device: `cuda` becomes the process's own GPU.
+        device: device to train on; with several processes, `cuda` is replaced by the GPU of this process.
+
+    Yields:
+        this process of the group.
     """
     rank, local_rank, size = runtime.torchrun_ranks()
     if size == 1:
@@ -89,6 +96,6 @@ def join(device: str) -> Iterator[Processes]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield Processes(rank, size, own, Path(folder) if rank else None)
-            distributed.barrier()  # the others stay until the first has written
+            distributed.barrier()  # the other processes wait until the first one has written
     finally:
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What a training leaves to look at: the history CSV and pictures of the validation set."""
+"""Records of a training for inspection: the history CSV and pictures of validation images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
 
 
 class History:
-    """Rows of the history, on the disk after every one of them."""
+    """The validation history: a CSV file that is written again after each new row.
+
+    Args:
+        path: path of the CSV file.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self.rows: list[dict] = []
 
     def add(self, **row: float | None) -> None:
-        """Append a row; a column that is None stays empty."""
+        """Append a row; a column stays empty if its value is None or missing."""
         self.rows.append(row)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
@@ -43,9 +47,9 @@ def write_sheet(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> 
     """Write a contact sheet: input, prediction and truth in three rows.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG file.
         L_norm: (B, 1, H, W).
-        output: of the model.
+        output: output of the model, ab_norm or logits.
         ab_norm: (B, 2, H, W), the truth.
     """
     from PIL import Image
@@ -57,6 +61,6 @@ def write_sheet(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> 
 
 
 def _strip(L_norm: Tensor, ab_norm: Tensor) -> np.ndarray:
-    """(H, B * W, 3) uint8."""
+    """The images of a batch side by side, (H, B * W, 3) uint8 RGB."""
     rgb = cielab.lab_to_rgb(cielab.join_lab(L_norm, ab_norm))  # (B, 3, H, W)
     return np.concatenate(list(rgb.movedim(1, -1).cpu().numpy()), axis=1)

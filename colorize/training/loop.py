@@ -1,4 +1,4 @@
-"""Train one model on one data set: steps, validation, pictures, the best or the last weights."""
+"""Train one model on one data set: the loop over the steps, validation, pictures and checkpoints."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from colorize.training.step import Objective, Step
 if TYPE_CHECKING:
     from colorize.config.params import Train
 
-_CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps after which the host asks whether one failed, for which it must wait
+_CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps between two checks for a failed step; each check waits for the device
 
 
 class Data(NamedTuple):
-    """What a training reads, opened."""
+    """The inputs of a training."""
 
     train: Split
     val: Split
     class_weights: Tensor  # (Q,) on the device
-    initial_distribution: Tensor  # (Q,) the best constant one
+    initial_distribution: Tensor  # (Q,) the constant distribution with the lowest loss, on the CPU
 
 
 def train(
@@ -51,27 +51,29 @@ def train(
     device: str,
     check: Callable[[], None] = lambda: None,
 ) -> Checkpoints:
-    """Train and save.
+    """Train a model, and save it with its history.
 
     Args:
         run: data set and model.
         settings: the section `train` of the parameters.
-        options: of the soft targets.
-        folders: where everything lies.
-        code: hash of the code; another code does not go on from this one's checkpoints.
-        device: to train on.
-        check: called after every checkpoint, to raise where the training should not go on.
+        options: options of the soft targets.
+        folders: folders of all inputs and outputs.
+        code: hash of the code; a training resumes only from checkpoints of the same code.
+        device: device to train on.
+        check: called after each saved checkpoint; raises an error if the training must stop.
 
     Returns:
-        the checkpoints, to be removed when nothing more can go wrong.
+        the checkpoints; the caller removes them when the stage has succeeded.
 
     Raises:
-        DataError: the inputs are missing or do not fit, or the loss is no longer finite.
-        ParameterError: the device cannot train as the parameters want.
+        DataError: an input is missing or damaged, the checkpoints differ between processes, or the loss or its
+            gradient is not finite.
+        ParameterError: the device does not support the precision, or `train.batch_size` is not a multiple of
+            the number of processes.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling costs time, and nothing here reads such memory.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # of the module's class
+    # Filling costs time, and no code here reads memory before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # defined by the class of the module
     with distributed.join(device) as group:
         data = _open(run, folders, group.device)
         sidecar = {
@@ -100,7 +102,7 @@ def train(
 
 
 def _environment(device: torch.device) -> dict:
-    """What ran: as much of it as may change the weights."""
+    """The software and hardware properties that may change the weights."""
     return {
         "torch": torch.__version__,
         "device": device.type,
@@ -123,7 +125,10 @@ def _key(sidecar: dict, run: Run, folders: Folders, group: distributed.Processes
 def _alone(
     run: Run, folders: Folders, group: distributed.Processes, checkpoints: Checkpoints
 ) -> contextlib.AbstractContextManager[bool]:
-    """`sharing.alone`; several processes could not agree on whether to wait."""
+    """`sharing.alone` for a training on one process.
+
+    A group of processes does not use it, because the processes could not agree on whether to wait.
+    """
     if group.size > 1:
         return contextlib.nullcontext(False)
     outs = {"model": folders.model(run), "history": folders.history(run)}
@@ -142,28 +147,28 @@ def _open(run: Run, folders: Folders, device: torch.device) -> Data:
 
 
 def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: torch.device) -> Network:
-    """The model before its first step; its layers are written for the report."""
+    """Build the model with its initial weights, and write `layers.json` for the report."""
     torch.manual_seed(settings.seed)
     model = build_model(run.model, settings.width, settings.pretrained)
     layers = describe.describe(run.model, model, settings.width, data.train.size)
     runtime.write_json(history_folder / "layers.json", layers)
     if isinstance(model, Classifier) and settings.head_bias == "prior":
-        distribution = data.initial_distribution.clamp_min(1e-9)  # a bin that never occurs must stay finite
+        distribution = data.initial_distribution.clamp_min(1e-9)  # the logarithm of 0 is not finite
         blocks.set_head_bias(model.head, distribution)
     return model.to(device).to(memory_format=torch.channels_last)
 
 
 class Training:
-    """A training between two steps: all that the next ones depend on.
+    """The state of a training between two steps, and the methods that continue it.
 
     Args:
         run: data set and model.
-        model: to be trained, on the group's device.
-        data: to train on.
+        model: network to train, on the device of the group.
+        data: the inputs.
         settings: the section `train` of the parameters.
-        options: of the soft targets.
-        group: of processes.
-        folder: of the history.
+        options: options of the soft targets.
+        group: this process of the group.
+        folder: folder of the history.
     """
 
     def __init__(
@@ -188,10 +193,10 @@ class Training:
         self._step = 0  # steps taken
 
     def run(self, checkpoints: Checkpoints) -> None:
-        """Take all steps that are left; the model then has the weights that are kept.
+        """Take all remaining steps. Afterwards, the model has the weights that `train.select` chooses.
 
         Args:
-            checkpoints: to begin from the latest of, and to save to.
+            checkpoints: the training starts from the latest checkpoint if there is one, and saves new checkpoints here.
         """
         self._resume(checkpoints)
         share = self._group.share(self._settings.batch_size)
@@ -225,7 +230,7 @@ class Training:
             self._model.load_state_dict(self._best)
 
     def _save(self, checkpoints: Checkpoints) -> None:
-        self._check_steps()  # a checkpoint is one to go on from
+        self._check_steps()  # a checkpoint must not contain a failed step
         if self._group.rank == 0:
             checkpoints.save(self._step, self.state_dict())
         if runtime.stop_requested():
@@ -245,7 +250,10 @@ class Training:
             print(f"train {self._run.name}: resumes after step {step}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> dict:
-        """All that the next steps depend on, and the files so far: DVC empties an out before its stage runs again."""
+        """Everything that the next steps depend on, and the files written so far.
+
+        The files are included because DVC empties an out before it runs the stage again.
+        """
         return {
             "model": self._model.state_dict(),
             "step": self._take_step.state_dict(),
@@ -259,7 +267,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """The inverse of `state_dict`."""
+        """Restore the result of `state_dict`, including the files."""
         self._model.load_state_dict(state["model"])
         self._take_step.load_state_dict(state["step"])
         self._best_loss, self._best = state["best_loss"], state["best"]
@@ -270,7 +278,7 @@ class Training:
         checkpoint.set_random_state(state["random"], self._group.device)
 
     def _look(self) -> None:
-        """Whatever is due after so many steps."""
+        """Run the validation, checks and pictures that are due at this step."""
         is_last = self._step == self._settings.steps
         if is_last or self._step % _CHECK_EVERY[self._group.device.type] == 0:
             self._check_steps()
@@ -281,13 +289,13 @@ class Training:
             validation.write_picture(self._model, self._data.val, self._group.device, path)
 
     def _validate(self) -> None:
-        """Add a row to the history, and keep the weights if they are the best so far."""
+        """Validate, add a row to the history, and copy the weights if they are the best so far."""
         train_loss = (self._loss / self._count).item() if self._count else None
         weights, num_images = self._data.class_weights, self._settings.val_images
         row = validation.validate(self._model, self._data.val, weights, self._options, num_images)
         self._history.add(step=self._step, train_loss=train_loss, **row)
         val_loss = row["val_loss"]
-        assert val_loss is not None  # only the accuracy of a regression is
+        assert val_loss is not None  # only `val_accuracy` of a regression can be None
         if not math.isfinite(val_loss):
             raise self._divergence(f"the validation loss is not finite after {self._step} steps")
         self._loss.zero_()

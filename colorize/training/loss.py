@@ -1,8 +1,8 @@
 """The paper's losses: L2 on ab, and (weighted) cross entropy against soft targets.
 
 Shapes: N pixels, Q bins, C features, K entries of a soft target. A target is a list of K bins and their values. The
-values of a pixel sum to its class weight v (1 without weights), so the class rebalancing of section 3.4 is part of the
-target (`color.targets.weigh`), and both classifier losses of the paper are one formula.
+values of a pixel sum to its class weight (1 without weights). The class rebalancing of section 3.4 is therefore part of
+the target (`color.targets.weigh`), and both classifier losses of the paper have one formula.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from colorize.ops import head_loss
 
 
 def l2_loss(predicted: Tensor, ab_norm: Tensor) -> Tensor:
-    """Half the squared error summed over a and b, mean over pixels and batch (paper, section 3.2).
+    """Half the squared error: the sum over a and b, then the mean over pixels and batch (paper, section 3.2).
 
     Args:
         predicted: (B, 2, H, W) ab_norm.
@@ -30,11 +30,11 @@ def l2_loss(predicted: Tensor, ab_norm: Tensor) -> Tensor:
 def soft_cross_entropy(features: Tensor, head: torch.nn.Conv2d, targets: SoftTargets) -> Tensor:
     """Cross entropy of the head's distribution against soft targets, mean over pixels (paper, sections 3.3 and 3.4).
 
-    With the logits z = head(features) of a pixel and its target t, whose sum over the bins is the class weight:
+    Let z = head(features) be the logits of a pixel. Let t be its target, whose sum over the bins is the class weight.
 
         loss = mean over pixels of  -sum over bins q of  t[q] * log softmax(z)[q]
 
-    `ops/head_loss.py` has this formula in plain PyTorch, and the faster equal form that is called here.
+    `ops/head_loss.py` has this formula in plain PyTorch, and an equivalent faster function, which is called here.
 
     Args:
         features: (B, C, H, W), the input of the head.

@@ -1,7 +1,7 @@
-"""Two runs of one training at once, of two queued experiments say: the second waits and takes the first one's result.
+"""Sharing of one result by simultaneous runs of the same training, for example of two queued experiments.
 
-They work in copies of the repository, so the first leaves copies of its files in `.state/finished/<cell>/<key>`, and
-only while somebody waits for them.
+The second run waits for the first one, and copies its result. Experiments run in copies of the repository. The first
+run therefore leaves a copy of its files in `.state/finished/<run>/<key>`, but only if another run waits for them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from colorize.training import checkpoint
 
 @contextlib.contextmanager
 def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bool]:
-    """Be the only run of a training; the block trains unless it is told that this was done.
+    """Hold the lock of a training during the block. The block trains, unless the yielded value is true.
 
     Args:
-        checkpoints: folder of this training's checkpoints; its name tells trainings apart.
-        what: "train objects-unet", for those who wait.
-        folders: name -> folder that the training fills.
+        checkpoints: folder of this training's checkpoints; <run> and <key> of its path identify the training.
+        what: description for the messages of waiting runs, such as "train objects-unet".
+        folders: name -> output folder of the training.
 
     Yields:
-        whether the folders hold the result already, made by a run that ended while this one waited.
+        True if the output folders already contain the result, copied from a run that ended while this run waited.
     """
     cell, key = checkpoints.parent.name, checkpoints.name
     finished = runtime.state_dir() / "finished" / cell / key
@@ -51,7 +51,7 @@ def _hand_over(folders: dict[str, Path], finished: Path) -> None:
 
 
 def _copy(sources: dict[str, Path], targets: dict[str, Path]) -> None:
-    """Copy the files of folders, each whole or not at all."""
+    """Copy the files of each source folder to the target folder of the same name; each file is written atomically."""
     for name, source in sources.items():
         for path in sorted(path for path in source.rglob("*") if path.is_file()):
             with runtime.atomic_write(targets[name] / path.relative_to(source)) as file:

@@ -1,4 +1,4 @@
-"""One optimizer step: objective, precision, clipping, Adam; the part of training that costs the time."""
+"""One optimizer step: loss, precision, gradient clipping and Adam. Training spends most of its time here."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from colorize.config.params import Train
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_SCHEDULES: dict[str, Callable[[float], float]] = {  # share of the steps that is done -> factor of the learning rate
+_SCHEDULES: dict[str, Callable[[float], float]] = {  # fraction of the steps taken -> factor of lr
     "constant": lambda done: 1.0,
     "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
 }
 
 
-_LEAST_SCALE = 1.0  # of an fp16 loss: where even smaller ones overflow, scaling cannot help
+_LEAST_SCALE = 1.0  # smallest scale of an fp16 loss; gradients that overflow without scaling (scale 1) are a failure
 
 
 class Objective(nn.Module):
-    """A model with its loss: colors in, a scalar out.
+    """A model with its loss, as one module that returns a scalar.
 
     Args:
-        model: in training or evaluation mode.
+        model: network, in training or evaluation mode.
         weights: (Q,) class weights, on the model's device.
-        options: of the soft targets.
-        precision: fp32, or the type in which convolutions multiply under autocast: bf16, fp16.
+        options: options of the soft targets.
+        precision: number type of the convolutions: fp32, or bf16 or fp16 under autocast.
     """
 
     def __init__(self, model: Network, weights: Tensor, options: targets.Options, precision: str = "fp32"):
@@ -50,7 +50,7 @@ class Objective(nn.Module):
         )
 
     def forward(self, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
-        """(B, 1, H, W), (B, 2, H, W) -> scalar."""
+        """L_norm (B, 1, H, W) and ab_norm (B, 2, H, W) -> scalar loss."""
         with torch.autocast(L_norm.device.type, self._type, enabled=self._type != torch.float32):
             output = self._network(L_norm)
         if not isinstance(self.model, Classifier):
@@ -59,7 +59,7 @@ class Objective(nn.Module):
 
     def _target(self, ab_norm: Tensor, stride: int) -> targets.SoftTargets:
         if ab_norm.device.type == "cuda":
-            from colorize.ops import targets_cuda  # Triton comes with torch's builds for CUDA alone
+            from colorize.ops import targets_cuda  # only torch's builds for CUDA include Triton
 
             return targets_cuda.weighted_targets(ab_norm, self._weights, self._options, stride)
         target = targets.soft_targets(ab_norm, self._options)
@@ -69,14 +69,14 @@ class Objective(nn.Module):
 class Step:
     """Adam on clipped gradients.
 
-    A step whose gradient is not finite changes nothing, and is remembered: on a GPU the host learns of it later. In
-    fp16 that is no failure before the gradients overflow without any scaling. What
-    varies from step to step lies on the device, so that its kernels can be replayed.
+    If the loss or the gradient of a step is not finite, the step changes no parameter. Its number is stored on the
+    device, where `failed_at` reads it later. In fp16, the step is a failure only if the gradients overflow without loss
+    scaling. All values that change from step to step are on the device, so that a CUDA graph can replay the kernels.
 
     Args:
-        objective: an `Objective`, or what distributes one over processes.
+        objective: an `Objective`, or the module that distributes one over processes.
         settings: the section `train` of the parameters.
-        device: of the model.
+        device: device of the model.
 
     Raises:
         ParameterError: the device cannot train in `train.precision`.
@@ -98,13 +98,17 @@ class Step:
         )
         self._number, self._failed_at = (torch.full((), -1, dtype=torch.int64, device=device) for _ in range(2))
         self._rate = torch.zeros((), device=device) if device.type == "cuda" else None
-        # What a group of processes exchanges and what a scaler decides on the host is not recorded.
+        # No CUDA graph is recorded for a group of processes, or with a gradient scaler, which decides on the host.
         is_plain = isinstance(objective, Objective) and not self._scaler.is_enabled()
         may_record = is_plain and device.type == "cuda" and runtime.is_compiling()
         self._call = graphs.Replayed(self._take, device) if may_record else self._take
 
     def __call__(self, step: int, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
-        """Take step number `step` (from 0); returns the loss, still on the device, which the next step overwrites."""
+        """Take step number `step` (from 0).
+
+        Returns:
+            the loss, a scalar on the device; the next step may overwrite it.
+        """
         self._number.fill_(step)
         rate = self._settings.lr * _SCHEDULES[self._settings.schedule](step / self._settings.steps)
         self._optimizer.param_groups[0]["lr"] = rate if self._rate is None else self._rate.fill_(rate)
@@ -117,7 +121,7 @@ class Step:
         if self._scaler.is_enabled():
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
-            self._scaler.step(self._optimizer)  # leaves out a step that overflowed, which is no failure
+            self._scaler.step(self._optimizer)  # skips the step if it overflowed; this is not a failure
             self._scaler.update()
             if self._scaler.get_scale() < _LEAST_SCALE:
                 self._remember(torch.ones_like(self._failed_at, dtype=torch.bool))
@@ -126,30 +130,39 @@ class Step:
         return value.detach()
 
     def _step_if_finite(self, value: Tensor) -> None:
-        """Let fused Adam clip, and look at a flag on the device, which spares the host from waiting for it."""
+        """Take a step with clipped gradients.
+
+        Fused Adam clips, and skips the step if a flag on the device is set. The host need not wait for the device.
+        """
         norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
         self._remember(~(norm + value).isfinite())
         self._optimizer.found_inf = (self._failed_at >= 0).float()  # type: ignore[attr-defined]  # as GradScaler sets it
-        # What Adam divides gradients by; torch's clip_grad_norm_ adds 1e-6 to the norm.
+        # Fused Adam divides the gradients by this value. Torch's clip_grad_norm_ would add 1e-6 to the norm.
         scale = (norm / self._settings.clip_norm).clamp_min(1)
         self._optimizer.grad_scale = scale  # type: ignore[attr-defined]  # as GradScaler sets it
         self._optimizer.step()
 
     def _remember(self, has_failed: Tensor) -> None:
-        """Keep the number of this step if it is the first that failed."""
+        """Store the number of this step if it is the first step that failed."""
         self._failed_at.copy_(torch.where(has_failed & (self._failed_at < 0), self._number, self._failed_at))
 
     def failed_at(self) -> int | None:
-        """The first step whose gradient was not finite; from then on no step was taken. Waits for the device."""
+        """Number of the first failed step, or None; waits for the device.
+
+        In fp32 and bf16, no later step changed the parameters.
+        """
         step = int(self._failed_at)
         return None if step < 0 else step
 
     def state_dict(self) -> dict:
-        """What the next step depends on, besides the model."""
+        """State of the optimizer and of the gradient scaler."""
         return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        """The inverse of `state_dict`; before the first step, whose kernels know where the state lies."""
+        """Restore the result of `state_dict`.
+
+        Call it before the first step: the recorded kernels contain the addresses of the state.
+        """
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 

@@ -1,4 +1,4 @@
-"""How good a model is on the validation split, in numbers and in a picture."""
+"""Validation of a model during training: measures and a picture."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ _PICTURES = 10  # validation images in a picture
 def validate(
     model: Network, split: Split, weights: Tensor, options: targets.Options, num_images: int
 ) -> dict[str, float | None]:
-    """Validation columns of a history row.
+    """Measure a model on the validation split.
 
     Args:
-        model: on the device of `weights`; left in evaluation mode.
-        split: for validation.
+        model: network on the device of `weights`; afterwards it is in evaluation mode.
+        split: the validation split.
         weights: (Q,) class weights.
-        options: of the soft targets.
-        num_images: at most so many, evenly spaced over the split.
+        options: options of the soft targets.
+        num_images: largest number of images, which are evenly spaced over the split.
+
+    Returns:
+        the columns `val_*` of a history row; `val_accuracy` of a regression is None.
     """
     model.eval()
     is_classifier = isinstance(model, Classifier)
     kind = Kind.DISTRIBUTIONS if is_classifier else Kind.COLORS
     rows = spread(len(split), num_images)
     measured = measure(lambda L_norm: (model(L_norm), None), kind, split, _MEASURES, weights, options, rows)
-    values = torch.stack([values.mean() for values in measured.values()]).tolist()  # the one wait
+    values = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
     means = dict(zip(measured, values, strict=True))
     return {
-        "val_loss": means["weighted_cross_entropy" if is_classifier else "l2"],  # the regression's loss
+        "val_loss": means["weighted_cross_entropy" if is_classifier else "l2"],  # L2 is the loss of the regression
         "val_l1": means["l1"],
         "val_l2": means["l2"],
         "val_accuracy": means.get("accuracy"),
