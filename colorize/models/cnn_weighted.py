@@ -1,4 +1,4 @@
-"""The CNN, trained with class rebalancing (paper, section 3.3)."""
+"""The CNN, trained with class rebalancing (paper, section 3.4)."""
 
 from colorize.models.classifiers import CNN
 
