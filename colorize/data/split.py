@@ -17,10 +17,10 @@ class Split:
     """One split of a sharded data set, mapped into memory.
 
     Args:
-        folder: such as `data/shards/train/objects`.
+        folder: folder of the split, such as `data/shards/train/objects`.
 
     Raises:
-        DataError: the manifest or a shard is missing, or a shard differs from the manifest by a single bit.
+        DataError: the manifest or a shard is missing, or a shard does not match its SHA-256 in the manifest.
     """
 
     def __init__(self, folder: Path | str):
@@ -58,12 +58,12 @@ class Split:
         return out.numpy()
 
     def read(self, rows: np.ndarray, out: Tensor) -> None:
-        """The same into a tensor of the host: (B,) row numbers, (B, S, S, 3) uint8."""
+        """Copy the images with the (B,) row numbers `rows` to `out`, (B, S, S, 3) uint8 on the host."""
         self._pixels.gather(rows, out.view(len(rows), -1))
 
 
 def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: str) -> None:
-    """A shard must have the length and the first header of its geometry: gathering trusts both."""
+    """Raise DataError if the length or the first PPM header of a shard is wrong; gathering relies on both."""
     expected = geometry.shard_bytes(count)
     found = path.stat().st_size if path.exists() else 0
     if found != expected:

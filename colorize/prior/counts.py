@@ -71,7 +71,7 @@ def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.nda
 
     Returns:
         counts: (Q,) int64, the pixels of each nearest bin.
-        joint: (Q, Q) float64, the sum of the encoding's values; [i, j] is for pixels of nearest bin i, in bin j.
+        joint: (Q, Q) float64, the sums of the encoding's values, by nearest bin and bin of the encoding.
     """
     counts = np.zeros(gamut.NUM_BINS, dtype=np.int64)
     joint = np.zeros(gamut.NUM_BINS**2)

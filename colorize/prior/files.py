@@ -1,4 +1,4 @@
-"""Read the files of a prior. Other modules write them, so that training does not depend on the code that writes them."""
+"""Read the files of a prior. Other modules write them, so training does not depend on the code that writes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_array(path: Path) -> np.ndarray:
             problem = "damaged (extra bytes after the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None
-    except Exception as error:  # for a damaged header, NumPy raises many types, even errors of Python's parser
+    except Exception as error:  # for a damaged header, NumPy raises almost any type of exception
         problem = f"damaged ({first_line(error)})"
     if problem:
         command = repair_command(path.parent, f"prior@{path.parent.name}")
