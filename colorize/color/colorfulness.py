@@ -38,7 +38,7 @@ def _sums(images: np.ndarray) -> np.ndarray:
         images: (N, P, 3) uint8.
 
     Returns:
-        (5, N) float64: of a, b, a^2, b^2 and ab.
+        (5, N) float64: the sums of a, b, a^2, b^2 and ab.
     """
     planes, steps = _scratch(threading.get_ident(), *images.shape[:2])
     planes[:] = images.transpose(2, 0, 1)

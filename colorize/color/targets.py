@@ -52,7 +52,7 @@ def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:
 
     Args:
         ab_norm: (B, 2, H, W).
-        options: of the encoding.
+        options: options of the encoding.
     """
     return SoftTargets(*gamut.soft_encode(ab_norm * AB_SCALE, *options))
 

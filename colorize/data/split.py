@@ -46,13 +46,13 @@ class Split:
         return self.geometry.size
 
     def keys(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B,) int64 keys."""
+        """The keys of some images: (B,) row numbers -> (B,) int64."""
         digits = torch.empty((len(rows), 8), dtype=torch.uint8)
         self._keys.gather(rows, digits)
         return digits.numpy().view("S8").ravel().astype(np.int64)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B, S, S, 3) uint8."""
+        """The pixels of some images: (B,) row numbers -> (B, S, S, 3) uint8 sRGB."""
         out = torch.empty((len(rows), self.size, self.size, 3), dtype=torch.uint8)
         self.read(rows, out)
         return out.numpy()

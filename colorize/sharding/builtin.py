@@ -32,7 +32,7 @@ from colorize.config.strict_yaml import Section
 from colorize.runtime import DataError
 from colorize.sharding import images, jpeg, profiles
 
-QUALITY = 95  # of the JPEGs, without chroma subsampling
+QUALITY = 95  # JPEG quality; the JPEGs have no chroma subsampling
 TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
