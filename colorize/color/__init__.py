@@ -1,4 +1,4 @@
-"""Color as formulas on tensors: CIELAB, the 313 bins, soft targets, colorfulness.
+"""Color formulas on tensors and arrays: CIELAB, the 313 bins, soft targets, colorfulness.
 
 Not here: files, networks and losses.
 """

@@ -1,9 +1,10 @@
-"""sRGB <-> CIELAB on tensors, and the only place that knows the networks' scales.
+"""Convert sRGB to CIELAB and back, on tensors; define the scales of the networks' input and target.
 
-Shapes: color is the dimension third from the end, (..., 3, H, W). Ranges: rgb uint8; L in [0, 100]; a and b in
-CIELAB units, within [-108, 99] for sRGB; L_norm = L / 100 and ab_norm = ab / 128, as in the paper (section 4.3).
-White is D65 of the 2 degree observer. The matrix is that of IEC 61966-2-1 with the digits of scikit-image. Both
-directions agree with scikit-image over the whole RGB cube: lab to 1e-3, rgb to one level.
+Shapes: (..., 3, H, W); the color channels are the third dimension from the end. Ranges: rgb uint8; L in [0, 100]; a
+and b in CIELAB units, within [-108, 99] for sRGB; L_norm = L / 100 and ab_norm = ab / 128, as in the paper
+(section 4.3). The white point is D65 for the 2-degree observer. The matrix from RGB to XYZ is that of IEC 61966-2-1,
+with the digits that scikit-image uses. For all RGB colors, the conversion to lab agrees with scikit-image within 1e-3,
+and the conversion to rgb within one 8-bit level.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ _XYZ_FROM_RGB = torch.tensor(
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)  # D65, 2 degrees
 _LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]], dtype=torch.float64)
 _L_OFFSET = -16.0
-KNEE = 0.008856  # CIE 1976: below, the cube root is replaced by a line
-SLOPE = 7.787
-_BISECTIONS = 12  # they determine chroma to 1/4096 of itself, far below one level of 8 bits
+KNEE = 0.008856  # CIE 1976: below this value, a straight line replaces the cube root
+SLOPE = 7.787  # of this line
+_BISECTIONS = 12  # after 12 steps, the factor of the chroma is known to 1/4096; this is far below one 8-bit level
 
 
 @functools.lru_cache
 @torch.inference_mode(False)  # cached tensors must be normal tensors even if first requested in inference mode
 def linear_of_srgb(device: torch.device) -> Tensor:
-    """(256,) linear light of every 8-bit level."""
+    """(256,) float32: linear light in [0, 1] of every 8-bit sRGB level."""
     level = torch.arange(256, dtype=torch.float64) / 255
     linear = torch.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
     return linear.float().to(device)
@@ -39,14 +40,17 @@ def linear_of_srgb(device: torch.device) -> Tensor:
 
 @functools.lru_cache
 def matrix(which: str) -> list[list[float]]:
-    """Rows of a 3x3 matrix, in float64: with an inverse in float32, some colors would be wrong by a level."""
-    to_white = _XYZ_FROM_RGB / _WHITE[:, None]  # XYZ relative to white
+    """Rows of the 3x3 matrix `xyz_from_rgb`, `rgb_from_xyz` or `lab_from_f`; XYZ is relative to the white point.
+
+    The inverse is computed in float64. In float32, some colors would be wrong by one 8-bit level.
+    """
+    to_white = _XYZ_FROM_RGB / _WHITE[:, None]
     matrices = {"xyz_from_rgb": to_white, "rgb_from_xyz": to_white.inverse(), "lab_from_f": _LAB_FROM_F}
     return matrices[which].tolist()
 
 
 def _apply(which: str, color: Tensor) -> Tensor:
-    """Apply a 3x3 matrix to the color dimension; written out, because a matrix product rounds differently on a GPU."""
+    """Apply a 3x3 matrix to the color dimension, without a matrix product: that would round differently on a GPU."""
     x, y, z = color.unbind(-3)
     result = torch.empty_like(color)
     for (from_x, from_y, from_z), out in zip(matrix(which), result.unbind(-3), strict=True):
@@ -55,7 +59,7 @@ def _apply(which: str, color: Tensor) -> Tensor:
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """CIELAB of 8-bit sRGB.
+    """Convert 8-bit sRGB to CIELAB.
 
     Args:
         rgb: (..., 3, H, W) uint8.
@@ -72,7 +76,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_linear_rgb(lab: Tensor) -> Tensor:
-    """Linear light of CIELAB; outside [0, 1] where sRGB cannot show the color.
+    """Convert CIELAB to linear RGB; a channel is outside [0, 1] if sRGB cannot show the color.
 
     Args:
         lab: (..., 3, H, W) float32.
@@ -88,7 +92,9 @@ def lab_to_linear_rgb(lab: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """8-bit sRGB of CIELAB; channels outside [0, 1] are clipped (`fit_to_gamut` keeps L and hue instead).
+    """Convert CIELAB to 8-bit sRGB.
+
+    Channels outside [0, 1] are clipped, which changes L and hue. `fit_to_gamut` keeps both.
 
     Args:
         lab: (..., 3, H, W) float32.
@@ -102,11 +108,12 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
-    """Whether sRGB can show a color, within half of the darkest level of 8 bits.
+    """Whether sRGB can show a color, within a tolerance.
 
     Args:
         lab: (..., 3, H, W) float32.
-        tolerance: in linear light.
+        tolerance: how far a channel may be outside [0, 1], in linear light. The default is half of the darkest 8-bit
+            level above 0.
 
     Returns:
         (..., H, W) bool.
@@ -118,7 +125,7 @@ def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
 def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
     """Reduce chroma at constant L and hue until sRGB can show the color.
 
-    Clipping the RGB channels instead would change L, which is that of the given image.
+    Clipping the RGB channels would change L. It must stay the L of the input image.
 
     Args:
         lab: (..., 3, H, W) float32, L in [0, 100].
@@ -141,7 +148,7 @@ def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def split_lab(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """The networks' input and target.
+    """Scale lab to the input and the target of the networks.
 
     Args:
         lab: (B, 3, H, W).

@@ -1,7 +1,7 @@
 """The 313 ab bins of Zhang et al. (2016): bins, soft encoding of colors, decoding of distributions.
 
-Shapes: Q = 313 bins, K neighbors, ab in CIELAB units. Distributions over bins that a network makes are (B, Q, H, W);
-sparse soft targets are (B, H, W, K), so that a pixel's entries lie together.
+Shapes: Q = 313 bins, K neighbors, ab in CIELAB units. The logits of a network are (B, Q, H, W). Sparse soft targets
+are (B, H, W, K), so that the entries of a pixel are adjacent in memory.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GRID = 10  # distance of neighboring bins, CIELAB units
+GRID = 10  # distance between neighboring bins, CIELAB units
 
-# The bins of each a: first and last b. Facts of the published grid (Zhang et al. 2016, pts_in_hull), in its order.
+# For each a of a bin: the first and the last b. Values and order are those of the published grid
+# (Zhang et al. 2016, pts_in_hull).
 _RUNS = {
     -90: (50, 90), -80: (20, 90), -70: (0, 90), -60: (-20, 90), -50: (-30, 100), -40: (-40, 100), -30: (-50, 100),
     -20: (-50, 100), -10: (-60, 100), 0: (-70, 100), 10: (-80, 90), 20: (-80, 90), 30: (-90, 90), 40: (-100, 90),
@@ -24,13 +25,14 @@ _RUNS = {
 GAMUT_AB = np.array([(a, b) for a, (low, high) in _RUNS.items() for b in range(low, high + 1, GRID)], dtype=np.float32)
 NUM_BINS = len(GAMUT_AB)  # Q = 313
 
-# Cells of the lookup table: so small that the nearest bins of a cell's center can be used for the whole cell.
-CELL = 0.5
+# The lookup table divides the ab plane into square cells. They are so small that the nearest bins of a cell's center
+# can be used for all colors in the cell.
+CELL = 0.5  # side of a cell, CIELAB units
 A_RANGE = (-90.0, 102.0)
 B_RANGE = (-112.0, 102.0)
-_BLOCK = 16  # side of a block of cells whose nearest bins are searched together
-_USUAL_NEIGHBORS = 10  # tables with fewer neighbors are parts of this one
-_MAX_BINS = 512  # a power of two above Q
+_BLOCK = 16  # cells along the side of a block; the nearest bins of all cells of a block are searched together
+_USUAL_NEIGHBORS = 10  # a table for fewer neighbors is a slice of the table for 10
+_MAX_BINS = 512  # a power of two larger than Q
 
 
 @functools.lru_cache
@@ -42,7 +44,7 @@ def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
 
 @functools.lru_cache
 def _search_cells(num_neighbors: int) -> Tensor:
-    """(cells of a, cells of b, K) int16: the bins nearest to the center of each cell; ties in the order of the bins."""
+    """(cells of a, cells of b, K) int16: the bins nearest to each cell's center; equal distances: lower index first."""
     if num_neighbors < _USUAL_NEIGHBORS:
         return _search_cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
     from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
@@ -55,23 +57,26 @@ def _search_cells(num_neighbors: int) -> Tensor:
 
 
 def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarray:
-    """(cells, Q) int32: 16 times the squared distance along one axis from each cell's middle to each bin, exact."""
+    """(cells, Q) int32: squared distance along one axis from each cell's center to each bin, times 16 to be exact."""
     middles = np.arange(low + CELL / 2, high, CELL, dtype=np.float32)
     return (16 * np.square(middles[:, None] - centers)).astype(np.int32)
 
 
 def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """The K nearest bins of neighboring cells, equal to
+    """The K nearest bins of each cell of a block.
+
+    The result is equal to
 
         np.argsort(from_a[:, None] + from_b[None], axis=-1, kind="stable")[..., :num_neighbors]
 
-    Only bins that can be near to one of the cells are sorted. Their distance from the middle cell is at most that of
-    its K-th nearest bin, plus twice the largest distance between the middle cell and another cell. The whole table
-    takes 0.06 s instead of 0.20 s, once per process that encodes colors.
+    Only bins that can be among the nearest bins of a cell are sorted. The distance from the middle cell to such a bin
+    is limited: it is at most the distance to the K-th nearest bin of the middle cell, plus twice the largest distance
+    between the middle cell and another cell. The whole lookup table is computed in 0.06 s instead of 0.20 s, once per
+    process that encodes colors.
 
     Args:
-        from_a: (n, Q) squared distances along a.
-        from_b: (m, Q) squared distances along b.
+        from_a: (n, Q) int32, 16 times the squared distances along a.
+        from_b: (m, Q) int32, 16 times the squared distances along b.
         num_neighbors: K.
 
     Returns:
@@ -80,7 +85,7 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
     from_middle = np.sqrt((from_a[len(from_a) // 2] + from_b[len(from_b) // 2]) / 16)  # (Q,)
     reach = np.partition(from_middle, num_neighbors - 1)[num_neighbors - 1] + 2 * _BLOCK * CELL / np.sqrt(2) + 1e-3
     near = np.flatnonzero(from_middle <= reach)
-    # One number per bin that orders by distance and then by bin: sorting numbers is many times as fast as argsort.
+    # A key is distance * 512 + bin: sorting the keys orders by distance, then by bin. It is much faster than argsort.
     keys = (from_a[:, None, near] + from_b[None, :, near]) * _MAX_BINS + near.astype(np.int32)
     return np.sort(keys, axis=-1)[..., :num_neighbors] % _MAX_BINS
 
@@ -88,14 +93,14 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
 @functools.lru_cache
 @torch.inference_mode(False)
 def cells(device: torch.device, num_neighbors: int) -> Tensor:
-    """(cells of a * cells of b, K) int16: the lookup table; its first cell is at the lower ends of both ranges."""
+    """(cells of a * cells of b, K) int16: the lookup table; the first cell is at the start of A_RANGE and B_RANGE."""
     return _search_cells(num_neighbors).flatten(0, 1).contiguous().to(device)
 
 
 @functools.lru_cache
 @torch.inference_mode(False)
 def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The K bins of each cell, (cells of a * cells of b, K) int32, and a and b of their centers, float32 each."""
+    """The K bins of each cell, (cells of a * cells of b, K) int32; their a and their b, both float32 of this shape."""
     bins = cells(device, num_neighbors).int()
     a, b = (gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
     return bins, a, b
@@ -109,17 +114,17 @@ def grid() -> tuple[int, int]:
 def _cell_of(ab: Tensor) -> Tensor:
     """(..., 2) ab -> (...) index of its cell."""
     rows, columns = grid()
-    ab = ab.nan_to_num()  # NaN of a diverged network must not become an index; the loss reports it
+    ab = ab.nan_to_num()  # a NaN of a diverged network must not become an index; training stops when the loss is NaN
     row = ((ab[..., 0] - A_RANGE[0]) / CELL).floor().clamp(0, rows - 1)
     column = ((ab[..., 1] - B_RANGE[0]) / CELL).floor().clamp(0, columns - 1)
     return (row * columns + column).long()
 
 
 def nearest_bin(ab: Tensor) -> Tensor:
-    """The bin of a color: the bin whose center is nearest to it.
+    """The bin whose center is nearest to the color of each pixel.
 
-    It is looked up for the cell of 0.5 units that contains the color, so close to the border of two bins, either of
-    them may be returned.
+    The bin is looked up for the cell of 0.5 units that contains the color. Near the border between two bins, either of
+    the two bins may be returned.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
@@ -136,15 +141,15 @@ def soft_encode(
     """Soft encoding of colors: Gaussian weights on the K nearest bins (paper, section 3.3).
 
     With d the distances of a pixel to its K nearest bins, the weights are softmax(-d^2 / (2 sigma^2)). The bins are
-    looked up for the cell of 0.5 units that contains the pixel. The last bin may therefore be replaced by the next one
-    if their distances differ by less than 0.71 units. The weights are exact for the bins that are returned.
+    looked up for the cell of 0.5 units that contains the pixel's color. Therefore, the K-th nearest bin may be replaced
+    by a bin whose distance is larger by less than 0.71 units. The weights are exact for the bins that are returned.
 
     Args:
         ab: (B, 2, H, W), CIELAB units.
         num_neighbors: K.
         sigma: CIELAB units.
-        encode: "pixel" takes distances from the pixel's own ab (as the code of Zhang et al.), "bin" from the center of
-            its bin.
+        encode: "pixel" measures d from the pixel's own ab (like the code of Zhang et al.), "bin" from the center of the
+            pixel's bin.
 
     Returns:
         indices (B, H, W, K) int64 and weights (B, H, W, K) float32 that sum to 1.
@@ -155,7 +160,7 @@ def soft_encode(
     cell, shape = _cell_of(point).flatten(), (*point.shape[:-1], num_neighbors)
     bins, a, b = (table.index_select(0, cell).view(shape) for table in _cells_on(ab.device, num_neighbors))
     distance = a.sub_(point[..., :1]).square_() + b.sub_(point[..., 1:]).square_()  # (B, H, W, K), squared
-    distance -= distance[..., :1].clone()  # else all weights underflow if sigma is small; the first bin is the nearest
+    distance -= distance[..., :1].clone()  # of the nearest bin; otherwise all weights underflow if sigma is small
     weights = distance.div_(-2 * sigma**2).exp_()
     return bins.long(), weights.div_((weights @ weights.new_ones(num_neighbors))[..., None])
 
@@ -174,9 +179,9 @@ def mode(logits: Tensor) -> Tensor:
 
 
 def _argmax(rows: Tensor) -> Tensor:
-    """(..., Q) -> (...) int64: `rows.argmax(dim=-1)`, the first of equal values."""
+    """(..., Q) -> (...) int64: the same as `rows.argmax(dim=-1)`; the first index if several values are equal."""
     if rows.device.type == "cpu" and rows.dtype == torch.float32:
-        return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # 2 to 3 times as fast
+        return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # NumPy is 2 to 3 times as fast
     return rows.argmax(dim=-1)
 
 
@@ -185,7 +190,7 @@ def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:
 
     Args:
         logits: (B, Q, H, W), not normalized.
-        temperature: T in (0, 1]; 1 is the mean, towards 0 the mode.
+        temperature: T in (0, 1]; 1 gives the mean, and values near 0 give the mode.
 
     Returns:
         (B, 2, H, W) float32 ab, CIELAB units.

@@ -48,11 +48,11 @@ class SoftTargets(NamedTuple):
 
 
 def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:
-    """Soft encoding of colors, unweighted.
+    """The soft targets of each pixel, without class weights.
 
     Args:
         ab_norm: (B, 2, H, W).
-        options: of the encoding.
+        options: options of the encoding.
     """
     return SoftTargets(*gamut.soft_encode(ab_norm * AB_SCALE, *options))
 
@@ -70,10 +70,10 @@ def weigh(targets: SoftTargets, ab_norm: Tensor, weights: Tensor) -> SoftTargets
 
 
 def pool(targets: SoftTargets, stride: int) -> SoftTargets:
-    """Targets of logits that are smaller than the image: the mean target of each square of stride x stride pixels.
+    """Pool targets to the size of the logits: average the targets of each square of stride x stride pixels.
 
-    The loss is then exactly that of logits upsampled by nearest. The result lists the entries of all pixels of the
-    square; averaging targets and weights separately would give another loss.
+    With these targets, the loss is equal to that of logits upsampled to the image size by nearest neighbor. The result
+    lists the entries of all pixels of a square. Averaging targets and weights separately would give a different loss.
 
     Args:
         targets: (B, H, W, K).

@@ -1,12 +1,12 @@
-"""Batches on the device: where the images wait, and how they get there.
+"""Load batches of images to the device. The place where the images are cached is one of these:
 
-    device   the whole split, uploaded once and gathered there; on the CPU a copy in memory
-    host     the page cache: gathered from the mapped shards, on a GPU by a thread ahead of the steps
-    stream   the disk, past the page cache, by a thread: for a split larger than memory
-    auto     `device` on a GPU whose free memory holds the split several times, else `host`
+    device   memory of the device: the whole split is uploaded once (on the CPU, it is copied to memory)
+    host     page cache: batches are gathered from the mapped shards; for a GPU, a thread does this in advance
+    stream   none: a thread reads batches from the disk and does not fill the page cache; for splits larger than memory
+    auto     `device` if the split fits in 40 % of a GPU's free memory, else `host`
 
-The batches are the same bits for every place. On the CPU `auto` is `host` without a thread: a copy of the split would
-be a seventh faster to gather from, and a thread only takes a core from the training.
+The batches are byte for byte the same for all places. On the CPU, `auto` means `host` without a thread. Gathering from
+a copy of the split in memory would only be one seventh faster, and a thread would take a core from the training.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from colorize.data import order, uncached
 from colorize.data.order import Selection
 from colorize.data.split import Split
 
-_DEVICE_SHARE = 0.4  # of a GPU's free memory that the images may take; the rest is for the training
+_DEVICE_SHARE = 0.4  # largest share of a GPU's free memory that the images may take; training needs the rest
 _UPLOAD = 4096  # images uploaded at once
 _AHEAD = 2  # batches that a thread prepares
 
 
 class DeviceBatch(NamedTuple):
-    """Images on the device."""
+    """A batch of images. Within this module, it may still be on the host."""
 
     rgb: Tensor  # (B, S, S, 3) uint8
-    is_flipped: Tensor  # (B,) bool: still to be mirrored
-    rows: np.ndarray  # (B,) int64, on the host: which images of the split they are
+    is_flipped: Tensor  # (B,) bool: these images must still be mirrored
+    rows: np.ndarray  # (B,) int64, on the host: row numbers of the images in the split
 
 
 Batches = Generator[DeviceBatch, None, None]
@@ -54,20 +54,23 @@ def training_batches(
     share: tuple[int, int] = (0, 1),
     ahead: int | None = None,
 ) -> Batches:
-    """Endless batches of `order.training_order`; `close()` ends the thread and frees the files.
+    """Endless batches, as `order.training_order` selects them.
+
+    `close()` of the returned generator ends its thread and closes its files.
 
     Args:
-        split: of the training images.
-        batch_size: images of a global batch.
-        seed: of order and flips.
-        device: where the batches go.
+        split: the training images.
+        batch_size: images per global batch.
+        seed: seed of the order and the flips.
+        device: device of the batches.
         place: one of `runtime.CACHE_PLACES`.
-        start_step: batches to leave out.
-        share: (rank, size) of this process in its group.
-        ahead: batches that a thread prepares, 0 for no thread; None decides by place and device.
+        start_step: number of batches to skip at the start.
+        share: (rank, size) of this process in its process group.
+        ahead: number of batches that a thread prepares in advance; 0 for no thread. None means 0 for `host` on the CPU
+            and 2 otherwise. `device` ignores it.
 
     Yields:
-        this process's part of every global batch, batch_size / size images.
+        The part of a global batch that belongs to this process: batch_size / size images.
     """
     device = torch.device(device)
     selections = order.training_order(len(split), batch_size, seed, start_step, share)
@@ -84,7 +87,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, batch_size: int, device: str | torch.device, rows: np.ndarray | None = None
 ) -> Batches:
-    """Every row once (or the given ones), in order, unflipped; the last batch may be smaller."""
+    """Batches of all rows, or of the given `rows`, in order and not mirrored; the last batch may be smaller."""
     device = torch.device(device)
     rows = np.arange(len(split)) if rows is None else rows
     parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
@@ -110,7 +113,7 @@ def _gather_there(split: Split, selections: Iterator[Selection], device: torch.d
 
 
 def _upload_all(split: Split, device: torch.device) -> Tensor:
-    """(N, 3 S^2 / 8) int64: all images, as words, of which a GPU gathers eight times as many bytes at once."""
+    """(N, 3 S^2 / 8) int64: all images, as 8-byte words, because a GPU gathers one element at a time."""
     words = torch.empty((len(split), 3 * split.size**2 // 8), dtype=torch.int64, device=device)
     with runtime.progress(f"load {split.folder}", len(split), "images") as advance:
         for start in range(0, len(split), _UPLOAD):
@@ -129,7 +132,7 @@ def _read_host(split: Split, selections: Iterator[Selection], device: torch.devi
 
 
 def _read_disk(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:
-    """The same, a batch being announced to the disk while the one before is read."""
+    """Batches that are still on the host. The disk starts to read the next batch before this one is copied."""
     with uncached.Reader(split.paths, split.counts, split.geometry) as reader:
         announced = ((selection, reader.announce(selection.rows)) for selection in selections)
         for (selection, places), _ in itertools.pairwise(announced):
@@ -143,7 +146,7 @@ def _read(read: Callable[[Tensor], None], split: Split, selection: Selection, de
 
 
 def _empty(split: Split, count: int, device: torch.device) -> Tensor:
-    """Memory on the host that the device can read; torch's allocator hands it out again once it has been copied."""
+    """(count, S, S, 3) uint8 on the host; pinned for a GPU. PyTorch reuses pinned memory only after its upload."""
     shape = (count, split.size, split.size, 3)
     return torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
 
@@ -153,7 +156,7 @@ def _pin(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _prepare(batches: Batches, ahead: int, device: torch.device) -> Batches:
-    """The same batches, `ahead` of them being prepared by a thread; what it raises is raised here."""
+    """The same batches; a thread prepares `ahead` of them in advance. An exception of the thread is raised here."""
     if not ahead:
         yield from batches
         return
@@ -169,14 +172,17 @@ def _prepare(batches: Batches, ahead: int, device: torch.device) -> Batches:
 
 
 def _choose_gpu(device: torch.device) -> tuple[Callable | None, tuple]:
-    """What a thread calls first: else it would pin memory for the first GPU, and take some of that one's own."""
+    """Initializer of the thread and its arguments. It selects the GPU.
+
+    Otherwise the thread would pin memory for the first GPU, and would also use memory of the first GPU.
+    """
     if device.type != "cuda":
         return None, ()
     return torch.cuda.set_device, (torch.cuda.current_device() if device.index is None else device.index,)
 
 
 def _upload(batches: Batches, device: torch.device) -> Batches:
-    """The host does not wait for copies from pinned memory; the device makes them between two steps."""
+    """Upload batches. The host does not wait for a copy from pinned memory; it runs between two training steps."""
     with contextlib.closing(batches):
         for batch in batches:
             rgb, is_flipped = (tensor.to(device, non_blocking=True) for tensor in batch[:2])

@@ -1,7 +1,7 @@
 """The seeded endless order in which training sees the images of a split.
 
-The order and the flips of an epoch follow from (seed, epoch) alone: not from the number of shards or processes, nor
-from where a run was interrupted.
+The order and the flips of an epoch depend only on (seed, epoch). They do not depend on the number of shards or
+processes, or on the step at which a run was interrupted.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 
 
 class Selection(NamedTuple):
-    """Which images make a batch."""
+    """The images of a batch or of an epoch."""
 
-    rows: np.ndarray  # (B,) int64
-    is_flipped: np.ndarray  # (B,) bool: to be mirrored
+    rows: np.ndarray  # (B,) int64: row numbers in the split
+    is_flipped: np.ndarray  # (B,) bool: these images are mirrored
 
 
 def training_order(
     length: int, batch_size: int, seed: int, start_step: int = 0, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Selection]:
-    """Endless batches; every image once an epoch, a batch may span epochs.
+    """Endless batches. Every image occurs once per epoch; a batch may contain images of several epochs.
 
     Args:
-        length: images of the split.
-        batch_size: images of a global batch.
-        seed: of order and flips.
-        start_step: batches to leave out, as if they had been taken.
-        share: (rank, size) of this process in a group; it takes the rank-th part of every global batch, of
-            batch_size / size images.
+        length: number of images in the split.
+        batch_size: images per global batch.
+        seed: seed of the order and the flips.
+        start_step: number of batches to skip at the start; the later batches do not change.
+        share: (rank, size) of this process in its process group. Every global batch is divided into `size` equal parts,
+            and the process gets part `rank`.
     """
     rank, size = share
     part = batch_size // size
@@ -42,7 +42,7 @@ def training_order(
 
 
 def _select(order: Callable[[int], Selection], length: int, start: int, stop: int) -> Selection:
-    """Places `start` to `stop` of the sequence of all epochs."""
+    """Positions `start` to `stop` (exclusive) of the orders of all epochs, one after the other."""
     pieces = []
     while start < stop:
         epoch, place = divmod(start, length)
@@ -52,6 +52,6 @@ def _select(order: Callable[[int], Selection], length: int, start: int, stop: in
 
 
 def _order(length: int, seed: int, epoch: int) -> Selection:
-    """A permutation of the rows and a flip for every place of an epoch."""
+    """The order of one epoch: all rows in random order, half of them mirrored on average."""
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
     return Selection(generator.permutation(length), generator.random(length) < 0.5)

@@ -1,15 +1,16 @@
-"""The shard format: plain ustar tars of small PPM images that are strided arrays at the same time.
+"""The shard format: ustar tars of small PPM images. Each tar is also a strided array.
 
-Every member is as long as every other: a 512-byte tar header, a PPM header padded by a comment to 64 bytes, the
-pixels, and zeros up to the next 512 bytes (13,312 bytes in all at 64x64). Stock `webdataset`, tar and any image viewer
-read it; `mapped.py` maps it and gathers rows. Lossless on purpose: JPEG moves a fifth of the pixels to other ab bins.
+All members have the same length: a 512-byte tar header, a PPM header padded by a comment to 64 bytes, the pixels, and
+zeros up to a multiple of 512 bytes. A member with a 64x64 image has 13,312 bytes. `webdataset` and tar read the shards,
+and image viewers open the members. `mapped.py` maps shards into memory and gathers rows. The pixels are stored without
+loss, because JPEG would move a fifth of them to other ab bins.
 
     <split>/<dataset>/manifest.json  written last: geometry, counts, rejections, sha256 of every shard
     <split>/<dataset>/images.csv     per image: key, class, source, xxh128 (of the pixels), colorfulness, is_gray
     <split>/<dataset>/000000.tar     members 00000000.ppm ...; the key is the index in the sorted listing of the split,
-                                     so that a rejected image leaves a gap and moves no other
+                                     so that a rejected image leaves a gap and changes no other key
 
-Each split is an output of its own, so that training depends on train and val, and evaluation on test alone.
+Each split is a separate output, so that training depends on train and val only, and evaluation depends on test only.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 FORMAT = "strided-ppm-2"
 TABLE = "images.csv"
-COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")  # of the table
+COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")  # of TABLE
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 
-_MAX_SIZE = 1024  # pixels, as `shard.size`
-AT_ONCE = 128  # members laid out together: from decoding to hashing and back everything in the core's caches changes
+_MAX_SIZE = 1024  # pixels, the limit of `shard.size`
+AT_ONCE = 128  # images decoded, then hashed, at once: each change between the two replaces the contents of CPU caches
 
 
 class Geometry(NamedTuple):
-    """Where the pixels lie in a shard of square RGB images."""
+    """Lengths and offsets in a shard of square RGB images."""
 
     size: int  # side, pixels
 
@@ -63,39 +64,40 @@ class Geometry(NamedTuple):
         return TAR_BLOCK + -(-self.content // TAR_BLOCK) * TAR_BLOCK
 
     def shard_bytes(self, images: int) -> int:
-        """Length of a whole shard."""
+        """Length of a whole shard in bytes."""
         return images * self.stride + len(END_OF_TAR)
 
     def ppm_header(self) -> bytes:
-        """64 bytes: magic number, a comment as padding, size, range."""
+        """The 64 bytes of a PPM header: magic number, comment as padding, width and height, maximum value."""
         tail = f"\n{self.size} {self.size}\n255\n".encode()
         head = b"P6\n# "
         return head + b"-" * (PPM_HEADER - len(head) - len(tail)) + tail
 
     def tar_header(self, key: int) -> bytes:
-        """512 bytes of ustar, without anything that varies from run to run."""
+        """The 512 bytes of a ustar header. They are the same in every run: times and owners are constant."""
         info = tarfile.TarInfo(f"{key:08d}.ppm")
         info.size = self.content
         return info.tobuf(tarfile.USTAR_FORMAT)
 
 
 class Members:
-    """Members of a shard as they follow each other in the file; images are put into `pixels`, a view.
+    """A buffer for `AT_ONCE` members of a shard, in the form in which they are written.
 
-    All of a shard at once would be memory that the system has to hand out, and take longer to fill, hash and write.
+    Callers put images into `pixels`, (AT_ONCE, size, size, 3) uint8, a view of the buffer. A buffer for a whole shard
+    would need more memory, and it would take longer to fill, hash and write.
     """
 
     def __init__(self, size: int):
-        """Lay out `AT_ONCE` members for square images of that side."""
+        """Prepare the members for square images of `size` x `size` pixels."""
         self.geometry = geometry = Geometry(size)
         member = (geometry.tar_header(0) + geometry.ppm_header()).ljust(geometry.stride, b"\0")
         self._bytes = np.frombuffer(bytearray(member * AT_ONCE), np.uint8).reshape(AT_ONCE, -1)
         pixels = self._bytes[:, geometry.pixel_offset : TAR_BLOCK + geometry.content]
         self.pixels = pixels.reshape(AT_ONCE, size, size, 3)
-        self._checksum = int(member[148:154], 8) - sum(b"%08d" % 0)  # of a header without its key
+        self._checksum = int(member[148:154], 8) - sum(b"%08d" % 0)  # of a header without the digits of its key
 
     def content(self, keys: Sequence[int]) -> memoryview:
-        """The first `len(keys)` members, under these keys; valid until the next image is put there."""
+        """The bytes of the first `len(keys)` members, named by these keys; valid until the buffer changes."""
         count = len(keys)
         names = np.frombuffer(b"".join([b"%08d" % key for key in keys]), np.uint8).reshape(count, 8)
         checksums = names.sum(1) + self._checksum
@@ -109,9 +111,9 @@ def write_shard(path: Path, size: int, keys: Sequence[int], images: Sequence[np.
     """Write one shard atomically.
 
     Args:
-        path: of the tar.
+        path: path of the tar.
         size: side of the images, pixels.
-        keys: one an image.
+        keys: one key per image.
         images: (size, size, 3) uint8 each.
 
     Returns:
@@ -133,12 +135,12 @@ def write_members(path: Path, members: Members, parts: Iterator[Sequence[int]]) 
     """Write one shard atomically, a few members at a time.
 
     Args:
-        path: of the tar; where there is no part, none is written.
-        members: what holds the images of a part.
-        parts: puts images into `members` and yields their keys, at most `AT_ONCE` at a time.
+        path: path of the tar; no tar is written if `parts` yields nothing.
+        members: buffer that `parts` fills.
+        parts: iterator; in each step, it puts at most `AT_ONCE` images into `members` and yields their keys.
 
     Returns:
-        SHA-256 of the file, in hex; empty where none was written.
+        SHA-256 of the file, in hex; empty if no tar was written.
     """
     first = next(parts, None)
     if first is None:
@@ -157,13 +159,13 @@ def write_members(path: Path, members: Members, parts: Iterator[Sequence[int]]) 
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a split.
+    """Read the manifest of a split.
 
     Args:
-        folder: of the split of a data set, such as `data/shards/train/objects`.
+        folder: folder of a split of a data set, such as `data/shards/train/objects`.
 
     Raises:
-        DataError: there is none, it is damaged, or it is of another format.
+        DataError: the manifest is missing, damaged or of another format.
     """
     folder = Path(folder)
     path = folder / "manifest.json"
@@ -183,10 +185,10 @@ def read_manifest(folder: Path) -> dict:
 
 
 def _problem(manifest: object) -> str:
-    """Where a manifest differs in shape from one that sharding writes; empty if nowhere."""
+    """Describe what is wrong with the fields of a manifest; empty if nothing is wrong."""
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), str):
         return "no `format`"
-    if manifest["format"] != FORMAT:  # whose shape is not known
+    if manifest["format"] != FORMAT:  # fields of other formats are not known
         return ""
     if not (_is_count(manifest.get("size")) and 1 <= manifest["size"] <= _MAX_SIZE):
         return f"`size` is {reprlib.repr(manifest.get('size'))}"
@@ -199,7 +201,7 @@ def _problem(manifest: object) -> str:
 
 
 def _is_shard(entry: object) -> bool:
-    """Whether it names a file of the split's own folder, with its number of images and SHA-256."""
+    """Whether an entry has the name of a file in the split's folder, its number of images and its SHA-256."""
     return (
         isinstance(entry, dict)
         and _is_text(entry.get("name"), r"[0-9]{6,}\.tar")
@@ -213,16 +215,16 @@ def _is_text(value: object, pattern: str) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0  # a bool is an int as well
+    return type(value) is int and value >= 0  # `isinstance` would accept a bool
 
 
 def read_column(folder: Path, name: str) -> Iterator[str]:
-    """One column of the table of a split, as the text that it is: a file may be called 0000, 1e5 or NA.
+    """Yield the values of one column of a split's table, row by row.
 
-    csv.DictReader would take three times as long.
+    The values stay text, because a file may be named 0000, 1e5 or NA. csv.DictReader would take three times as long.
 
     Args:
-        folder: of the split.
+        folder: folder of the split.
         name: one of `COLUMNS`.
 
     Raises:

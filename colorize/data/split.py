@@ -17,10 +17,10 @@ class Split:
     """One split of a sharded data set, mapped into memory.
 
     Args:
-        folder: such as `data/shards/train/objects`.
+        folder: folder of the split, such as `data/shards/train/objects`.
 
     Raises:
-        DataError: the manifest or a shard is missing, or a shard differs from the manifest by a single bit.
+        DataError: the manifest or a shard is missing, or a shard does not match its SHA-256 in the manifest.
     """
 
     def __init__(self, folder: Path | str):
@@ -46,24 +46,24 @@ class Split:
         return self.geometry.size
 
     def keys(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B,) int64 keys."""
+        """The keys of some images: (B,) row numbers -> (B,) int64."""
         digits = torch.empty((len(rows), 8), dtype=torch.uint8)
         self._keys.gather(rows, digits)
         return digits.numpy().view("S8").ravel().astype(np.int64)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) row numbers -> (B, S, S, 3) uint8."""
+        """The pixels of some images: (B,) row numbers -> (B, S, S, 3) uint8 sRGB."""
         out = torch.empty((len(rows), self.size, self.size, 3), dtype=torch.uint8)
         self.read(rows, out)
         return out.numpy()
 
     def read(self, rows: np.ndarray, out: Tensor) -> None:
-        """The same into a tensor of the host: (B,) row numbers, (B, S, S, 3) uint8."""
+        """Copy the images with the (B,) row numbers `rows` to `out`, (B, S, S, 3) uint8 on the host."""
         self._pixels.gather(rows, out.view(len(rows), -1))
 
 
 def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: str) -> None:
-    """A shard must have the length and the first header of its geometry: gathering trusts both."""
+    """Raise DataError if the length or the first PPM header of a shard is wrong; gathering relies on both."""
     expected = geometry.shard_bytes(count)
     found = path.stat().st_size if path.exists() else 0
     if found != expected:

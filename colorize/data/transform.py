@@ -1,4 +1,4 @@
-"""From a batch to the networks' input and target, on the device."""
+"""Convert a batch to the networks' input and target, on the device."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def to_networks(batch: DeviceBatch) -> tuple[Tensor, Tensor]:
     """Mirror and convert a batch.
 
     Args:
-        batch: of B images of side S.
+        batch: B images of S x S pixels, on the device.
 
     Returns:
         L_norm (B, 1, S, S) and ab_norm (B, 2, S, S), float32, channels_last in memory.
     """
     if batch.rgb.is_cuda:
         runtime.check_compiler()
-        from colorize.ops import transform_cuda  # Triton comes with torch's builds for CUDA alone
+        from colorize.ops import transform_cuda  # only the CUDA builds of torch include Triton
 
         return transform_cuda.to_networks(batch.rgb, batch.is_flipped)
     is_flipped = batch.is_flipped[:, None, None, None]

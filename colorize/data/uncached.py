@@ -1,8 +1,8 @@
-"""Rows of shards read from the disk past the page cache, for data sets larger than memory.
+"""Read images of shards from the disk without filling the page cache, for data sets larger than memory.
 
-Through a mapping every image would cost several waits for the disk, one after the other, and drive out of the cache
-what others need. Here the images of the next batch are announced, so that the disk finds them all at once while this
-one is used, and are dropped from the cache when they have been copied.
+A memory mapping would wait for the disk several times per image, and would remove other data from the page cache. This
+module tells the kernel in advance which images the next batch needs. The kernel then reads them together, while the
+current batch is used. After an image is copied, it is dropped from the page cache.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from torch import Tensor
 from colorize.data.shards import Geometry
 from colorize.runtime import DataError, repair_command
 
-_CAN_ADVISE = hasattr(os, "posix_fadvise")  # macOS has none, and reads all the same
+_CAN_ADVISE = hasattr(os, "posix_fadvise")  # not on macOS, where images are read without advice
 
 
 class Place(NamedTuple):
-    """Where an image lies."""
+    """Position of an image's pixels in an open file."""
 
-    descriptor: int
+    descriptor: int  # of the file
     offset: int  # bytes to the pixels
-    first: int  # bytes to the first page that holds pixels
-    length: int  # bytes of whole pages: of a part of one, the kernel would drop nothing
+    first: int  # bytes to the start of the first page that holds pixels
+    length: int  # bytes of all pages that hold pixels; the kernel drops only whole pages
 
 
 class Reader(contextlib.ExitStack):
-    """Reads images of some shards; a context manager, which closes them.
+    """Reads images of shards. As a context manager, it closes the files at the end.
 
     Args:
-        paths: of the tars.
-        counts: images of each.
-        geometry: of their members.
+        paths: paths of the tars.
+        counts: number of images in each tar.
+        geometry: geometry of their members.
     """
 
     def __init__(self, paths: list[Path], counts: list[int], geometry: Geometry):
@@ -51,10 +51,13 @@ class Reader(contextlib.ExitStack):
             self._paths[descriptor] = path
 
     def announce(self, rows: np.ndarray) -> list[Place]:
-        """Let the disk begin to read images, (B,) row numbers, without waiting for it.
+        """Tell the kernel to start reading images, and do not wait for them.
+
+        Args:
+            rows: (B,) row numbers.
 
         Returns:
-            where they are, for `read`.
+            B positions, for `read`.
         """
         places = self._places(rows)
         if _CAN_ADVISE:
@@ -66,11 +69,11 @@ class Reader(contextlib.ExitStack):
         """Read images, and drop them from the page cache.
 
         Args:
-            places: B of them.
+            places: B positions that `announce` returned.
             out: (B, S, S, 3) uint8, on the host.
 
         Raises:
-            DataError: a shard cannot be read, or became shorter.
+            DataError: a shard cannot be read, or became shorter while it was being read.
         """
         for place, pixels in zip(places, out.view(len(places), -1).numpy(), strict=True):
             try:

@@ -1,11 +1,12 @@
-"""Files are hashed once: a verified one is remembered by its stamp, and hashed again when that has changed.
+"""Compare files with their SHA-256. A verified file is hashed again only if its stamp has changed.
 
-The memory is a folder of empty files in `.state/verified`, each named by the SHA-256 of a path, its stamp (length,
-inode, times of change of content and inode) and the digest. Any number of processes may add to it, and it may be
-deleted at any time.
+A stamp is the length of a file, its inode number, and the times of the last change of its content and of its inode.
+Verified files are remembered in the folder `.state/verified`, which holds one empty file for each. The name of the
+empty file is the SHA-256 of the path, the stamp and the digest. Several processes may add files at the same time, and
+the folder may be deleted at any time.
 
-Every write changes the stamp, one through a shared mapping too, as soon as it is synchronised. Bits that turn on the
-disk itself do not: to look for those, delete the folder.
+Every write to a file changes its stamp; a write through a shared mapping does this when it is synchronized. Bit rot
+does not change the stamp. To check for bit rot, delete the folder.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from pathlib import Path
 from colorize import runtime
 from colorize.runtime import DataError
 
-_THREADS = 4  # hashing releases the interpreter's lock
-_SETTLED_S = 2.0  # a file changed later than so long ago may change again without a change of its times
+_THREADS = 4  # hashing releases the lock of the interpreter (GIL)
+_SETTLED_S = 2.0  # seconds; for this time after a change, another change may leave the times of the file as they are
 
 
 def check(paths: Sequence[Path], digests: Sequence[str], remedy: str) -> None:
-    """Compare files with their SHA-256: a damaged shard would train in silence, and DVC does not look.
+    """Compare files with their SHA-256. Otherwise a model could be trained on a damaged shard: DVC does not check it.
 
     Args:
-        paths: of the files, all in one folder.
-        digests: one a file, in hex.
-        remedy: what to do about a damaged file, for the error.
+        paths: paths of the files, all in one folder.
+        digests: one SHA-256 per file, in hex.
+        remedy: what to do about a damaged file, for the error message.
 
     Raises:
-        DataError: a file has another digest.
+        DataError: a file has another SHA-256.
     """
     with (
         ThreadPoolExecutor(_THREADS) as pool,
@@ -47,14 +48,14 @@ def check(paths: Sequence[Path], digests: Sequence[str], remedy: str) -> None:
 
 
 def _is_intact(path: Path, digest: str) -> bool:
-    status = path.stat()  # before hashing: a change during it must not be remembered as verified
+    status = path.stat()  # read before hashing, so that a file that changes during hashing is not remembered
     marker = _marker(path, status, digest)
     if marker.exists():
         return True
     if runtime.sha256_of(path) != digest:
         return False
     if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S:
-        with contextlib.suppress(OSError):  # where nothing can be written, every run hashes
+        with contextlib.suppress(OSError):  # if the folder cannot be written, every run hashes the files
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
     return True

@@ -1,7 +1,7 @@
 """Exact color counts of a training set, by color and by ab bin.
 
-Images hold far fewer distinct colors than pixels: the packed 24-bit values are counted, and every distinct color is
-converted and encoded once. Nothing is sampled or rounded.
+Images have far fewer distinct colors than pixels. So this module first counts the packed 24-bit colors, and then
+converts and encodes each distinct color once. It counts every pixel, and it rounds no count.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.data.split import Split
 
-_PIXELS = 1 << 17  # packed and counted at a time, within the processor's cache
-_FULL = (1 << 31) - 1  # pixels that an int32 may have to count; a table of int64 would be twice as large for the cache
-_COLORS = 1 << 18  # encoded at a time
+_PIXELS = 1 << 17  # pixels packed and counted at a time; they fit in the processor's cache
+_FULL = (1 << 31) - 1  # largest count of an int32; a table of int64 would take twice as much of the cache
+_COLORS = 1 << 18  # colors encoded at a time
 
 
 def count_colors(split: Split, name: str) -> np.ndarray:
-    """Pixels of every 8-bit color.
+    """Count the pixels of every 8-bit RGB color.
 
     Args:
         split: images to count.
-        name: of the data set, for the progress display.
+        name: name of the data set, for the progress display.
 
     Returns:
-        (2^24,) int64, at 65536 R + 256 G + B.
+        (2^24,) int64; the count of a color is at index 65536 R + 256 G + B.
     """
     counts = np.zeros(1 << 24, dtype=np.int64)
-    most = _FULL // split.size**2  # images
+    most = _FULL // split.size**2  # images whose pixels an int32 can count, even if all have the same color
     with runtime.progress(f"count colors of {name}", len(split), "images") as advance:
         for start in range(0, len(split), most):
             counts += _count(split, range(start, min(start + most, len(split))), advance)
@@ -40,12 +40,12 @@ def count_colors(split: Split, name: str) -> np.ndarray:
 
 
 def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
-    """(2^24,) int32 of these rows."""
+    """Count the colors of the images with these row numbers: (2^24,) int32."""
     pixels = split.size**2
     step = max(_PIXELS // pixels, 1)  # images
     content = torch.zeros(3 * pixels * step + 1, dtype=torch.uint8)
     images = content[:-1].view(step, split.size, split.size, 3)
-    # a big-endian word at every third byte is R, G, B and the R after it, so that the last one needs one byte more
+    # A big-endian word at every third byte holds R, G, B and the next pixel's R. The last word needs one extra byte.
     words = np.ndarray(pixels * step, ">u4", content.numpy(), strides=(3,))
     packed, ones = torch.empty(len(words), dtype=torch.int64), torch.ones(len(words), dtype=torch.int32)
     counts = torch.zeros(1 << 24, dtype=torch.int32)
@@ -60,17 +60,18 @@ def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndar
 
 
 def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels by their nearest bin, and these spread over their soft encoding.
+    """Count pixels by nearest bin, and by nearest bin and bin of the soft encoding.
 
-    The joint counts summed over the first axis and normalized are the smoothed prior: the mean soft encoding over all
+    The sum of the joint counts over the first axis, normalized, is the smoothed prior: the mean soft encoding of all
     pixels (Zhang et al. 2016).
 
     Args:
-        colors: (2^24,) int64 pixels of every color.
-        options: of the soft encoding.
+        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+        options: options of the soft encoding.
 
     Returns:
-        (Q,) int64 pixels by nearest bin; (Q, Q) float64, nearest bin by bin of the encoding.
+        counts: (Q,) int64, the pixels of each nearest bin.
+        joint: (Q, Q) float64, the sums of the encoding's values, by nearest bin and bin of the encoding.
     """
     counts = np.zeros(gamut.NUM_BINS, dtype=np.int64)
     joint = np.zeros(gamut.NUM_BINS**2)

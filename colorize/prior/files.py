@@ -1,4 +1,4 @@
-"""Reading a prior's files; apart from their making, so that a training does not depend on how they are drawn."""
+"""Read the files of a prior. Other modules write them, so training does not depend on the code that writes them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from colorize.runtime import Damaged, DataError, first_line, repair_command
 
 
 def load_array(path: Path) -> np.ndarray:
-    """A (Q,) array of this folder: float64, or int64 for the counts; not negative, finite also as float32.
+    """Read a (Q,) array of a prior: float64, or int64 for counts.npy.
 
     Raises:
-        DataError: the file is missing or damaged, was made for another number of bins, or holds impossible values.
+        DataError: the file is missing or damaged, was made for another number of bins, or has values that are negative,
+            not finite in float32, or all zero.
     """
     try:
         file = io.BytesIO(path.read_bytes())
         array = np.load(file, allow_pickle=False)
         problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
-        if file.read():  # a damaged length of the header moves all values
+        if file.read():  # if the header's length is damaged, all values are shifted
             problem = "damaged (extra bytes after the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None
-    except Exception as error:  # for a damaged header numpy raises almost anything, also errors of Python's parser
+    except Exception as error:  # for a damaged header, NumPy raises almost any type of exception
         problem = f"damaged ({first_line(error)})"
     if problem:
         command = repair_command(path.parent, f"prior@{path.parent.name}")
@@ -48,5 +49,5 @@ def _problem(array: np.ndarray, dtype: type) -> str:
 
 
 def load_tensor(path: Path) -> Tensor:
-    """The same as (Q,) float32 on the CPU."""
+    """Like `load_array`, but returns a (Q,) float32 tensor on the CPU."""
     return torch.from_numpy(load_array(path)).float()

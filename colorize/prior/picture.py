@@ -1,4 +1,4 @@
-"""The prior over the ab plane, as a picture."""
+"""Draw the prior over the ab plane."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, weights: np.ndarray, title: str) -> None:
-    """Draw three panels: what the bins look like, how probable and how heavily weighted they are.
+    """Draw three panels: the bins' colors, their smoothed prior, and their rebalancing weights.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG to write.
         gamut_ab: (Q, 2) centers of the bins.
         rgb: (Q, 3) uint8, the bins' colors.
         prior: (Q,).
         weights: (Q,) rebalancing weights.
-        title: names the data set.
+        title: title of the picture.
     """
     import matplotlib
 

@@ -6,17 +6,17 @@ import numpy as np
 
 
 def rebalancing_weights(prior: np.ndarray, lambda_: float = 0.5) -> np.ndarray:
-    """Weights that rise with the rarity of a bin: w = 1 / ((1 - lambda) p + lambda / Q), scaled so that sum(p w) = 1.
+    """Class weights, larger for rarer bins: w = 1 / ((1 - lambda) p + lambda / Q), scaled so that sum(p w) = 1.
 
     Args:
-        prior: (Q,) smoothed probabilities that sum to 1; zeros are allowed, as lambda > 0 bounds the weights.
+        prior: (Q,) smoothed probabilities that sum to 1; zeros are allowed, because lambda > 0 limits the weights.
         lambda_: share of the uniform distribution, in (0, 1].
 
     Returns:
         (Q,) float64.
 
     Raises:
-        ValueError: lambda is out of range, or the prior is no distribution.
+        ValueError: lambda is out of range, or the prior has negative values or does not sum to 1.
     """
     if not 0 < lambda_ <= 1:
         raise ValueError(f"lambda is {lambda_}, expected 0 < lambda <= 1")

@@ -1,7 +1,8 @@
-"""From raw archives to shards: straight out of zip and tar, one worker task a shard, the same bytes for any number.
+"""Build shards from raw archives, without extracting the archives to the disk.
 
-A task decodes `per_shard` neighboring images of a split's sorted listing, writes one tar and returns its record; the
-parent only adds the records up. Broken images are counted by reason, and named in the manifest while they are few.
+A worker task decodes `per_shard` consecutive images of a split's sorted listing, writes one tar and returns its record.
+The parent process combines the records. The shards are byte for byte the same for any number of workers. The manifest
+counts the rejected images by reason, and names the first ones of each reason.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from colorize.sharding import images, leakage, sources
 if TYPE_CHECKING:
     from colorize.config.params import Shard
 
-_FIRST_NAMES = 10  # rejected images that the manifest names, a reason
+_FIRST_NAMES = 10  # rejected images that the manifest names, per reason
 
 
 class Task(NamedTuple):
-    """What a worker needs for one shard: columns, as a tuple of its own for every member takes longer to send."""
+    """Input of a worker for one shard. Members are sent as columns; sending one tuple per member takes longer."""
 
     path: Path
     size: int
@@ -44,14 +45,14 @@ class Task(NamedTuple):
     archive: Path
     first_key: int
     class_names: list[str]
-    entries: list[tuple]  # fields of the entries, one by one
+    entries: list[tuple]  # one tuple per field of Entry, with the values of all members
 
 
 class Record(NamedTuple):
-    """What a worker has done."""
+    """Result of a worker for one shard."""
 
     name: str
-    sha256: str  # empty where every image was rejected and no tar written
+    sha256: str  # empty if every image was rejected, so that no tar was written
     images: int
     gray: int
     table: str  # rows of the table of images
@@ -63,16 +64,16 @@ def shard(name: str, settings: Shard, folders: Folders) -> dict[shards.SplitName
     """Shard one data set.
 
     Args:
-        name: of `sources/<name>.yaml`.
+        name: name of the data set, which `sources/<name>.yaml` describes.
         settings: the section `shard` of the parameters.
-        folders: where the splits go; the manifests are written last.
+        folders: folders of the splits to write; the manifests are written last.
 
     Returns:
-        the manifest of each split.
+        The manifest of each split.
 
     Raises:
-        DataError: no archive, an empty split, more broken images than `max_reject_fraction`, or more held-out images
-            that are training images too than `max_leaked`.
+        DataError: an archive is missing or changed during the run; a split has no usable image; the share of broken
+            images is larger than `max_reject_fraction`; or more than `max_leaked` held-out images are also in train.
     """
     source = sources.load(name)
     paths = sources.locate(source, runtime.raw_dir())
@@ -82,7 +83,7 @@ def shard(name: str, settings: Shard, folders: Folders) -> dict[shards.SplitName
     listed = sources.list_images(source, paths)
     outs = {split: folders.shards(split, name) for split in listed.splits}
     manifests: dict[shards.SplitName, dict] = {}
-    gc.freeze()  # a collection in a forked worker would write to, and so copy, the pages of a million list entries
+    gc.freeze()  # garbage collection in a forked worker would write to the listing's memory and so duplicate it
     with runtime.executor(runtime.processes()) as pool:
         for split, members in listed.splits.items():
             archive = source.archive_of(split)
@@ -103,20 +104,23 @@ def shard(name: str, settings: Shard, folders: Folders) -> dict[shards.SplitName
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes with an archive; None for a folder, whose photos are read one by one."""
+    """Length, modification time and inode number of an archive; None for a folder, whose files are read one by one."""
     status = path.stat()
     return None if path.is_dir() else (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _check_unchanged(stamps: dict[Path, tuple[int, int, int] | None]) -> None:
-    """A tar has no checksums, so that a half of its images could come from another one."""
+    """Raise DataError if an archive was replaced or changed during the run. Tars have no checksums to detect this."""
     for path, stamp in stamps.items():
         if not path.exists() or _stamp(path) != stamp:
             raise DataError(f"{path}: changed during the run; run again when it is complete")
 
 
 def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], found: dict[str, dict]) -> None:
-    """DVC cannot see that an archive in the raw folder was replaced: say what to do then."""
+    """Warn if an archive is not the published one, and name the command to run if it is replaced.
+
+    DVC does not notice that an archive in the raw folder was replaced.
+    """
     for file, path in paths.items():
         if found[file]["is_published"] is False:
             print(
@@ -138,7 +142,7 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings:
             file.write(record.table)
             advance(record.images + len(record.rejected))
             records.append(record._replace(table=""))
-            if record.sha256:  # the worker, another process, has written it
+            if record.sha256:  # a worker process has written the tar
                 length = shards.Geometry(settings.size).shard_bytes(record.images)
                 runtime.note_written(out / record.name, length)
     summary = _summarize(records, len(members))
@@ -154,7 +158,7 @@ def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iter
             size=settings.size,
             gray=settings.gray,
             min_colorfulness=settings.min_colorfulness,
-            archive=archive,  # of all members of a split
+            archive=archive,  # the same for all members of a split
             first_key=keys[0],
             class_names=list(class_names),
             entries=list(zip(*entries, strict=True)),
@@ -162,14 +166,14 @@ def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iter
 
 
 def _to_csv(rows: Iterable[tuple]) -> str:
-    """Lines that end in a line feed; told to write these, csv.writer leaves a carriage return in a name unquoted."""
+    """CSV lines that end in a line feed. If csv.writer wrote these line ends, it would not quote a carriage return."""
     lines: list[str] = []
     csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
     return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
 
 
 def _in_order(pool: Executor, tasks: Iterable[Task]) -> Iterator[Record]:
-    """Records in the order of the tasks, with few in flight, so that memory does not grow with the data set."""
+    """Records in the order of the tasks. Few tasks wait at a time, so that memory does not grow with the data set."""
     waiting: deque[Future[Record]] = deque()
     for task in tasks:
         waiting.append(pool.submit(write, task))
@@ -187,7 +191,7 @@ def write(task: Task) -> Record:
 
 
 class _Work:
-    """One task under way, with what its record will say."""
+    """The state of a running task, with the values of its record."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -198,7 +202,7 @@ class _Work:
         self.notes: Counter = Counter()
 
     def parts(self) -> Iterator[list[int]]:
-        """Put images into `members`, as many as there is room for; their keys, again and again until all are done."""
+        """Decode all images of the task: repeatedly fill `members` and yield the keys of the images in it."""
         kept: list[tuple] = []  # key, class, source, whether it is gray
         places = list(self.members.pixels)
         entries = map(Entry, *self.task.entries)
@@ -214,7 +218,7 @@ class _Work:
             yield self._finish(kept)
 
     def _decode(self, reader: containers.Reader, entry: Entry, out: np.ndarray) -> images.Image | None:
-        """Put the image into `out`; None where it is rejected."""
+        """Decode an image into `out`; if it is rejected, record the reason and return None."""
         task = self.task
         try:
             image = images.decode(_content(reader, entry), task.size, task.gray, task.min_colorfulness, out)
@@ -226,7 +230,7 @@ class _Work:
         return image
 
     def _finish(self, kept: list[tuple]) -> list[int]:
-        """Add a row an image to the table; returns the keys."""
+        """Add one row per image to the table; returns the keys of the images."""
         pixels = self.members.pixels[: len(kept)]
         rows = zip(kept, map(xxhash.xxh3_128_hexdigest, pixels), colorfulness(pixels).tolist(), strict=True)
         self.table.append(_to_csv((*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows))
@@ -236,14 +240,14 @@ class _Work:
 
 
 def _content(reader: containers.Reader, entry: Entry) -> bytes | memoryview:
-    """The bytes of a member; one too large for an image is not even read."""
+    """Read the bytes of a member. A member that is too large for an image is rejected without reading it."""
     if entry.size > images.MAX_BYTES:
         raise images.Reject(images.TOO_LARGE)
     return reader.read(entry)
 
 
 def _summarize(records: list[Record], listed: int) -> dict:
-    """A split's part of the manifest."""
+    """The fields of a split's manifest that come from the records."""
     reasons = Counter(reason for record in records for reason, _ in record.rejected)
     names: dict[str, list[str]] = {reason: [] for reason in reasons}
     for reason, name in (pair for record in records for pair in record.rejected):
@@ -287,7 +291,7 @@ def _check_leaks(name: str, manifests: dict[shards.SplitName, dict], max_leaked:
 
 
 def _leaks(manifests: dict[shards.SplitName, dict]) -> dict[str, dict]:
-    """Of each split that shares images with train: how many, and the first of them."""
+    """`leaked` of the manifests of val and test, without the splits that share no image with train."""
     found = {split: manifests[split]["leaked"] for split in leakage.HELD_OUT}
     return {split: entry for split, entry in found.items() if entry["images"]}
 
@@ -299,7 +303,7 @@ def _describe_leaks(leaked: dict[str, dict]) -> str:
 
 
 def describe(manifests: dict[shards.SplitName, dict]) -> str:
-    """What came of every split, in a few lines for the terminal."""
+    """Summarize the manifests in a few lines for the terminal."""
     lines, skipped = [], {}
     for split, manifest in manifests.items():
         name = manifest["dataset"]

@@ -1,11 +1,12 @@
-"""The embedded sample: raw archives built from photographs that ship inside installed packages.
+"""The embedded sample: raw archives built from photographs in installed packages.
 
-A photo is cut into tiles by a map in the source file: `.` train, `v` val, `t` test, the held-out tiles in the middle
-of the others. Random square crops at many scales are drawn, and a crop counts only where all the tiles it touches
-belong to one split: no pixel serves two. The archives have the very layouts of Tiny ImageNet's zip and Places' tars,
-so that the default run walks the same code as the paper's.
+A map in the source file divides a photo into tiles and assigns each tile to a split: `.` train, `v` val, `t` test. The
+val and test tiles lie between the train tiles. Random square crops of many sizes are tried. A crop is used only if all
+tiles that it touches belong to one split, so that no pixel is in two splits. The archives have the layouts of the zip
+of Tiny ImageNet and of the tars of Places. So the default run uses the same code as a run with the paper's data sets.
 
-Same recipe, same packages, same bytes: every draw comes from the recipe's name, every time stamp is fixed.
+The same recipe and the same packages give the same bytes: the recipe's name seeds the random generators, and all time
+stamps are constant.
 """
 
 import functools
@@ -31,25 +32,25 @@ from colorize.config.strict_yaml import Section
 from colorize.runtime import DataError
 from colorize.sharding import images, jpeg, profiles
 
-QUALITY = 95  # of the JPEGs, without chroma subsampling
+QUALITY = 95  # JPEG quality; the JPEGs have no chroma subsampling
 TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
-# the pixels come from these and from those packages
+# the pixels depend on the code of these files and on the versions of these packages
 _CODE = (__file__, images.__file__, jpeg.__file__, profiles.__file__)
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 
 
 class Photo(Section):
-    """One photograph and which parts of it make which split."""
+    """One photograph and the map from its tiles to the splits."""
 
     class_name: Annotated[str, Field(alias="class")]  # name of its folder in the archive
-    package: str  # that ships it
-    file: str  # relative to the package
+    package: str  # Python package that contains the photograph
+    file: str  # path of the photograph, relative to the package
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     credit: str
-    tiles: str  # the map: one line a row of tiles, one letter a tile
+    tiles: str  # the map: one line per row of tiles, one letter per tile
 
     @field_validator("tiles")
     @classmethod
@@ -73,15 +74,15 @@ class Counts(Section):
 
 
 class Recipe(Section):
-    """How one data set of the sample is made; `sample` in a source file."""
+    """Recipe of one data set of the sample: the key `sample` of a source file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of the archives; seeds every draw
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of the archives; seeds the random generators
     layout: Literal["tiny_imagenet", "places"]
     size: Annotated[int, Field(ge=16, le=1024)]  # side of the images, pixels
     smallest: Annotated[int, Field(ge=16)]  # side of the crops, pixels of the photo
     largest: Annotated[int, Field(ge=16)]
     counts: Counts
-    gray: Annotated[int, Field(ge=0)]  # training images stored without color, as 2 % of Tiny ImageNet are
+    gray: Annotated[int, Field(ge=0)]  # training images stored without color; 2 % in Tiny ImageNet
     photos: Annotated[dict[str, Photo], Field(min_length=1)]
 
     @property
@@ -101,17 +102,17 @@ class Box(NamedTuple):
 
 
 def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
-    """Build the archives of one data set where they are missing, or of another recipe, code or package version.
+    """Build the archives of one data set if they are missing or if the recipe, the code or a package has changed.
 
     Args:
         recipe: photographs, splits and sizes.
-        folder: of the raw archives.
+        folder: folder of the raw archives.
 
     Returns:
-        File name of each archive and where it lies.
+        The path of each archive, by file name.
 
     Raises:
-        DataError: a photograph is missing or another than expected, or the folder cannot be written.
+        DataError: a photograph is missing or has another SHA-256 than expected, or the folder cannot be written.
     """
     paths = {name: folder / name for name in recipe.files}
     if _is_built(recipe, paths):
@@ -134,7 +135,7 @@ def _write_archives(recipe: Recipe, paths: dict[str, Path]) -> None:
     total = sum(recipe.counts.model_dump().values())
     with runtime.progress(f"build {recipe.name}", total, "images") as advance:
         {"tiny_imagenet": _write_tiny_imagenet, "places": _write_places}[recipe.layout](recipe, paths, advance)
-    runtime.write_json(marker, _state(recipe, paths))  # last: without it the archives count as unfinished
+    runtime.write_json(marker, _state(recipe, paths))  # written last: without it, the archives count as unfinished
 
 
 def _marker(recipe: Recipe, paths: dict[str, Path]) -> Path:
@@ -161,10 +162,10 @@ def _is_built(recipe: Recipe, paths: dict[str, Path]) -> bool:
 
 
 def read_photo(photo: Photo) -> bytes:
-    """The file of a photograph, found without importing its package, which would take seconds.
+    """Read the file of a photograph without importing its package; an import would take seconds.
 
     Raises:
-        DataError: the package or the file is missing, or is of another version.
+        DataError: the package or the file is missing, or the file has another SHA-256 than expected.
     """
     spec = importlib.util.find_spec(photo.package)
     folders = spec.submodule_search_locations if spec else None
@@ -180,10 +181,10 @@ def read_photo(photo: Photo) -> bytes:
 
 
 class Tiling:
-    """A photograph cut into tiles: answers which squares lie in one split alone."""
+    """A photograph divided into tiles; checks which squares lie in a single split."""
 
     def __init__(self, photo: Photo, width: int, height: int):
-        """Lay the map over an image of `width` x `height` pixels."""
+        """Scale the map to an image of `width` x `height` pixels."""
         rows = photo.tiles.split()
         self.width, self.height = width, height
         self.labels = np.array([list(row) for row in rows])  # (rows, columns) of letters
@@ -192,12 +193,12 @@ class Tiling:
 
     @functools.cached_property
     def _counts(self) -> dict[str, np.ndarray]:
-        """For each split, how many of its tiles lie above and to the left: (rows + 1, columns + 1)."""
+        """(rows + 1, columns + 1) per split: number of its tiles above and to the left of each corner of a tile."""
         masks = {split: self.labels == symbol for split, symbol in SYMBOLS.items()}
         return {split: np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for split, mask in masks.items()}
 
     def is_within(self, split: str, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
-        """Whether every tile that a square touches belongs to the split; left and top are arrays, pixels."""
+        """(N,) bool: whether all tiles that each square touches are of the split; left and top are (N,), in pixels."""
         first_column, last_column = self._span(self.column_edges, left, side)
         first_row, last_row = self._span(self.row_edges, top, side)
         count = self._counts[split]
@@ -210,7 +211,7 @@ class Tiling:
         return np.searchsorted(edges, start, "right") - 1, np.searchsorted(edges, start + side - 1, "right")
 
     def draw(self, rng: np.random.Generator, split: str, smallest: int, largest: int) -> Box:
-        """Draw a crop of one split: its side log-uniform, its place uniform among those that fit."""
+        """Draw a random crop of one split. Its side is log-uniform; its position is uniform among those that fit."""
         largest = min(largest, self.width, self.height)
         while True:
             side = round(smallest * (largest / smallest) ** rng.random())
@@ -231,7 +232,7 @@ class Crop(NamedTuple):
 
 
 def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
-    """Draw the crops of one split: as many of every photo, the photos in random order."""
+    """Draw the crops of one split. Every photo gives the same number of crops, to within one, in random order."""
     seed = int.from_bytes(hashlib.sha256(f"{recipe.name}/{split}".encode()).digest()[:8])
     rng = np.random.default_rng(seed)
     count = getattr(recipe.counts, split)
@@ -258,7 +259,8 @@ def _crops(recipe: Recipe, split: str) -> Iterator[tuple[Crop, bytes]]:
 
 def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
     left, top, side = crop.box
-    # cropped before it is resized: a filter that reaches over the edge would mix in pixels of another split
+    # The photo is cropped before resizing. Otherwise the filter would also read pixels outside the crop, which may
+    # belong to another split.
     square = photo.crop((left, top, left + side, top + side))
     if crop.is_gray:
         square = square.convert("L").convert("RGB")
@@ -273,7 +275,7 @@ def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
 
 
 def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
-    """One zip: a folder of images and a file of bounding boxes a class, val and test flat."""
+    """One zip: one folder of train images and one file of bounding boxes per class; val and test without classes."""
     (path,) = paths.values()
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         root = "tiny-imagenet-200/"
@@ -299,7 +301,7 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
 
 
 def _whole(recipe: Recipe) -> str:
-    """A bounding box around all of the image."""
+    """The line of a bounding box that contains the whole image."""
     return f"0\t0\t{recipe.size - 1}\t{recipe.size - 1}"
 
 
@@ -311,7 +313,7 @@ def _add_zipped(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
-    """Three tars: training images in a folder a class, val and test flat."""
+    """Three tars: for train, one folder per class; for val and test, one folder without classes."""
     for split, path in zip(SYMBOLS, paths.values(), strict=True):
         numbers: dict[str, int] = {}
         with runtime.atomic_write(path) as file, _tar(file) as archive:

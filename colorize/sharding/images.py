@@ -1,19 +1,19 @@
-"""The one image policy: what becomes of any file that is meant to be an image.
+"""The image policy: how image files are decoded, and which files are rejected.
 
-`decode` gives a square of a fixed size for the shards; `open_rgb` gives the whole photo for prediction. Both end in
-8-bit sRGB or raise `Reject` with one of a few fixed reasons, whatever the bytes are, below 1 GB of memory:
+`decode` returns a square of a fixed size for the shards; `open_rgb` returns the whole photo for prediction. For any
+input bytes, both return 8-bit sRGB or raise `Reject` with one of a few fixed reasons, and use less than 1 GB of memory:
 
-- plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) whose sides
-  both reach `size`, then cropped to the central square and, where still larger, resized with antialiasing. A JPEG of
-  just that size passes untouched;
-- everything else goes through Pillow: orientation from EXIF or XMP applied, alpha laid on white unless it is zero
-  everywhere, palette, CMYK and other color profiles converted to sRGB. The note says which;
-- a JPEG's header that decoders may understand differently is no plain one, and where Pillow and libjpeg then see
-  images of different sizes, the file is damaged;
-- more than 50 million pixels (read from the header, before decoding), JPEGs of absurdly many scans, animations and
-  more than 8 bits a channel are rejected, and so are truncated files: half a photo over gray is not a training image.
+- Plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) at which both
+  sides are at least `size`. Then they are cropped to the central square and resized with antialiasing if necessary.
+- Pillow decodes all other files. The orientation from EXIF or XMP is applied. Alpha is blended onto white unless it is
+  zero everywhere. Palettes, CMYK and other color profiles are converted to sRGB. `Image.note` lists these conversions.
+- A JPEG is not plain if decoders may read its header in different ways. If Pillow and libjpeg read different image
+  sizes, the file is rejected as damaged.
+- Images of more than 50 million pixels (checked in the header, before decoding), JPEGs of more than 256 scans,
+  animations, and images of more than 8 bits per channel are rejected.
+- Truncated files are rejected, because decoders fill the missing pixels with gray.
 
-Both data sets of the paper are square, so the central crop concerns other images only.
+The images of both data sets of the paper are square, so the central crop changes only images of other data sets.
 """
 
 import io
@@ -30,12 +30,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from colorize.color.colorfulness import colorfulness
 from colorize.sharding import jpeg, orientation, png, profiles, webp
 
-MAX_BYTES = 1 << 28  # of a file
-MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes a pixel
-MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each costs a pass over the whole image
-MIN_SIDE = 16  # pixels; below there is nothing to learn from
-GRAY_TOLERANCE = 1  # levels; color conversion may move a neutral pixel by one
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # no EPS: Pillow starts Ghostscript for it
+MAX_BYTES = 1 << 28  # length of a file
+MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes per pixel
+MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each scan takes a pass over the whole image
+MIN_SIDE = 16  # pixels; there is nothing to learn from smaller images
+GRAY_TOLERANCE = 1  # 8-bit levels; color conversion may change a channel of a neutral pixel by one level
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # not EPS, for which Pillow starts Ghostscript
 
 EMPTY = "empty file"
 NOT_AN_IMAGE = "not an image"
@@ -48,9 +48,9 @@ DEEP = "16-bit"
 GRAYSCALE = "grayscale"
 PALE = "low colorfulness"
 REASONS = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_LARGE, TOO_SMALL, ANIMATED, DEEP, GRAYSCALE, PALE)
-UNWANTED = (GRAYSCALE, PALE)  # sound files that a parameter leaves out
+UNWANTED = (GRAYSCALE, PALE)  # intact files that a parameter excludes
 
-_UPRIGHT = {  # EXIF orientation -> what turns the photo upright
+_UPRIGHT = {  # EXIF orientation -> operation that turns the photo upright
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
     3: Pillow.Transpose.ROTATE_180,
     4: Pillow.Transpose.FLIP_TOP_BOTTOM,
@@ -71,7 +71,7 @@ class Reject(Exception):
         self.reason = reason
 
     def __reduce__(self) -> tuple:
-        """Pickled by its reason, for worker processes."""
+        """Pickle only the reason, so that a worker process can send the exception."""
         return Reject, (self.reason,)
 
 
@@ -98,14 +98,14 @@ def decode(
         data: the whole file.
         size: side of the result, pixels.
         gray: `keep`, or `drop` to reject images without color.
-        min_colorfulness: images below are rejected; those without color are below any number but 0.
-        out: (size, size, 3) uint8, contiguous: where to put the image; a rejected one may leave anything there.
+        min_colorfulness: images with a lower colorfulness are rejected. 0 rejects none; gray images have 0.
+        out: (size, size, 3) uint8, contiguous: buffer for the pixels. Its contents are undefined after a rejection.
 
     Returns:
         The central square, resized to (size, size, 3).
 
     Raises:
-        Reject: the file is not used, and why.
+        Reject: the file is not used; `reason` says why.
     """
     rgb, note = _decode_plain_jpeg(data, size, out), None
     if rgb is None:
@@ -123,7 +123,7 @@ def decode(
 
 
 def open_rgb(data: bytes | memoryview) -> Pillow.Image:
-    """Decode a whole photo under the same policy.
+    """Decode a whole photo by the same policy.
 
     Args:
         data: the whole file.
@@ -132,20 +132,20 @@ def open_rgb(data: bytes | memoryview) -> Pillow.Image:
         Pillow image of mode RGB in sRGB, upright, at full size.
 
     Raises:
-        Reject: the file is not used, and why.
+        Reject: the file is not used; `reason` says why.
     """
     return open_with_note(data)[0]
 
 
 def open_with_note(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
-    """`open_rgb`, and the conversions that were needed, as in `Image.note`."""
+    """Like `open_rgb`, but also returns the conversions that were needed, as in `Image.note`."""
     photo, note = _open(data)
-    photo.info.clear()  # the orientation and profile named there are applied; nobody may apply them again
+    photo.info.clear()  # orientation and profile are already applied and must not be applied again
     return photo, note
 
 
 def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | None) -> np.ndarray | None:
-    """The fast path: (size, size, 3) uint8, `out` itself if possible, or None where the file needs the careful one."""
+    """Decode a plain JPEG to (size, size, 3) uint8, in `out` if possible; None if `_open` must decode the file."""
     header = jpeg.read_header(data)
     if header is None or header.components not in (1, 3) or not _is_upright_srgb(header) or len(data) > MAX_BYTES:
         return None
@@ -156,16 +156,16 @@ def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | No
         rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=buffer, strict=True)
     except ValueError as error:
         if not jpeg.is_confirmed(data, header):
-            return None  # the reason must not depend on the file before, whose header this one shares
+            return None  # the header is that of the previous file, and the reason must not depend on that file
         raise Reject(_reason_for(error)) from error
     if rgb.shape == (size, size, 3):
         return rgb if buffer is None else buffer
-    # a buffer that was not filled holds pixels of the image before
+    # a buffer of another shape was not filled: it still holds pixels of an earlier image
     return fit_square(Pillow.fromarray(rgb), size) if buffer is None else None
 
 
 def _scales_to(header: jpeg.Header, size: int) -> bool:
-    """Whether libjpeg's scales make just this size of it; more, and it would write past the place for the image."""
+    """Whether libjpeg can scale the image to exactly `size`. A larger image would be written past the end of `out`."""
     return header.width == header.height and header.width in (size, 2 * size, 4 * size, 8 * size)
 
 
@@ -205,7 +205,7 @@ def fit_square(photo: Pillow.Image, size: int) -> np.ndarray:
     if side == size:
         photo = photo.crop(box)
     else:
-        # Hamming averages over the source's area like Box, without Box's uneven steps at ratios such as 1.3
+        # the Hamming filter averages over an area like the box filter, but is not uneven at ratios such as 1.3
         method = Pillow.Resampling.HAMMING if side > size else Pillow.Resampling.BICUBIC
         photo = photo.resize((size, size), method, box)
     return np.array(photo)
@@ -214,12 +214,12 @@ def fit_square(photo: Pillow.Image, size: int) -> np.ndarray:
 def _is_gray(rgb: np.ndarray) -> bool:
     corner = rgb[0, 0].tolist()
     if max(corner) - min(corner) > GRAY_TOLERANCE:
-        return False  # nearly every color image ends here
+        return False  # true for nearly every color image
     return bool((rgb.max(2) - rgb.min(2)).max() <= GRAY_TOLERANCE)
 
 
 def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
-    """The careful path: the whole photo in sRGB, and what had to be converted."""
+    """Decode any file: returns the whole photo in sRGB and the note of its conversions."""
     if len(data) == 0:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
@@ -230,7 +230,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     _check_webp(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs, where we have our own limit, and of odd metadata
+            warnings.simplefilter("ignore")  # about large images, which MAX_PIXELS limits, and odd metadata
             if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
                 photo, note = _to_srgb(_load(repaired))
                 return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
@@ -246,7 +246,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
 
 
 def _check_webp(data: bytes | memoryview) -> None:
-    """Refuse a huge or cut WebP before Pillow sees it: opening one already allocates its canvas."""
+    """Reject a huge or truncated WebP before Pillow opens it, because opening already allocates the canvas."""
     try:
         size = webp.read_size(data)
     except ValueError as error:
@@ -258,18 +258,18 @@ def _check_webp(data: bytes | memoryview) -> None:
 def _reason_unidentified(data: bytes | memoryview) -> str:
     header, *_ = jpeg.parse(data)
     if header is not None:
-        _check_header(header.width, header.height, header.bits)  # Pillow knows no 12-bit JPEG
+        _check_header(header.width, header.height, header.bits)  # Pillow cannot read 12-bit JPEGs
     magic = bytes(data[:4])
     return DAMAGED if magic[:3] == b"\xff\xd8\xff" or magic == b"\x89PNG" else NOT_AN_IMAGE
 
 
 def _load(data: bytes | memoryview) -> ImageFile:
-    """Open, check what the header claims, then decode."""
+    """Open a file, check its header, then decode it."""
     photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
     _check_header(*_size_for_decoder(photo, data), _bits(photo, data))
     if isinstance(photo, TiffImageFile):  # a tile may be larger than its image
         _check_header(max(photo.tag_v2.get(322, MIN_SIDE), MIN_SIDE), max(photo.tag_v2.get(323, MIN_SIDE), MIN_SIDE))
-    if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo with a preview behind it
+    if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo followed by a preview
         raise Reject(ANIMATED)
     if photo.format in ("JPEG", "MPO"):
         _check_jpeg(photo, data)
@@ -282,7 +282,7 @@ def _load(data: bytes | memoryview) -> ImageFile:
 
 
 def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[int, int]:
-    """Size by the header that the decoder reads itself; Pillow, which allocates the image, must have read the same."""
+    """(width, height) as the decoder reads them; raises Reject if Pillow, which allocates the image, read others."""
     size = photo.size
     if photo.format in ("JPEG", "MPO"):
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
@@ -297,14 +297,14 @@ def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[in
 
 
 def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
-    """Raise for a JPEG that Pillow would fill up with gray; an eighth of its size is enough to tell."""
+    """Raise for a truncated JPEG, which Pillow would fill with gray; decoding at an eighth of the size detects it."""
     _check_scans(jpeg.read_header(data), data)
     simplejpeg.decode_jpeg(data, "CMYK" if photo.mode == "CMYK" else "RGB", min_height=1, min_width=1, strict=True)
 
 
 def _has_all_strips(photo: TiffImageFile) -> bool:
-    """Whether the strips or tiles of a TIFF cover it, where Pillow would leave the rest black."""
-    # libtiff, which reads the compressed ones, looks itself
+    """Whether the strips or tiles of a TIFF cover the whole image. Pillow would leave uncovered pixels black."""
+    # libtiff reads compressed strips and tiles, and checks this itself
     if any(tile.codec_name != "raw" for tile in photo.tile):
         return True
     planes = photo.tag_v2.get(277, 1) if photo.tag_v2.get(284) == 2 else 1
@@ -314,7 +314,7 @@ def _has_all_strips(photo: TiffImageFile) -> bool:
 
 
 def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
-    """Bits a channel; Pillow shortens some 16-bit files to 8 and saturates others without a word."""
+    """Bits per channel in the file. Pillow reduces some 16-bit files to 8 bits and clips others, without a warning."""
     if photo.mode.startswith(("I", "F")):
         return 16
     if photo.format == "PNG":
@@ -328,7 +328,7 @@ def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
 
 
 def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
-    """Upright, without alpha, in sRGB; with the list of conversions."""
+    """Turn a photo upright, blend its alpha and convert it to sRGB; returns it and the note of its conversions."""
     notes = []
     turn, profile = _metadata_of(photo)
     if turn is not None:
@@ -337,12 +337,12 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
     if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
     photo, alpha = _split_alpha(photo)
-    if alpha is not None and alpha.getextrema() == (0, 0):  # programs that know no alpha leave zeros there
+    if alpha is not None and alpha.getextrema() == (0, 0):  # programs without support for alpha leave zeros
         alpha = None
         notes.append("empty alpha ignored")
     elif alpha is not None:
         notes.append("alpha blended onto white")
-    if profile:  # of the colors, before anything else is mixed in
+    if profile:  # it describes the stored colors, so it is applied before white is blended in
         photo, done = profiles.apply(photo, profile)
         notes += [done] if done else []
     photo = photo if photo.mode == "RGB" else photo.convert("RGB")
@@ -350,8 +350,8 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
 
 
 def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
-    """What turns a loaded photo upright, and its ICC profile."""
-    if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways agree
+    """The operation that turns a loaded photo upright, and its ICC profile; None if it has none."""
+    if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways of decoding agree
         applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
         exif, xmp, profile = jpeg.gather(applications)
         return _UPRIGHT.get(orientation.read(exif, xmp)), profile
@@ -377,7 +377,7 @@ def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None
 
 
 def _on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
-    """What a transparent pixel hides must not show."""
+    """Blend a photo onto white, so that the stored colors of transparent pixels do not show."""
     white = Pillow.new("RGB", photo.size, "white")
     white.paste(photo, mask=alpha)
     return white

@@ -1,7 +1,7 @@
-"""Reads the few facts of a JPEG's header that decide how it may be decoded (ITU-T T.81, annex B).
+"""Read the fields of a JPEG's header that decide how it can be decoded (ITU-T T.81, annex B).
 
-Only headers that every decoder understands alike are read. `read_header` gives None for all others, and where libjpeg,
-which decodes the pixels, sees another image.
+Only headers that all decoders read in the same way are accepted. `read_header` returns None for all others. It also
+returns None if libjpeg, which decodes the pixels, reads another image size or number of components.
 """
 
 import re
@@ -13,56 +13,57 @@ import simplejpeg
 
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
-_PROGRESSIVE = frozenset((0xC2, 0xCA))  # the second one arithmetic, as 0xC9 and 0xCC below
+_PROGRESSIVE = frozenset((0xC2, 0xCA))  # 0xCA means arithmetic coding, like 0xC9 and 0xCC below
 _FRAMES = _PROGRESSIVE | {0xC0, 0xC1, 0xC9}
 _APP1, _APP2 = 0xE1, 0xE2
 _TOLD = _FRAMES | {_APP1, _APP2}
-# tables of codes and quantization, the restart interval, comments, and application segments that say nothing here
+# tables for entropy coding and quantization, restart interval, comments, and application segments that are not needed
 _SKIPPED = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
 _SCAN = 0xDA
-_MAX_FILL = 64  # bytes 0xFF that may stand before markers, in all; encoders write none or one
+_MAX_FILL = 64  # largest number of fill bytes 0xFF in a header; encoders write none or one
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # of each color space of libjpeg
-# Pillow takes seconds for megabytes of fill bytes or of markers without content, which no encoder writes
+_COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # color space in libjpeg -> number
+# No encoder writes many fill bytes or markers without content. Pillow takes seconds to read megabytes of them.
 _FLOOD = re.compile(rb"\xff{1024}|(?:\xff+[\x00\x01\xd0-\xd9]){512}")
 
 
 class Metadata(NamedTuple):
-    """What application segments say of a photo, put together from several where needed."""
+    """Metadata from the application segments; data that spans several segments is joined."""
 
-    exif: bytes | None  # from "Exif" on
+    exif: bytes | None  # starts with "Exif"
     xmp: bytes | None
-    profile: bytes | None  # ICC profile; None where one of its segments is missing
+    profile: bytes | None  # ICC profile; None if there is none or if one of its segments is missing
 
 
 _NO_METADATA = Metadata(None, None, None)
 
 
 class Header(NamedTuple):
-    """What stands before the first scan."""
+    """Fields of the header before the first scan."""
 
     width: int  # pixels, before any orientation
     height: int  # pixels
     bits: int  # per channel
     components: int  # 1 gray, 3 color, 4 CMYK
-    is_progressive: bool  # in any number of scans, each of which visits every block
+    is_progressive: bool  # may have any number of scans; each takes a pass over the whole image
     metadata: Metadata
 
 
-_MEMORABLE = 4096  # bytes of a header
+_MEMORABLE = 4096  # bytes of the longest header that is remembered
 
 
 class _Last:
-    """The header that was read last. Of the 60 us that decoding a JPEG of 64x64 takes, it saves 9 us."""
+    """The header that was read last. Decoding a 64x64 JPEG takes 60 us; a remembered header saves 9 us of them."""
 
-    # its bytes including the header of the first scan, how many of them decide everything but the tables, the result
-    read: tuple[bytes, int, Header | None] = (b"", 0, None)  # one tuple, so that threads never see parts of two headers
+    # the bytes up to the end of the first scan's header; the number of bytes before the final tables; the result
+    read: tuple[bytes, int, Header | None] = (b"", 0, None)  # one tuple, so that a thread never mixes two headers
 
 
 def read_header(data: bytes | memoryview) -> Header | None:
-    """The header of a JPEG; None where the bytes are no JPEG, or where decoders might disagree about it.
+    """Read the header of a JPEG; None if the data is not a JPEG or if decoders may read its header in different ways.
 
-    Files of one encoder often begin with the very same bytes, which are not read twice in a row.
+    Files of one encoder often start with the same bytes. If these are the bytes that were read last, they are not
+    parsed again.
     """
     known, decided, header = _Last.read
     if header is not None:
@@ -70,7 +71,7 @@ def read_header(data: bytes | memoryview) -> Header | None:
         if head == known:
             return header
         if head[:decided] == known[:decided] and (rest := _walk(data, decided)) and not rest[0]:
-            return header  # only the tables differ, whose damage the decoder notices
+            return header  # only the tables differ; the decoder detects damaged tables
     header, decided, end = parse(data)
     if header is None or not is_confirmed(data, header):
         return None
@@ -80,7 +81,12 @@ def read_header(data: bytes | memoryview) -> Header | None:
 
 
 def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
-    """The header before libjpeg confirms it; where only tables follow; where the first scan's header ends."""
+    """Parse the header of a JPEG, without asking libjpeg to confirm it.
+
+    Returns:
+        The header, or None as in `read_header`; the position after which only tables follow; the position at which the
+        header of the first scan ends.
+    """
     nothing = None, 0, 0
     walked = _walk(data, 2) if bytes(data[:2]) == b"\xff\xd8" else None
     if walked is None:
@@ -102,7 +108,10 @@ def parse(data: bytes | memoryview) -> tuple[Header | None, int, int]:
 
 
 def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int, int]], int] | None:
-    """Frames, APP1 and APP2 (marker, start and end of the content), and where the header of the first scan ends."""
+    """List the segments (marker, start and end of the content) of frames, APP1 and APP2, up to the first scan.
+
+    Also returns the end of the first scan's header. Returns None if the header has an unknown segment or is truncated.
+    """
     segments: list[tuple[int, int, int]] = []
     fill, last = 0, len(data) - _SEGMENT.size
     while position <= last:
@@ -124,7 +133,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
 
 
 def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
-    """Metadata of the application segments (number, content) of a JPEG, in their order, as Pillow joins them."""
+    """Join the metadata of application segments (number, content), given in file order, in the same way as Pillow."""
     xmp, exif, parts = None, [], []
     for number, content in segments:
         if number == 1 and content.startswith(_EXIF):
@@ -140,7 +149,7 @@ def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
 
 
 def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
-    """Whether libjpeg reads the same size and number of components; takes it two microseconds."""
+    """Whether libjpeg reads the same size and number of components. This takes two microseconds."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -149,20 +158,20 @@ def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
 
 
 def without_broken_profile(data: bytes | memoryview) -> bytes | None:
-    """A JPEG without its ICC profile, where libjpeg takes missing parts of that for damage to the image; else None."""
+    """Hide the ICC profile of a JPEG that libjpeg rejects because the profile is incomplete; None for other files."""
     try:
         simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
         if "ICC" in str(error):
-            return bytes(data).replace(_ICC, _ICC.lower())  # a name that nobody knows
+            return bytes(data).replace(_ICC, _ICC.lower())  # decoders ignore the changed name
     return None
 
 
 def is_flooded(data: bytes | memoryview) -> bool:
-    """Whether Pillow would walk through megabytes of fill bytes, one by one; where `read_header` says None."""
+    """Whether a JPEG may have megabytes of fill bytes, which slow Pillow down; valid if `read_header` returns None."""
     return _FLOOD.search(data) is not None
 
 
 def count_scans(data: bytes | memoryview) -> int:
-    """Scans of a JPEG and of any preview in it; no other data can hold the marker."""
+    """Count the scans of a JPEG and of its previews, by their marker; compressed pixels cannot contain the marker."""
     return bytes(data).count(bytes((0xFF, _SCAN)))

@@ -1,6 +1,6 @@
-"""Held-out images that are training images too, pixel for pixel: on those a model is asked what it was told.
+"""Find held-out images that are also training images, pixel for pixel. These would reward memorization.
 
-They are found by the hashes of the pixels in the tables of images, 16 bytes an image.
+They are found by comparing the hashes of the pixels in the tables of images, 16 bytes per image.
 """
 
 from pathlib import Path
@@ -10,23 +10,23 @@ import numpy as np
 from colorize.data.shards import SplitName, read_column
 
 HELD_OUT: tuple[SplitName, ...] = ("val", "test")
-_FIRST_PAIRS = 10  # that are named, a split
+_FIRST_PAIRS = 10  # pairs that the manifest names, per split
 
 
 def find(train_folder: Path, folder: Path) -> dict:
-    """Count and name the images of a split that train holds as well.
+    """Count and name the images of a split that are also in train.
 
     Args:
-        train_folder: of the training images.
-        folder: of the other split.
+        train_folder: folder of the training images.
+        folder: folder of the other split.
 
     Returns:
-        `images`, how many, and `first`, the first of them as pairs [name, name in train].
+        `images`: the number of these images. `first`: the first of them, as pairs [name, name in train].
     """
     train, digests = _digests(train_folder), _digests(folder)  # (N,), (M,)
     order = np.argsort(train, kind="stable")
     places = np.searchsorted(train, digests, sorter=order)
-    twins = order[np.minimum(places, len(train) - 1)]  # (M,) rows of train, right where the hash is there at all
+    twins = order[np.minimum(places, len(train) - 1)]  # (M,) rows of train that may have the same hash
     rows = np.flatnonzero(train[twins] == digests)
     first = rows[:_FIRST_PAIRS]
     pairs = zip(_names(folder, first), _names(train_folder, twins[first]), strict=True)
@@ -39,7 +39,7 @@ def _digests(folder: Path) -> np.ndarray:
 
 
 def _names(folder: Path, rows: np.ndarray) -> list[str]:
-    """Names, as in the archive, of the given rows of a table."""
+    """The names in the archive of the images in the given rows of a split's table."""
     if not len(rows):
         return []
     wanted = set(rows.tolist())

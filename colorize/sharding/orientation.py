@@ -1,4 +1,4 @@
-"""How a photo must be turned, from its EXIF (CIPA DC-008) or, where that says nothing, its XMP."""
+"""Read the orientation of a photo from its EXIF (CIPA DC-008), or from its XMP if the EXIF has none."""
 
 import re
 import struct
@@ -7,12 +7,12 @@ import warnings
 from PIL import Image as Pillow
 
 _TAG, _SHORT = 0x0112, 3
-_ORDERS = {b"Exif\0\0II*\0\x08\0\0\0": "<", b"Exif\0\0MM\0*\0\0\0\x08": ">"}  # how EXIF begins, nearly always
+_ORDERS = {b"Exif\0\0II*\0\x08\0\0\0": "<", b"Exif\0\0MM\0*\0\0\0\x08": ">"}  # start of nearly all EXIF -> byte order
 _IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 def read(exif: bytes | None, xmp: bytes | None) -> int:
-    """Orientation as in EXIF, 1 to 8; other values mean nothing, and 1 stands for a photo that has none."""
+    """Orientation as in EXIF: 1 to 8, or 1 if there is none. Other values of EXIF are returned, but have no meaning."""
     found = None
     if exif:
         found = _read_plain(exif)
@@ -25,7 +25,7 @@ def read(exif: bytes | None, xmp: bytes | None) -> int:
 
 
 def _read_plain(exif: bytes) -> int | None:
-    """The tag in a directory of the usual form, 0 where it is not there; None where the form is another."""
+    """The orientation in EXIF of the usual form, 0 if it is missing; None if the EXIF has another form."""
     order = _ORDERS.get(exif[:14])
     if order is None or len(exif) < 16:
         return None
@@ -43,7 +43,7 @@ def _ask_pillow(exif: bytes) -> int:
     parsed = Pillow.Exif()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
+            warnings.simplefilter("ignore")  # about odd metadata
             parsed.load(exif)
         return (parsed[_TAG] or 1) if _TAG in parsed else 0
     except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels

@@ -1,6 +1,7 @@
-"""Reads the header of a PNG, and notices what Pillow forgives: pixels that are damaged, or end before the last row.
+"""Read the header of a PNG, and detect pixels that are damaged or end before the last row. Pillow accepts both.
 
-After the PNG specification, chapters 5 to 8, and RFC 1950, whose checksum over all pixels Pillow does not wait for.
+The code follows the PNG specification, chapters 5 to 8, and RFC 1950. Pillow does not check the checksum of RFC 1950
+over all pixels.
 """
 
 import struct
@@ -12,12 +13,12 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the content, type
 _CHECKSUM = struct.Struct(">I")
 _HEADER = struct.Struct(">IIBBxxB")  # the fields of Header
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each color type
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> channels
 _PIECE = 1 << 16  # bytes unpacked at once
 
 
 class Header(NamedTuple):
-    """What the chunk IHDR says."""
+    """The fields of the chunk IHDR."""
 
     width: int  # pixels
     height: int  # pixels
@@ -30,7 +31,8 @@ def read_header(data: bytes | memoryview) -> Header:
     """The header of a PNG.
 
     Raises:
-        ValueError: it is not the first chunk, not of 13 bytes or not the only one, of which Pillow would take the last.
+        ValueError: the header is not the first chunk, does not have 13 bytes, or is not the only header (Pillow would
+            use the last one).
     """
     first = len(_SIGNATURE) + _CHUNK.size
     headers = [(start, length) for kind, start, length in _chunks(data) if kind == b"IHDR"]
@@ -40,10 +42,10 @@ def read_header(data: bytes | memoryview) -> Header:
 
 
 def check_pixels(data: bytes | memoryview) -> None:
-    """Unpack the pixels of a PNG whose header Pillow has accepted, keeping none.
+    """Check the pixels of a PNG by unpacking them; Pillow must have accepted its header.
 
     Raises:
-        ValueError, zlib.error: they are truncated, or do not match a checksum.
+        ValueError, zlib.error: the pixels are truncated, or do not match a checksum.
     """
     width, height, bits, color_type, interlacing = read_header(data)
     expected = height * (1 + -(-width * bits * _CHANNELS[color_type] // 8))  # bytes; a row starts with its filter
@@ -54,12 +56,12 @@ def check_pixels(data: bytes | memoryview) -> None:
             packed = inflater.unconsumed_tail
     if not inflater.eof and found <= expected:
         raise ValueError("truncated")
-    if found < expected and not interlacing:  # seven small images have other sums, and Pillow notices it there
+    if found < expected and not interlacing:  # Pillow detects missing rows of interlaced images
         raise ValueError("truncated: rows are missing")
 
 
 def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
-    """Type, start and length of the content of each chunk; the last one may be cut."""
+    """Type, start and length of the content of each chunk; the last chunk may be truncated."""
     position = len(_SIGNATURE)
     while position + _CHUNK.size <= len(data):
         length, kind = _CHUNK.unpack_from(data, position)

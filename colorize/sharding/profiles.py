@@ -1,6 +1,6 @@
-"""Color profiles: from that of a file to sRGB.
+"""Convert photos from the color profile of their file to sRGB.
 
-A profile is an ICC profile, embedded in the file or made from what a PNG says of its gamma and primaries.
+A profile is an ICC profile. It is embedded in the file, or made from the gamma and the primaries of a PNG.
 """
 
 import functools
@@ -15,18 +15,21 @@ from PIL import ImageCms
 CONVERTED = "color profile converted"
 UNUSABLE = "unusable color profile ignored"
 
-_SRGB_GAMMA = 1 / 2.2  # as a PNG writes it
+_SRGB_GAMMA = 1 / 2.2  # as stored in a PNG
 _SRGB_CHROMATICITIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # x, y of white, red, green and blue
-_GAMMA_TOLERANCE, _CHROMATICITY_TOLERANCE = 0.05, 0.01  # relative and absolute, as libpng's
-_GAMMAS = (0.1, 10.0)  # a PNG with others is taken for damaged there
-_D50 = np.array([0.9642, 1.0, 0.8249])  # XYZ of the white that profiles refer to
+_GAMMA_TOLERANCE, _CHROMATICITY_TOLERANCE = 0.05, 0.01  # relative and absolute, as in libpng
+_GAMMAS = (0.1, 10.0)  # a gamma outside this range is ignored as damaged
+_D50 = np.array([0.9642, 1.0, 0.8249])  # XYZ of the white point of ICC profiles
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
 def apply(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str | None]:
-    """Convert a picture of mode L, RGB or CMYK from a profile to sRGB, and say so.
+    """Convert a photo of mode L, RGB or CMYK from a profile to sRGB.
 
-    A profile that cannot be used is ignored, as by every viewer. So is one that does what sRGB does.
+    A profile that cannot be used is ignored, as in image viewers. A profile that is equivalent to sRGB is ignored too.
+
+    Returns:
+        The photo, and the note `CONVERTED` or `UNUSABLE`, or None.
     """
     if photo.mode == "RGB" or (photo.mode == "L" and _space_of(profile) == "RGB"):
         if is_srgb(profile):
@@ -37,7 +40,7 @@ def apply(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str | None
 
 @functools.lru_cache(maxsize=32)
 def is_srgb(profile: bytes) -> bool:
-    """Whether an RGB profile does what sRGB does: names lie, so a cube of colors is sent through it."""
+    """Whether an RGB profile is equivalent to sRGB, or unusable. Its name may be wrong, so it converts test colors."""
     levels = np.linspace(0, 255, 8).astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(8, 64, 3)
     try:
@@ -74,10 +77,10 @@ def of_png(info: dict) -> bytes | None:
     """The profile of a PNG, by the precedence of the specification: iCCP, then sRGB, then gAMA and cHRM.
 
     Args:
-        info: Pillow's, of the opened PNG.
+        info: `info` of the image that Pillow opened.
 
     Returns:
-        an ICC profile, None for sRGB. A chunk with impossible values counts as missing.
+        An ICC profile, or None for sRGB. A chunk with impossible values counts as missing.
     """
     if "icc_profile" in info or "srgb" in info:
         return info.get("icc_profile")
@@ -99,7 +102,7 @@ def of_png(info: dict) -> bytes | None:
 
 
 def _colorants(chromaticities: tuple[float, ...]) -> np.ndarray | None:
-    """XYZ of red, green and blue as columns, adapted to D50 (3, 3); None where no light has such chromaticities."""
+    """(3, 3) XYZ of red, green and blue as columns, adapted to D50; None if the chromaticities are impossible."""
     xy = np.array(chromaticities, float).reshape(4, 2)
     if (xy < 0).any() or (xy[:, 1] < 0.001).any() or (xy.sum(1) > 1).any():
         return None
@@ -109,11 +112,11 @@ def _colorants(chromaticities: tuple[float, ...]) -> np.ndarray | None:
         return None
     adapted = np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white)) @ _BRADFORD
     colorants = adapted @ primaries * np.linalg.solve(primaries, white)
-    return colorants if np.abs(colorants).max() < 4 else None  # of Y = 1 in all; far outside lie only damaged values
+    return colorants if np.abs(colorants).max() < 4 else None  # their Y sum up to 1; larger values are damaged
 
 
 def _make(gamma: float | None, colorants: np.ndarray) -> bytes:
-    """An RGB profile of a matrix and one curve for all channels, that of sRGB where there is no gamma (ICC.1:2022)."""
+    """Make an RGB profile from a matrix and one curve for all channels (ICC.1:2022); without gamma, the sRGB curve."""
     curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045) if gamma is None else (1 / gamma,)
     shape = struct.pack(">4s4xHxx", b"para", 0 if gamma else 3) + _fixed(curve)
     tags = {b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50)}
@@ -128,5 +131,5 @@ def _make(gamma: float | None, colorants: np.ndarray) -> bytes:
 
 
 def _fixed(values: Iterable[float]) -> bytes:
-    """Numbers as s15Fixed16."""
+    """Encode numbers in the ICC format s15Fixed16."""
     return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)

@@ -1,11 +1,12 @@
-"""Descriptions of data sets, `sources/<name>.yaml`, and the way from a description to a list of images.
+"""Read the description of a data set, `sources/<name>.yaml`, and list its images.
 
     source = load("tiny_imagenet")
-    paths = locate(source, raw_dir)              # found, built (the sample) or downloaded
-    splits = list_images(source, paths).splits   # of each a list, sorted; the position is the key
+    paths = locate(source, raw_dir)              # of existing, built (the sample) or downloaded archives
+    splits = list_images(source, paths).splits   # one sorted list per split; an image's position is its key
 
-A source names archives to be had from somewhere (`archives`), a folder, zip or tar of one's own (`path`), or
-photographs to build archives from (`sample`). Its checksum in the pipeline is what names the data.
+A source names archives to download (`archives`), a local folder, zip or tar (`path`), or photographs from which
+archives are built (`sample`). The pipeline does not track raw archives. The checksum of the source file identifies
+the data.
 """
 
 import fnmatch
@@ -29,15 +30,15 @@ from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
 
 OTHER = "in no split"  # such as lists of classes
-TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report, and describes none
-PATH = "path"  # stands for the archive of a source that names a local path
+TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
+PATH = "path"  # name of the archive of a source that has a local path
 
-# hidden files and the resource forks that macOS puts into zips are no images, whatever their ending
+# Hidden files and the resource forks that macOS adds to zips are not images, even with the extension of an image.
 _ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
 
 
 class Archive(Section):
-    """A file that is downloaded where it is missing."""
+    """An archive that is downloaded if it is missing."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     bytes: Annotated[int, Field(gt=0)] | None = None
@@ -60,12 +61,12 @@ class Archive(Section):
 
 
 class Pattern(Section):
-    """Which member names belong: a shell pattern or a regular expression for the whole name.
+    """Selects members by name: a shell pattern or a regular expression for the whole name.
 
-    The class of an image is the regular expression's group `class`, without one the name of its folder.
+    The class of an image is the group `class` of the regular expression. Without this group, it is the image's folder.
     """
 
-    glob: str | None = None  # `*` crosses folders
+    glob: str | None = None  # `*` also matches `/`
     regex: str | None = None
 
     @field_validator("regex")
@@ -84,14 +85,14 @@ class Pattern(Section):
         return self
 
     def compiled(self) -> re.Pattern:
-        """The pattern for `fullmatch`; without glob and regex, every file with an image's ending."""
+        """The pattern for `fullmatch`; without glob and regex, it matches all files with the extension of an image."""
         return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or _ANY_IMAGE)
 
 
 class SplitPattern(Pattern):
-    """Where the images of one split are."""
+    """Selects the images of one split."""
 
-    archive: str | None = None  # may be left out where there is only one
+    archive: str | None = None  # one of `Source.files`; optional if there is only one
 
 
 class Fractions(Section):
@@ -107,19 +108,19 @@ class Fractions(Section):
         return self
 
     def split_of(self, name: str) -> SplitName:
-        """The split of one image; it stays the same when other images come or go."""
+        """The split of one image; it does not change if other images are added or removed."""
         share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
         return "test" if share < self.test else "val" if share < self.test + self.val else "train"
 
 
 class Source(Section):
-    """One data set: where it comes from and which of its files make which split."""
+    """Description of one data set: where it comes from, and which files belong to each split."""
 
-    _file: str = "the source file"  # set by `load`; for messages
+    _file: str = "the source file"  # path of the file, set by `load`; for error messages
     credit: str = ""  # authors, citation
     license: str = ""  # terms of use
     archives: dict[str, Archive] = Field(default_factory=dict)  # file name: where to get it
-    path: str | None = None  # own images: a folder, zip or tar
+    path: str | None = None  # local images: a folder, zip or tar
     sample: embedded.Recipe | None = None  # built from photographs of installed packages
     splits: dict[SplitName, SplitPattern] = Field(default_factory=dict)
     fractions: Fractions | None = None  # instead of `splits`
@@ -153,7 +154,7 @@ class Source(Section):
         return [PATH] if self.path is not None else list(self.archives)
 
     def archive_of(self, split: SplitName) -> str:
-        """The name of the archive, as in `files`, that a split comes from."""
+        """The name in `files` of the archive that holds a split."""
         named = self.splits[split].archive if self.splits else None
         if named is None and len(self.files) == 1:
             return self.files[0]
@@ -172,21 +173,21 @@ class Member(NamedTuple):
 
 
 class Images(NamedTuple):
-    """What a source lists."""
+    """The images of a source."""
 
     splits: dict[SplitName, list[Member]]
-    skipped: dict[str, dict[str, int]]  # of each archive: kind of what no split sees, such as OTHER, and how many
+    skipped: dict[str, dict[str, int]]  # per archive and kind, such as OTHER: number of files in no split
 
 
 def load(name: str, folder: Path | str = "sources") -> Source:
     """Read and check the description of a data set.
 
     Args:
-        name: of the data set; the file is `<folder>/<name>.yaml`.
-        folder: of the descriptions.
+        name: name of the data set; the file is `<folder>/<name>.yaml`.
+        folder: folder of the descriptions.
 
     Raises:
-        ParameterError: no such file, or wrong contents; one line that names every problem.
+        ParameterError: the file is missing or wrong; the message names every problem in one line.
     """
     path, titles = Path(folder) / f"{name}.yaml", Path(folder) / f"{TITLES}.yaml"
     if path == titles:
@@ -203,17 +204,17 @@ def load(name: str, folder: Path | str = "sources") -> Source:
 
 
 def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
-    """Find the archives of a source; build or download what is missing.
+    """Find the archives of a source; build or download missing ones.
 
     Args:
         source: the description.
         raw_dir: folder of the raw archives.
 
     Returns:
-        File name of each archive (`path` for a local path) and where it lies.
+        The path of each archive, by its name in `Source.files`.
 
     Raises:
-        DataError: a local path or photograph is missing, or a download failed or does not match; one line.
+        DataError: a local path or a photograph is missing, or a download failed or has another digest.
     """
     raw_dir = Path(raw_dir)
     if source.path is not None:
@@ -227,8 +228,8 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
 
 
 def _find_local(path: str, raw_dir: Path) -> Path:
-    """An absolute path, or one relative to the folder of raw archives or to the project."""
-    # the main repository, not the working folder: an experiment's copy of the project lacks untracked folders
+    """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
+    # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
     candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
         if candidate.exists():
@@ -238,16 +239,16 @@ def _find_local(path: str, raw_dir: Path) -> Path:
 
 
 def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]:
-    """What was found, for the manifests: nothing that differs between two machines with the same archives.
+    """Describe the archives for the manifests; the result is the same on all machines with the same archives.
 
     Args:
         source: the description.
-        paths: what `locate` returned.
+        paths: the result of `locate`.
 
     Returns:
-        By the name in `files`: `file` (name on the disk), `bytes` (None for a folder, and for the sample, whose zip
-        another zlib packs differently) and `is_published` (whether it is the verified original; None where nothing was
-        published).
+        For each name in `files`: `file`, the name on the disk; `bytes`, the length; `is_published`, whether the file is
+        the verified published archive (None if none was published). `bytes` is None for a folder. It is also None for
+        the sample, because the length of its zip depends on the version of zlib.
     """
     found = {}
     for name, path in paths.items():
@@ -260,11 +261,11 @@ def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]
 
 
 def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitName] = SPLITS) -> Images:
-    """The images of the splits, sorted by name; decodes nothing and scans every archive once.
+    """List the images of the splits, sorted by name. Every archive is scanned once, and no image is decoded.
 
     Args:
         source: the description.
-        paths: what `locate` returned.
+        paths: the result of `locate`.
         splits: names of the splits to list.
 
     Raises:
@@ -277,7 +278,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
     found: dict[SplitName, list[Member]] = {}
     skipped = {}
     for file, path in paths.items():
-        listing = containers.scan(path)  # of Places half a gigabyte: one at a time
+        listing = containers.scan(path)  # half a gigabyte for Places, so only one at a time
         here = [split for split in splits if source.archive_of(split) == file]
         assign = _by_fractions if source.fractions else _by_names
         members, others = assign(source, here, path, listing)
@@ -290,7 +291,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
 
 
 def _by_names(source: Source, splits: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
-    """The splits that have patterns of their own, and how many files none of these asks for."""
+    """Members of the splits, by the pattern of each split, and the number of files that match no pattern."""
     found: dict[SplitName, list[Member]] = {split: [] for split in splits}
     wanted = [(source.splits[split].compiled().fullmatch, members) for split, members in found.items()]
     others = 0
@@ -305,7 +306,7 @@ def _by_names(source: Source, splits: list[SplitName], path: Path, listing: cont
 
 
 def _by_fractions(source: Source, _: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
-    """All three splits, by a hash of the name, and how many files are no images."""
+    """Members of all three splits, by a hash of the name, and the number of files that are not images."""
     found: dict[SplitName, list[Member]] = {split: [] for split in SPLITS}
     assert source.fractions is not None  # else the splits have patterns
     match = source.images.compiled().fullmatch
@@ -322,7 +323,7 @@ def _by_fractions(source: Source, _: list[SplitName], path: Path, listing: conta
 def _why_empty(source: Source, split: SplitName, listing: containers.Listing) -> str:
     pattern = source.splits[split] if source.splits else source.images
     images = sum(1 for entry in listing.entries if pattern.compiled().fullmatch(entry.name))
-    if images:  # so `fractions` gave them all to the others
+    if images:  # `fractions` assigned all of them to other splits
         remedy = "lower fractions.val and fractions.test" if split == "train" else f"raise fractions.{split}"
         return f"none of its {images:,} images falls into split {split!r}; {remedy} in the source file, or add images"
     example = f", such as {listing.entries[0].name!r}" if listing.entries else ""

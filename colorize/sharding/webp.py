@@ -1,14 +1,14 @@
-"""Reads the size of a WebP's canvas, which Pillow already allocates when it opens the file (RFC 9649)."""
+"""Read the size of a WebP's canvas (RFC 9649) before Pillow allocates the canvas, which it does on opening the file."""
 
-_KEY_FRAME = b"\x9d\x01\x2a"  # start code of a lossy image, behind three bytes that describe the frame
-_SIDE = (1 << 14) - 1  # the bits of a side of a simple image
+_KEY_FRAME = b"\x9d\x01\x2a"  # start code of a lossy image; it follows three bytes that describe the frame
+_SIDE = (1 << 14) - 1  # bit mask for the width or height in a simple WebP
 
 
 def read_size(data: bytes | memoryview) -> tuple[int, int] | None:
-    """Width and height in pixels; None where the bytes are no WebP.
+    """Width and height in pixels; None if the data is not a WebP.
 
     Raises:
-        ValueError: the file is cut, or its first chunk is none that may stand there.
+        ValueError: the file is truncated, or its first chunk has a type that is not allowed there.
     """
     head = bytes(data[:30])
     if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
