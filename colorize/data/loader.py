@@ -133,7 +133,7 @@ def _read_host(split: Split, selections: Iterator[Selection], device: torch.devi
 
 def _read_disk(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:
     """Batches that are still on the host. The disk starts to read the next batch before this one is copied."""
-    with uncached.Reader(split.paths, split.counts, split.geometry) as reader:
+    with uncached.UncachedReader(split.paths, split.counts, split.geometry) as reader:
         announced = ((selection, reader.announce(selection.rows)) for selection in selections)
         for (selection, places), _ in itertools.pairwise(announced):
             yield _read(functools.partial(reader.read, places), split, selection, device)

@@ -31,7 +31,7 @@ class Place(NamedTuple):
     length: int  # bytes of all pages that hold pixels; the kernel drops only whole pages
 
 
-class Reader(contextlib.ExitStack):
+class UncachedReader(contextlib.ExitStack):
     """Reads images of shards. As a context manager, it closes the files at the end.
 
     Args:

@@ -33,13 +33,13 @@ def accuracy(batch: Compared) -> Tensor:
 def cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy against the soft targets, mean over pixels, in nats."""
     pooled = batch.pooled_targets
-    return soft_cross_entropy(log_probabilities_at(batch.logits, pooled.bins), pooled)
+    return _soft_cross_entropy(log_probabilities_at(batch.logits, pooled.bins), pooled)
 
 
 def weighted_cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy with each pixel multiplied by its class weight, mean over pixels, in nats."""
     weighted = batch.pooled_weighted_targets
-    return soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
+    return _soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
 
 
 def target_entropy(batch: Compared) -> Tensor:
@@ -57,7 +57,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
+def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
     """Cross entropy against soft targets.
 
     Args:

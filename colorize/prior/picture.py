@@ -25,13 +25,11 @@ def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, w
         weights: (Q,) rebalancing weights.
         title: title of the picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained", sharey=True)
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
     _squares(axes[0], gamut_ab, f"the {len(gamut_ab)} bins", color=rgb / 255)
     least = max(prior[prior > 0].min(), 1e-7)
     norm = LogNorm(least, prior.max())
@@ -43,7 +41,6 @@ def draw(path: Path, gamut_ab: np.ndarray, rgb: np.ndarray, prior: np.ndarray, w
     figure.suptitle(title)
     with runtime.atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=80, metadata={"Software": None})
-    plt.close(figure)
 
 
 def _squares(axis: Axes, gamut_ab: np.ndarray, title: str, **colors: Any) -> PathCollection:

@@ -30,7 +30,7 @@ from colorize import runtime
 from colorize.archives import download
 from colorize.config.strict_yaml import Section
 from colorize.runtime import DataError
-from colorize.sharding import images, jpeg, profiles
+from colorize.sharding import images
 
 QUALITY = 95  # JPEG quality; the JPEGs have no chroma subsampling
 TRIES = 256  # positions drawn for one crop size before another size is drawn
@@ -38,7 +38,10 @@ SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # the pixels depend on the code of these files and on the versions of these packages
-_CODE = (__file__, images.__file__, jpeg.__file__, profiles.__file__)
+_CODE = [
+    Path(__file__).with_name(f"{name}.py")
+    for name in ("builtin", "images", "jpeg", "orientation", "png", "profiles", "webp")
+]
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 
 
@@ -145,7 +148,7 @@ def _marker(recipe: Recipe, paths: dict[str, Path]) -> Path:
 def _state(recipe: Recipe, paths: dict[str, Path]) -> dict:
     return {
         "recipe": hashlib.sha256(recipe.model_dump_json().encode()).hexdigest(),
-        "code": {Path(file).name: runtime.sha256_of(file) for file in _CODE},
+        "code": {file.name: runtime.sha256_of(file) for file in _CODE},
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "bytes": {name: path.stat().st_size for name, path in paths.items()},
     }

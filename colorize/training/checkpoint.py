@@ -33,11 +33,11 @@ _STALE_SECONDS = 14 * 24 * 3600  # for this long, an interrupted training can be
 _DIGEST = 64  # hex digits of a SHA-256
 
 
-def folder_of(cell_name: str, key: dict) -> Path:
+def folder_of(run_name: str, key: dict) -> Path:
     """Folder of a training's checkpoints.
 
     Args:
-        cell_name: name of the run, such as "objects-unet".
+        run_name: name of the run, such as "objects-unet".
         key: everything that determines the result, as JSON values: parameters, hashes of data, prior and code, version
             of torch, kind of device, number of threads and of processes, and whether networks are compiled.
 
@@ -46,7 +46,7 @@ def folder_of(cell_name: str, key: dict) -> Path:
     """
     canonical = json.dumps(key, sort_keys=True, allow_nan=False)
     name = hashlib.sha256(canonical.encode()).hexdigest()[:_KEY_DIGITS]
-    return runtime.state_dir() / "checkpoints" / cell_name / name
+    return runtime.state_dir() / "checkpoints" / run_name / name
 
 
 class Checkpoints:
@@ -175,10 +175,10 @@ def unpack(files: dict[str, Tensor], folder: Path) -> None:
             file.write(content.numpy().tobytes())
 
 
-def remove_stale(cell: Path) -> None:
+def remove_stale(run_folder: Path) -> None:
     """Remove the subfolders of a run's folder that did not change for two weeks, then the folder if it is empty."""
-    for folder in sorted(cell.glob("*/")):
+    for folder in sorted(run_folder.glob("*/")):
         if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-    if cell.is_dir() and not any(cell.iterdir()):
-        cell.rmdir()
+    if run_folder.is_dir() and not any(run_folder.iterdir()):
+        run_folder.rmdir()

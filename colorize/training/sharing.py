@@ -28,9 +28,9 @@ def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bo
     Yields:
         True if the output folders already contain the result, copied from a run that ended while this run waited.
     """
-    cell, key = checkpoints.parent.name, checkpoints.name
-    finished = runtime.state_dir() / "finished" / cell / key
-    with runtime.lock(runtime.state_dir() / "locks" / f"{cell}-{key}", what) as lock:
+    run, key = checkpoints.parent.name, checkpoints.name
+    finished = runtime.state_dir() / "finished" / run / key
+    with runtime.lock(runtime.state_dir() / "locks" / f"{run}-{key}", what) as lock:
         is_done = finished.is_dir()
         if is_done:
             print(f"{what}: uses the result of the run that has just ended", file=sys.stderr, flush=True)
