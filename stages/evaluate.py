@@ -8,7 +8,7 @@ from colorize.pipeline import promise
 
 
 def main(source: str, *models: str) -> None:
-    """data/models, data/shards/test -> <run>/<target> in data/evaluations, <run>/<target>.json in results/metrics."""
+    """data/models, data/priors, data/shards/test -> data/evaluations and results/metrics."""
     if set(models) <= set(BASELINES):
         with promise.stage("baseline", source=source) as stage:
             _evaluate(stage, source, BASELINES)
