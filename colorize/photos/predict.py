@@ -116,7 +116,7 @@ class Colorizer:
             the colored image and this share.
 
         Raises:
-            ValueError: as for a call.
+            ValueError: as for `__call__`.
         """
         rgb = _to_rgb(image)
         return _join(rgb, self._predict(rgb), advance or (lambda n: None))
@@ -132,7 +132,7 @@ class Colorizer:
             (h, w, 2) float32 ab of the whole image, CIELAB units; h and w are the sides of the network's output.
 
         Raises:
-            ValueError: as for a call.
+            ValueError: as for `__call__`.
         """
         return self._predict(_to_rgb(image)).movedim(0, -1).cpu().numpy()
 
