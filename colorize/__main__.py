@@ -51,7 +51,7 @@ def main(*arguments: str) -> None:
     """Parse the arguments and color every photo; if a photo failed, exit with code 3 after the last one."""
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may contain bytes that are not Unicode
     folder = _find_model(options.model)
     photos, failures, num_results = _find_photos(options.photos)
     num_all = len(photos) + failures
@@ -185,7 +185,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
-    """Load the model; only here torch is imported, which takes seconds, so that earlier errors appear at once."""
+    """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     if sys.stderr.isatty():
         print(f"loading {folder}", file=sys.stderr)
     import colorize

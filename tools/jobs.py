@@ -49,7 +49,7 @@ class Job:
     stages: tuple[str, ...]
     arguments: tuple[str, ...]
     state: str = WAITING
-    where: str = ""  # "GPU 0", where there are GPUs
+    where: str = ""  # such as "GPU 0"; empty on a CPU
     began: float = 0.0  # seconds of the monotonic clock
     seconds: float = 0.0  # duration, set when the job has ended
     result: str = ""

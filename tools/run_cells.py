@@ -132,7 +132,7 @@ class Runner:
         Raises:
             DataError: some jobs failed; the message names them.
         """
-        is_rest = not phase[0].arguments  # all other stages of the pipeline: runs alone
+        is_rest = not phase[0].arguments  # the last job covers the whole pipeline and runs alone
         places = [Slot("", {})] if is_rest else slots(len(phase))
         free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in places:

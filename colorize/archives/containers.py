@@ -141,13 +141,13 @@ class Reader:
             ) from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
-        assert self._view is not None  # only the reader of a folder and a closed reader have none
+        assert self._view is not None  # it is None only for a folder or a closed reader
         if start < 0 or start + size > len(self._view):
             raise self._damaged(entry, "the archive has become shorter since it was listed")
         return self._view[start : start + size]
 
     def _read_zipped(self, entry: Entry) -> bytes | memoryview:
-        """One zip member, its length and CRC-32 checked."""
+        """Read one zip member, and check its length and CRC-32."""
         signature, name_size, extra_size = _LOCAL_HEADER.unpack(self._slice(entry, entry.offset, _LOCAL_HEADER.size))
         if signature != b"PK\x03\x04":
             raise self._damaged(entry, "no local header at this position")

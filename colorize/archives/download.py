@@ -1,4 +1,4 @@
-"""Provide one archive: verify the existing file, or download it, with resuming, and verify the download.
+"""Provide one archive: verify the existing file, or download it (a broken download is resumed) and verify it.
 
 A download is written to `<file>.part` and renamed when its length and checksum are right. Then `<file>.verified`
 records size, modification time and checksum, so that a file of 24 GB is hashed only once.
@@ -79,7 +79,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
-            if not path.is_file():  # another process may have been faster
+            if not path.is_file():  # another process may have downloaded it meanwhile
                 _download(wanted)
     except OSError as error:
         raise _disk_error(wanted, error) from error

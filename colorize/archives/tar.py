@@ -68,7 +68,7 @@ class _Walker:
         self.announced: set[int] = set()  # types of the extended headers before the next member
 
     def run(self) -> None:
-        """Follow the chain of headers to the end mark."""
+        """Read header after header, up to the end mark."""
         data, entries, total = self.data, self.entries, len(self.data)
         offset = 0
         while True:

@@ -55,13 +55,13 @@ class Train(Section):
 
     seed: CountOrZero
     width: Annotated[float, Field(gt=0, le=4)]  # factor for the number of channels
-    pretrained: bool  # ImageNet weights in the regression's encoder
+    pretrained: bool  # whether the regression's encoder starts with ImageNet weights
     head_bias: Literal["prior", "zero"]  # initial value of the classifiers' last bias
     batch_size: Count
     precision: Literal["fp32", "bf16", "fp16"]  # number format of the convolutions
     steps: Count
     lr: Positive
-    schedule: Literal["constant", "cosine"]  # of the learning rate over the steps
+    schedule: Literal["constant", "cosine"]  # learning rate over the steps
     beta1: Momentum
     beta2: Momentum
     weight_decay: NotNegative

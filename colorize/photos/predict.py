@@ -37,7 +37,7 @@ class Colorized(NamedTuple):
     """A photo in color."""
 
     rgb: np.ndarray  # (H, W, 3) uint8 sRGB
-    fitted_fraction: float  # share of pixels whose chroma was reduced to fit into sRGB
+    fitted_fraction: float  # fraction of pixels whose chroma was reduced to fit into sRGB
 
 
 def load(
@@ -90,14 +90,14 @@ class Colorizer:
         self._temperature = (DEFAULT_TEMPERATURE if temperature is None else temperature) or None
 
     def __call__(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Color an image. Only its L is used, even if it has colors.
+        """Color an image. Only its L is used, even if the image has colors.
 
         Args:
-            image: Pillow image of mode RGB or L, turned upright by its EXIF orientation, or an array (H, W, 3) or
-                (H, W) of uint8; sRGB. `colorize.sharding.images.open_rgb` converts any other file to such an image.
+            image: sRGB; a Pillow image of mode RGB or L, whose EXIF orientation is applied, or a uint8 array (H, W, 3)
+                or (H, W). `colorize.sharding.images.open_rgb` converts any image file to such an image.
 
         Returns:
-            (H, W, 3) uint8 sRGB with the L of the image.
+            (H, W, 3) uint8 sRGB that keeps the L of the image.
 
         Raises:
             ValueError: the image has another type or shape, or the model's colors are not finite.
@@ -106,14 +106,14 @@ class Colorizer:
 
     @torch.inference_mode()
     def colorize(self, image: Pillow.Image | np.ndarray, advance: Callable[[int], None] | None = None) -> Colorized:
-        """Color an image like `__call__`, and also return the share of pixels whose colors were outside sRGB.
+        """Color an image like `__call__`, and also return the fraction of pixels whose colors were outside sRGB.
 
         Args:
             image: as for `__call__`.
             advance: called after each strip with the number of its rows, for a progress display.
 
         Returns:
-            the colored image and this share.
+            the colored image and this fraction.
 
         Raises:
             ValueError: as for `__call__`.

@@ -14,8 +14,8 @@ def problem(check: Callable[[Path], None], folder: Path) -> tuple[str, bool]:
     """Check a folder.
 
     Returns:
-        the problem ("" if there is none), and whether files of the pipeline are certainly damaged. They are not if the
-        folder does not contain such files, or contains another format: then the files may be the user's own.
+        the problem ("" if there is none), and whether files of the pipeline are certainly damaged. The second value is
+        False for files that may be the user's own: no files of the pipeline, or another format.
     """
     try:
         check(folder)

@@ -43,7 +43,7 @@ class Recorded(NamedTuple):
 
     lock: list[Entry]
     runs: list[Entry]  # entries of the run cache, from which DVC restores results
-    cache: Path | None  # None where there is no DVC repository
+    cache: Path | None  # folder of the file cache; None if there is no DVC repository
     unreadable: list[tuple[Path, str]]  # file, and why it or a part of it cannot be read
 
     @property
@@ -93,7 +93,7 @@ def read() -> Recorded:
 
 
 def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | None]) -> Listing | None:
-    """Listing of a folder that contains several outs, such as `data/shards/test`; None if one is unknown."""
+    """Listing of a folder that contains several outs, such as `data/shards/test`; None if unknown."""
     held: Listing = {}
     for out in outs:
         if out.path == folder or not out.path.is_relative_to(folder):

@@ -47,7 +47,7 @@ def processes() -> int:
 
 
 def checkpoint_seconds(default: int) -> int:
-    """Seconds from one checkpoint to the next; 0 saves one after every step."""
+    """Seconds between two checkpoints; 0 means a checkpoint after every step."""
     return _whole_number("COLORIZE_CHECKPOINT_SECONDS", default, at_least=0)
 
 
@@ -130,7 +130,7 @@ def set_up_torch(device: str | None = None) -> str:
 
 
 def choose_device(device: str | None = None) -> str:
-    """Name of the device to compute on: the given one, COLORIZE_DEVICE, or the best there is.
+    """Name of the device to compute on: the given one, else COLORIZE_DEVICE, else a GPU if available, else the CPU.
 
     Raises:
         ParameterError: the device cannot be used on this machine.

@@ -104,7 +104,7 @@ def _shortened_files() -> Iterator[str]:
 def _handle(number: int, frame: FrameType | None) -> None:
     is_repeated = number == signal.SIGINT == _State.caught  # a second Ctrl-C does not wait
     if _State.is_deferring and not is_repeated:
-        _State.caught = _State.caught or number  # keep the first: a DVC that ends sends SIGTERM, then the kernel does
+        _State.caught = _State.caught or number  # the first counts: an ending DVC sends SIGTERM, then the kernel does
     else:
         _leave(number)
 

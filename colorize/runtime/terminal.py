@@ -13,8 +13,8 @@ from pathlib import Path
 
 from colorize.runtime import environment
 
-_PAUSE_S = 5  # between two progress lines
-_RECORD_PAUSE_S = 0.5  # between two records, even for a training with thousands of steps per second
+_PAUSE_S = 5  # seconds between two progress lines
+_RECORD_PAUSE_S = 0.5  # seconds between two records, even if a training makes thousands of steps per second
 
 
 def say(text: str) -> None:
