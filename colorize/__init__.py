@@ -17,20 +17,20 @@ def load(
 ) -> Colorizer:
     """Load a trained model for prediction.
 
-    Nothing of the process is changed: no thread count, flag, environment variable, current device or random state.
+    The call does not change the state of the process: thread count, flags, environment, current device, random state.
 
     Args:
-        path: folder of the model, such as `data/models/objects-unet`.
+        path: folder of a trained model, such as `data/models/objects-unet`.
         device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
-        size: short side of the image that the network reads, pixels; by default that of the photo, but at least the
+        size: short side of the network's input, pixels. By default the short side of the photo, but at least the
             training size and at most twice the training size.
-        temperature: of the annealed mean, in [0, 1]: 0 is the mode, as in the paper; 1 is the mean; by default 0.38.
-            A regression model has none.
+        temperature: temperature of the annealed mean, in [0, 1]: 0 is the mode (as in the paper), 1 is the mean.
+            Default: 0.38. A regression model accepts only None.
 
     Returns:
         a `colorize.photos.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array of uint8,
-        (H, W, 3) or (H, W), it returns (H, W, 3) uint8 sRGB with the L of the image. Its method `predict_ab` returns
-        the predicted ab.
+        (H, W, 3) or (H, W), it returns (H, W, 3) uint8 sRGB that keeps the L of the image. Its method `predict_ab`
+        returns the predicted ab.
 
     Raises:
         ValueError: the folder holds no model, the model is damaged, or an option is out of range; the message is one

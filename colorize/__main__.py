@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from colorize.photos.predict import Colorizer
 
-# Of files in a folder; a file that is named itself may have any.
+# Suffixes of the files that are taken from a folder; a file named on the command line may have any suffix.
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
-_LARGE = 4_000_000  # pixels; from here a photo takes more than two seconds on a small machine
-_SIGNATURE = "colorize"  # PNG text `Software`, by which a result of an earlier run is known
-_SOURCE = "Source SHA-256"  # PNG text: of the photo's file; only a result of the very same photo is replaced
-_COMPRESSION = 4  # of PNG; the usual 6 takes three times as long for 6 % less
+_LARGE = 4_000_000  # pixels; a photo of this size takes over two seconds on a small machine, so progress is shown
+_SIGNATURE = "colorize"  # value of the PNG text `Software`; it identifies the results of earlier runs
+_SOURCE = "Source SHA-256"  # PNG text with the hash of the photo's file; only a result of the same photo is replaced
+_COMPRESSION = 4  # PNG compression level; the default 6 takes three times as long and saves only 6 %
 
 _DEFAULT_MODEL = "objects-unet"
 
-_REMEDIES = {  # by the reasons of sharding/images.py
+_REMEDIES = {  # key: a rejection reason of sharding/images.py
     "16-bit": "more than 8 bits per channel; convert it to 8 bits",
     "too large": "too large; the limits are 50 megapixels and 256 MiB",
     "too small": "too small; each side needs at least 16 pixels",
@@ -39,19 +39,19 @@ _REMEDIES = {  # by the reasons of sharding/images.py
 
 
 def start() -> None:
-    """The program: the console script `colorize`, and `python -m colorize`."""
+    """Run the program: entry point of the console script `colorize` and of `python -m colorize`."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller (`>&-`): nobody wants to read it
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`): discard the output
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     runtime.set_up_process()
     runtime.run(main, sys.argv[1:])
 
 
 def main(*arguments: str) -> None:
-    """Parse the arguments, color every photo, fail at the end when one failed."""
+    """Parse the arguments and color every photo; if a photo failed, exit with code 3 after the last one."""
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may contain bytes that are not Unicode
     folder = _find_model(options.model)
     photos, failures, num_results = _find_photos(options.photos)
     num_all = len(photos) + failures
@@ -120,7 +120,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-# --- what to work on -------------------------------------------------------------------------------------------------
+# --- arguments -------------------------------------------------------------------------------------------------------
 
 
 def _find_model(name: str) -> Path:
@@ -142,13 +142,13 @@ def _find_model(name: str) -> Path:
 
 
 def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:
-    """What is to be colored.
+    """List the photos to color.
 
     Returns:
-        all photos, each once; the number of names that led to none (each with its line on stderr); and the number of
-        results of earlier runs that folders hold: the results may have been written beside the photos.
+        all photos, each once; the number of arguments without a photo, each reported on stderr; and the number of
+        skipped results of earlier runs, which may be in the same folder as the photos.
     """
-    photos: dict[Path, Path] = {}  # by what the path resolves to
+    photos: dict[Path, Path] = {}  # resolved path -> path as given
     results: set[Path] = set()
     failures = 0
     for path in named:
@@ -181,11 +181,11 @@ def _make_folder(folder: Path) -> None:
         raise DataError(f"{folder}: cannot create this folder ({error.strerror}); choose another one with -o") from None
 
 
-# --- the work --------------------------------------------------------------------------------------------------------
+# --- coloring --------------------------------------------------------------------------------------------------------
 
 
 def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
-    """The model; importing torch takes seconds, so that nothing before may need it."""
+    """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     if sys.stderr.isatty():
         print(f"loading {folder}", file=sys.stderr)
     import colorize
@@ -195,7 +195,7 @@ def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
 
 
 def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
-    """Color one after the other; the number of photos that failed."""
+    """Color the photos one after the other; return the number of failures."""
     from colorize.sharding.images import Reject
 
     taken = {_key(photo) for photo in photos}
@@ -210,12 +210,12 @@ def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
             _report(photo, _reason(error))
             failures += 1
         else:
-            runtime.say(_in_a_line(line))  # photos are colored even if nobody reads it: `colorize ... | head -1`
+            runtime.say(_in_a_line(line))  # continues if stdout is closed early, as by `colorize ... | head -1`
     return failures
 
 
 def _colorize(colorizer: Colorizer, photo: Path, out: Path, taken: set[str]) -> str:
-    """Color one photo; the line that says so."""
+    """Color one photo, save it and return the line to print."""
     import numpy as np
 
     from colorize.sharding.images import open_with_note
@@ -235,10 +235,10 @@ def _colorize(colorizer: Colorizer, photo: Path, out: Path, taken: set[str]) -> 
 
 
 def _read(photo: Path) -> bytes:
-    """The bytes of a file that has an end, and not too many of them."""
+    """Read a file; raise an error if it is not a regular file, or too large."""
     from colorize.sharding.images import MAX_BYTES, TOO_LARGE, Reject
 
-    if not photo.is_file():  # reading a named pipe or a device may last for ever
+    if not photo.is_file():  # reading a named pipe or a device may never end
         raise OSError(None, "not a regular file")
     if photo.stat().st_size > MAX_BYTES:
         raise Reject(TOO_LARGE)
@@ -246,7 +246,10 @@ def _read(photo: Path) -> bytes:
 
 
 def _result_path(out: Path, stem: str, source: str, taken: set[str]) -> Path:
-    """out/stem.png, or with -2, -3, ... where that is an input, a result of this run or not one of this source."""
+    """The path of the result: out/stem.png, or the first free one of out/stem-2.png, out/stem-3.png, ...
+
+    A path is not free if it is an input, a result of this run, or a file that is not a result of the same photo.
+    """
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     paths = (out / f"{name}.png" for name in names if _key(out / f"{name}.png") not in taken)
     path = next(path for path in paths if not os.path.lexists(path) or _result_text(path).get(_SOURCE) == source)
@@ -255,15 +258,15 @@ def _result_path(out: Path, stem: str, source: str, taken: set[str]) -> Path:
 
 
 def _key(path: Path) -> str:
-    """The same for all names of a file, also where capitals do not matter."""
+    """A key that is equal for all names of one file, also on file systems that ignore case."""
     return str(path.resolve()).casefold()
 
 
 def _result_text(path: Path) -> dict[str, str]:
-    """PNG texts of a file that an earlier run wrote, whatever its name is now; empty for any other file."""
+    """PNG texts of a result of an earlier run, even if it was renamed; empty for any other file."""
     from PIL import Image
 
-    if not path.is_file():  # opening a named pipe would wait for ever
+    if not path.is_file():  # opening a named pipe may block forever
         return {}
     try:
         with Image.open(path, formats=["PNG"]) as picture:
@@ -293,7 +296,7 @@ def _report(path: Path, problem: str) -> None:
 
 
 def _in_a_line(text: str) -> str:
-    """File names may hold line breaks."""
+    """Escape line breaks, which file names may contain."""
     return text.replace("\n", "\\n").replace("\r", "\\r")
 
 

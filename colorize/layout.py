@@ -1,7 +1,7 @@
-"""Names that several folders share: of runs, of cells of Table 1, of DVC's stages, and of the folders they fill.
+"""Names that several packages use: names of runs, cells of Table 1, DVC stages and output folders.
 
-No stage depends on this file in `dvc.yaml`, because a name must not change a result: whoever moves a folder here must
-move it in `dvc.yaml` too, and a moved out is made again.
+No stage in `dvc.yaml` depends on this file, because a name must not change a result. If you move a folder here, move
+it in `dvc.yaml` too; DVC then computes the outputs in this folder again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As in the names of stages and folders."""
+        """Name in stages and folders, such as `objects-unet`."""
         return f"{self.dataset}-{self.model}"
 
 
@@ -34,28 +34,28 @@ class Cell(NamedTuple):
 
     @property
     def run(self) -> Run:
-        """What was trained."""
+        """The run that trained the model."""
         return Run(self.source, self.model)
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name for messages, such as `objects-unet-scenes`."""
         return f"{self.run.name}-{self.target}"
 
 
 def stage_name(name: str, *items: str) -> str:
-    """What DVC calls a stage of a loop, such as `train@objects-unet`."""
+    """DVC's name for a stage, such as `report`, or for an item of a loop, such as `train@objects-unet`."""
     return f"{name}@{'-'.join(items)}" if items else name
 
 
 def evaluation_stage(run: Run) -> str:
-    """What DVC calls the stage that evaluates a model or a baseline."""
+    """DVC's name for the stage that evaluates a model or a baseline."""
     return stage_name("baseline", run.dataset) if run.model in BASELINES else stage_name("evaluate", run.name)
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where everything lies, below the top folder of a repository."""
+    """Paths of the outputs of all stages, below the top folder of a repository."""
 
     root: Path = Path()
 
@@ -68,11 +68,11 @@ class Folders:
         return self.root / "data" / "priors" / dataset
 
     def model(self, run: Run) -> Path:
-        """The trained weights and what tells how they came to be."""
+        """The trained weights and the sidecar that describes the training."""
         return self.root / "data" / "models" / run.name
 
     def history(self, run: Run) -> Path:
-        """The validation measures of a training, its layers and pictures."""
+        """The validation measures of a training, the table of the model's layers, and validation pictures."""
         return self.root / "data" / "histories" / run.name
 
     def evaluation(self, cell: Cell) -> Path:
@@ -80,5 +80,5 @@ class Folders:
         return self.root / "data" / "evaluations" / cell.run.name / cell.target
 
     def metrics(self, cell: Cell) -> Path:
-        """The file of the mean measures."""
+        """The JSON file with the means of the measures."""
         return self.root / "results" / "metrics" / cell.run.name / f"{cell.target}.json"

@@ -1,12 +1,13 @@
-"""Check everything on the disk: `python -m colorize.verify [path]`, or `make verify`; with `--repair`, mend it.
+"""Verify the pipeline's files: `python -m colorize.verify [path]`, or `make verify`; `--repair` repairs them.
 
-DVC trusts its cache and its records: a damaged object is linked back into the workspace, also by `dvc repro -f`, and so
-is a result that was recorded for other parameters than it was computed with. Here the objects are hashed, the outs are
-compared with `dvc.lock`, the records that the stages left are compared with those of DVC, and what can be checked by
-itself (shards, priors, models, predictions, checkpoints) is read.
+DVC trusts its cache and its records. It links a damaged object back into the workspace, even with `dvc repro -f`. It
+also restores a result that was recorded with other parameters than it was computed with. This program hashes the
+objects of the cache, compares the outs with `dvc.lock`, and compares DVC's records with the records of the stages.
+Shards, priors, models, predictions and checkpoints are also checked against their own checksums.
 
-A repair touches the pipeline's own outs and nothing else: those that `dvc.lock` lists, and the cells of `params.yaml`.
-What it takes out of the working tree is moved to `.state/removed`; what DVC should not restore, it forgets.
+A repair changes only the pipeline's own outs: those in `dvc.lock`, and those of the data sets and models in
+`params.yaml`. It moves damaged outs to `.state/removed`. It deletes the objects of the cache and the entries of
+`dvc.lock` from which DVC would restore damaged content.
 """
 
 from __future__ import annotations
@@ -30,33 +31,33 @@ from colorize.pipeline.recorded import LOCK, Entry, Recorded
 from colorize.runtime import DataError, ParameterError, repair_command
 
 REMOVED = Path(".state/removed")
-_HASHING_THREADS = 4  # hashing releases the interpreter's lock
+_HASHING_THREADS = 4  # hashing releases the GIL
 
 
 class Problem(NamedTuple):
-    """Something that is wrong, and what a repair does about it."""
+    """One problem, and how a repair solves it."""
 
     path: Path
     what: str
-    command: str  # that repairs it
+    command: str  # the command that repairs it
     outs: tuple[Path, ...] = ()  # to be moved out of the working tree
     objects: tuple[Path, ...] = ()  # files of DVC's cache, to be deleted
-    stages: tuple[str, ...] = ()  # whose entries in `dvc.lock` are to be forgotten
+    stages: tuple[str, ...] = ()  # stages whose entries in `dvc.lock` are to be removed
 
     def __str__(self) -> str:
         return f"{self.path}: {self.what}\n    repair: {self.command}"
 
 
 class Checked(NamedTuple):
-    """What a check has found."""
+    """Result of a check."""
 
     problems: list[Problem]
     num_files: int
-    notes: list[str]  # what was not looked at, and why
+    notes: list[str]  # what was not checked, and why
 
 
 def main(*arguments: str) -> None:
-    """Check all, or only what lies below the given path; end with 3 where something is wrong."""
+    """Check all outs, or only those below the given path; exit with code 3 if there is a problem."""
     is_repairing = "--repair" in arguments
     places = [argument for argument in arguments if argument != "--repair"]
     if len(places) > 1 or any(Path(place).name.startswith("-") for place in places):
@@ -78,16 +79,16 @@ def main(*arguments: str) -> None:
 
 
 def enter_repository(place: str | None) -> Path:
-    """Make the repository around the working folder the working folder.
+    """Change the working directory to the top of the repository that contains it.
 
     Args:
-        place: a path as the user gave it: absolute, or relative to the folder that was the working folder.
+        place: a path from the user, absolute or relative to the old working directory; None for the whole repository.
 
     Returns:
-        the place, relative to the repository.
+        the path, relative to the top of the repository.
 
     Raises:
-        ParameterError: there is no repository, or the place is outside of it.
+        ParameterError: the working directory is in no repository, or the path is outside of the repository.
     """
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), None)
@@ -96,7 +97,7 @@ def enter_repository(place: str | None) -> Path:
     if place is None:
         os.chdir(root)
         return Path()
-    paths = (Path(os.path.abspath(place)), Path(place).resolve())  # noqa: PTH100 - a link counts as what it is called
+    paths = (Path(os.path.abspath(place)), Path(place).resolve())  # noqa: PTH100 - must not follow links
     found = next((path.relative_to(root) for path in paths if path.is_relative_to(root)), None)
     if found is None:
         raise ParameterError(f"{place}: not in this repository ({root}); expected a path such as data/shards")
@@ -105,10 +106,10 @@ def enter_repository(place: str | None) -> Path:
 
 
 def verify(place: Path = Path()) -> Checked:
-    """Check what lies below a path of the repository, which is the working folder.
+    """Check all outs below a path. The working directory must be the top of the repository.
 
     Raises:
-        ParameterError: nothing of the pipeline belongs there.
+        ParameterError: no out of the pipeline is at or below this path, or contains it.
     """
     known = recorded.read()
     stages = stages_by_out(known)
@@ -138,14 +139,14 @@ def verify(place: Path = Path()) -> Checked:
 
 
 def stages_by_out(known: Recorded) -> dict[Path, str]:
-    """The pipeline's own outs, and the stage of each: those of `dvc.lock`, and the cells of `params.yaml`."""
+    """Each out of the pipeline and its stage: the outs in `dvc.lock`, and those that `params.yaml` defines."""
     return {**_cells(), **{out.path: out.stage for out in known.outs}}
 
 
 def _cells() -> dict[Path, str]:
     try:
         settings = params.load()
-    except ParameterError:  # then `dvc.lock` alone says what is ours
+    except ParameterError:  # then only `dvc.lock` names the outs
         return {}
     folders = Folders()
     found: dict[Path, str] = {}
@@ -162,7 +163,7 @@ def _cells() -> dict[Path, str]:
 
 
 def running(stage: str) -> str | None:
-    """A line that says who runs a stage; None where nobody does."""
+    """A line about the process that runs a stage; None if the stage is not running."""
     holder = runtime.holder_of(Path(".state/locks", stage.replace("@", "-")))
     return f"{stage} is running ({holder}): its outputs were not checked" if holder else None
 
@@ -177,7 +178,7 @@ def running_stages() -> list[str]:
 
 
 def _objects(known: Recorded, mine: dict[Path, str], place: Path) -> list[Path]:
-    """Objects of the cache: all of them, or those of the outs below the place."""
+    """Objects of the cache: all of them for the whole repository, otherwise only those of the outs in `mine`."""
     if known.cache is None:
         return []
     if place == Path():
@@ -189,7 +190,7 @@ def _objects(known: Recorded, mine: dict[Path, str], place: Path) -> list[Path]:
 
 
 def _is_object(path: Path) -> bool:
-    """Not a temporary file of an interrupted DVC."""
+    """Whether a file of the cache is an object, and not a temporary file of an interrupted DVC."""
     return len(path.name.removesuffix(".dir")) == 30
 
 
@@ -204,7 +205,7 @@ def _damaged_object(path: Path) -> Problem:
 
 
 def _out_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str], damaged: set) -> Iterator[Problem]:
-    """Outs that are not what `dvc.lock` says; damaged where they share a file with a damaged object."""
+    """Outs that differ from `dvc.lock`; an out is certainly damaged if a damaged object is linked into it."""
     for out in known.outs:
         if out.path not in mine:
             continue
@@ -228,11 +229,11 @@ def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
 
 
 def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str]) -> Iterator[Problem]:
-    """What can be checked by itself; where DVC has recorded it as it is, a repair makes DVC forget it."""
+    """Outs that fail their check in `contents`; if DVC recorded the damage, the repair removes DVC's records too."""
     md5_of = {out.path: out.md5 for out in known.outs}
     for path, name in sorted(mine.items()):
         check = contents.check_of(path)
-        if check is None or not path.is_dir() or not any(path.iterdir()):  # of a stage that has not run yet
+        if check is None or not path.is_dir() or not any(path.iterdir()):  # its stage has not run yet
             continue
         what, is_damaged = contents.problem(check, path)
         if not what:
@@ -250,14 +251,14 @@ def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, s
 
 
 def _objects_of(known: Recorded, path: Path, md5: str) -> tuple[Path, ...]:
-    """Files of the cache from which DVC would restore this content: the folder's object, and entries of runs."""
+    """Files from which DVC would restore this content: entries of its run cache, and the folder's cached object."""
     runs = [run.path for run in known.runs if any((out.path, out.md5) == (path, md5) for out in run.outs)]
     folder = known.object(md5)
     return (*runs, folder) if folder else tuple(runs)
 
 
 def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Problem], int]:
-    """Runs that DVC has recorded otherwise than they were, and the number of those that cannot be told."""
+    """Entries of DVC that contradict the stage's own record, and the number of stages without such a record."""
     problems, num_unknown = [], 0
     joined = {}
     for folder in ("data/shards/test", "data/evaluations", "data/histories", "results/metrics"):
@@ -305,14 +306,14 @@ def _notes(known: Recorded, mine: dict[Path, str], num_unknown: int) -> Iterator
 
 
 def _repair(problems: list[Problem]) -> Iterator[str]:
-    """Mend what can be mended; yields a line per step."""
+    """Repair the problems; yield one line per step."""
     if stages := sorted({stage for problem in problems for stage in problem.stages}):
         _forget(stages)
         yield f"dvc.lock: removed the entries of {', '.join(stages)}; `dvc repro` runs these stages again"
     for path in sorted({path for problem in problems for path in problem.objects}):
         path.unlink(missing_ok=True)
         if path.parent.parent.parent.name == "runs" and not any(path.parent.iterdir()):
-            path.parent.rmdir()  # DVC takes an empty one for damaged
+            path.parent.rmdir()  # DVC treats an empty folder here as damaged
         yield f"removed {path}"
     for path in sorted({path for problem in problems for path in problem.outs if os.path.lexists(path)}):
         target = next(place for place in _places(path) if not os.path.lexists(place))
@@ -326,7 +327,7 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def _forget(stages: list[str]) -> None:
-    """Take entries out of `dvc.lock`; otherwise DVC would restore their outs from its cache."""
+    """Remove the entries of stages from `dvc.lock`; otherwise DVC would restore their outs from its cache."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.utils.serialize import modify_yaml
@@ -345,12 +346,12 @@ def _forget(stages: list[str]) -> None:
 
 
 def _is_related(path: Path, place: Path) -> bool:
-    """Whether one of the two lies below the other."""
+    """Whether the paths are equal, or one is below the other."""
     return path.is_relative_to(place) or place.is_relative_to(path)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
-    """What tells a file from others; None where a link leads nowhere."""
+    """Device and inode number of a file; None if its status cannot be read, such as for a broken link."""
     try:
         status = path.stat()
     except OSError:
@@ -363,7 +364,7 @@ def _md5_in_name(path: Path) -> str:
 
 
 def _md5_of_all(paths: Iterable[Path], description: str, unreadable: dict[Path, str]) -> dict[Path, str]:
-    """MD5 of every file that can be read; what cannot is added to `unreadable`."""
+    """MD5 of every readable file; every other file is added to `unreadable` with the reason."""
     paths, found = list(paths), {}
     with ThreadPoolExecutor(_HASHING_THREADS) as pool, runtime.progress(description, len(paths), "files") as advance:
         for path, done in [(path, pool.submit(digests.md5_of_file, path)) for path in paths]:

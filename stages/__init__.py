@@ -1,4 +1,4 @@
-"""The steps of `dvc.yaml`: thin scripts that call one function of `colorize` each."""
+"""The stages of `dvc.yaml`: thin scripts, each of which calls one function of `colorize`."""
 
 from colorize import runtime
 

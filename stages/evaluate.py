@@ -8,7 +8,10 @@ from colorize.pipeline import promise
 
 
 def main(source: str, *models: str) -> None:
-    """data/models, data/shards/test -> <run>/<target> in data/evaluations, <run>/<target>.json in results/metrics."""
+    """data/models, data/priors, data/shards/test -> data/evaluations, results/metrics.
+
+    The outputs are data/evaluations/<source>-<model>/<target> and results/metrics/<source>-<model>/<target>.json.
+    """
     if set(models) <= set(BASELINES):
         with promise.stage("baseline", source=source) as stage:
             _evaluate(stage, source, BASELINES)

@@ -17,7 +17,7 @@ def main(dataset: str, model: str) -> None:
         options, device = Options.of(settings.soft_targets), runtime.set_up_torch()
         checkpoints = loop.train(run, settings.train, options, Folders(), stage.code, device, stage.check)
     if not runtime.torchrun_ranks()[0]:
-        checkpoints.remove()  # after the stage's last look: until then an edit costs no step
+        checkpoints.remove()  # only after the stage's last check: if it fails, no step is lost
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `make repro` shows: one live table on a terminal, one line per job without one."""
+"""The display of `make repro`: a live table on a terminal, otherwise one line per job."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from colorize import runtime
 from tools import jobs
 from tools.jobs import Job
 
-_SIGN_OF_LIFE_S = 60.0
-_BAR = 16  # columns
-_OTHER_LINES = 5  # title, heads of the columns, the line of those left out, the log's name, and one to spare
+_SIGN_OF_LIFE_S = 60.0  # after so many seconds without a line, print which jobs are running
+_BAR = 16  # width of a progress bar, characters
+_OTHER_LINES = 5  # title, column headers, the line for the other jobs, the name of the log, and one spare line
 _STYLES = {
     jobs.WAITING: "dim",
     jobs.NOT_BEGUN: "dim",
@@ -34,12 +34,12 @@ _STYLES = {
 
 
 def open_display(shown: Sequence[Job], records: Path, log: Path) -> Lines | Screen:
-    """The display that fits the standard output; arguments as of `Lines`."""
+    """The display for stdout: `Screen` on a terminal, otherwise `Lines`; takes the same arguments as `Lines`."""
     return (Screen if _can_move_cursor() else Lines)(shown, records, log)
 
 
 def waiting(what: str) -> contextlib.AbstractContextManager:
-    """Say on a terminal what is being waited for, until the block ends."""
+    """Show a status message on a terminal until the block ends."""
     return Console().status(what) if _can_move_cursor() else contextlib.nullcontext()
 
 
@@ -48,19 +48,19 @@ def _can_move_cursor() -> bool:
 
 
 def clock(seconds: float) -> str:
-    """Such as 0:07, 12:30, 49:00:00."""
+    """Format a duration in seconds, such as 0:07, 12:30 or 49:00:00."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 class Lines:
-    """One line per job that ends, with its whole error, and a sign of life once per minute; no terminal codes.
+    """Prints one line for each job that ends, its full error if it failed, and the running jobs once per minute.
 
     Args:
         shown: the jobs, in the order in which they begin.
-        records: folder of the stages' progress.
-        log: name of the file that has everything else.
+        records: folder of the stages' progress records.
+        log: path of the log, which contains all other output.
     """
 
     def __init__(self, shown: Sequence[Job], records: Path, log: Path):
@@ -70,7 +70,7 @@ class Lines:
         self._say(f"{len(shown)} jobs; the log is {log}")
 
     def refresh(self) -> None:
-        """Print what is new."""
+        """Print the jobs that have ended since the last call."""
         for job in self._jobs:
             if job.state in jobs.ENDED and job not in self._ended:
                 self._ended.append(job)
@@ -82,7 +82,7 @@ class Lines:
             self._say("; ".join(_life(job, self._records) for job in running))
 
     def close(self) -> None:
-        """Print what is new; nothing else is left to do."""
+        """Print the last jobs that have ended."""
         self.refresh()
 
     def _say(self, text: str) -> None:
@@ -96,7 +96,7 @@ def _summary(job: Job) -> str:
 
 
 def _life(job: Job, records: Path) -> str:
-    """A running job in a few words."""
+    """Short text about a running job: name, state, progress and time left."""
     stage, progress = jobs.stage_of(job, records), jobs.progress_of(job, records)
     state = "waiting" if job.waits_for() else stage.partition("@")[0] if stage else job.state
     words = [f"{job.name}: {state} for {clock(job.elapsed_s())}"]
@@ -106,12 +106,12 @@ def _life(job: Job, records: Path) -> str:
 
 
 class Screen:
-    """A table that is drawn again and again at the same place, and at the end in full; arguments as of `Lines`."""
+    """A table that is redrawn in place, and printed in full at the end; takes the same arguments as `Lines`."""
 
     def __init__(self, shown: Sequence[Job], records: Path, log: Path):
         self._jobs, self._records, self._log = shown, records, log
         self._began = time.monotonic()
-        for name in ("COLUMNS", "LINES"):  # a shell's or readline's; rich would never look at the terminal itself
+        for name in ("COLUMNS", "LINES"):  # of a shell; with them, rich does not ask the terminal for its size
             os.environ.pop(name, None)
         self._console = Console()
         self._size = self._console.size
@@ -124,7 +124,7 @@ class Screen:
 
     def refresh(self) -> None:
         """Draw the table again."""
-        if self._console.size != self._size:  # the terminal has wrapped the old lines: nobody knows where they are
+        if self._console.size != self._size:  # the terminal has wrapped the old lines: clear them
             self._size = self._console.size
             self._live.stop()
             self._console.clear()
@@ -132,7 +132,7 @@ class Screen:
         self._live.update(self._content(max(1, self._size.height - _OTHER_LINES)), refresh=True)
 
     def close(self) -> None:
-        """Leave the whole table on the screen, and below it the errors in full."""
+        """Print the whole table and, below it, the full errors."""
         self._live.stop()
         self._console.print(self._content(len(self._jobs)), "")
         for job in self._jobs:
@@ -153,7 +153,7 @@ class Screen:
             table.add_row(*self._row(job), style=_STYLES.get(job.state, ""))
         if others := [job for job in self._jobs if job not in chosen]:
             table.add_row(f"{len(others)} more", "", _states(others))
-        log = Text(f"log: {self._log}", style="dim", no_wrap=True)  # not padded: the terminal adds ^C behind it
+        log = Text(f"log: {self._log}", style="dim", no_wrap=True)  # not padded: the terminal prints ^C after it
         return Group(table, log)
 
     def _title(self) -> Text:
@@ -185,7 +185,7 @@ def _bar(progress: jobs.Progress) -> Table:
 
 
 def _most_important(shown: Sequence[Job], count: int) -> list[Job]:
-    """At most so many jobs, in their order: those that run or failed before those that wait, ended ones last."""
+    """Choose up to `count` jobs, in their order. Priority: running, then failed, then waiting, then ended jobs."""
     ranks = {jobs.RUNNING: 0, jobs.STOPPING: 0, jobs.STOPPED: 0, jobs.FAILED: 1, jobs.WAITING: 2}
     by_rank = sorted(range(len(shown)), key=lambda n: ranks.get(shown[n].state, 3))
     return [shown[n] for n in sorted(by_rank[:count])]

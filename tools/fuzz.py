@@ -1,8 +1,8 @@
-"""Damage files for some minutes and print the score: `python tools/fuzz.py 10`. Ends with 1 where anything was wrong.
+"""Fuzz the readers for some minutes and print the score: `python tools/fuzz.py 10`. Exit code 1 if a problem is found.
 
-Most of the time goes to `tests/fuzz/differential.py`: images and archives that our readers and others' must read alike.
-In between, the tests of `tests/fuzz` run on new examples. Every round has a seed of its own; what fails is printed with
-the command that repeats it, and the next round begins.
+Most of the time is used by `tests/fuzz/differential.py`. It damages images and archives, and compares how our readers
+and those of other libraries read them. Between its rounds, the tests of `tests/fuzz` run on new examples. Every round
+has its own seed. A failure is printed with the command that repeats it, and the next round begins.
 """
 
 import json
@@ -18,21 +18,21 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SLOW_S, LARGE_GB = 5.0, 1.0  # of one file, and of the process that reads them all
-_ROUND_S = 120.0
-_TESTS_S = 90.0  # a round of the tests takes about half of it, and none begins later than that before the end
+SLOW_S, LARGE_GB = 5.0, 1.0  # limits: time for one file, memory of the process that reads all files
+_ROUND_S = 120.0  # longest round of damaged files
+_TESTS_S = 90.0  # a round of the tests takes about half of it; none begins if less time is left
 _SCORE = re.compile(r"^fuzz: (\d+) examples, (\d+) failures$", re.MULTILINE)
 
 
 class Fuzzer:
-    """Sums of all rounds."""
+    """Runs rounds and sums up their results."""
 
     def __init__(self):
         self.counts: Counter = Counter()
         self.slowest, self.slowest_file, self.peak = 0.0, "", 0.0
 
     def compare(self, seed: int, seconds: float, folder: Path) -> None:
-        """One round of damaged files, in a process that may crash."""
+        """Run one round of damaged files in its own process, which may crash."""
         command = ["-m", "tests.fuzz.differential", str(seed), f"{seconds:.0f}", str(folder)]
         done = _run(command)
         if done.returncode:
@@ -51,7 +51,7 @@ class Fuzzer:
             print(f"DIFFERS {line}; repeat with: python {' '.join(command)}", flush=True)
 
     def test(self, seed: int) -> None:
-        """One round of the tests."""
+        """Run one round of the tests."""
         command = ["-m", "pytest", "tests/fuzz", "--hypothesis-profile=fuzz", f"--hypothesis-seed={seed}"]
         done = _run(command)
         score = _SCORE.search(done.stdout)
@@ -62,7 +62,7 @@ class Fuzzer:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether anything was found."""
+        """Whether a problem was found."""
         return (
             self.slowest > SLOW_S
             or self.peak > LARGE_GB
@@ -90,7 +90,7 @@ def _ending(code: int) -> str:
 
 
 def main(minutes: float) -> int:
-    """Fuzz until the time is up; returns the exit code, 1 where anything was wrong."""
+    """Fuzz until the time is up; return the exit code, 1 if a problem was found."""
     fuzzer, end = Fuzzer(), time.monotonic() + 60 * minutes
     seed = time.time_ns() // 1_000_000_000
     with tempfile.TemporaryDirectory() as folder:

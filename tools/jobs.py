@@ -17,13 +17,13 @@ ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache
 OTHERS = RUNNING, STOPPING, STOPPED, WAITING, NOT_BEGUN = "running", "stopping", "stopped", "waiting", "not begun"
 STATES = (*ENDED, *OTHERS)
 _TRACEBACK = "Traceback (most recent call last):"
-_ERRORS = ("error: ", "ERROR: ", _TRACEBACK)  # how errors of stages and of DVC begin
-_WAITING = "waiting for "  # how a stage begins its line when another process holds its lock
-_CACHED = "is cached - skipping run"  # DVC's words
+_ERRORS = ("error: ", "ERROR: ", _TRACEBACK)  # first words of errors from stages and from DVC
+_WAITING = "waiting for "  # first words of a stage's line when another process holds its lock
+_CACHED = "is cached - skipping run"  # from DVC's output
 
 
 class Progress(NamedTuple):
-    """A stage's own count; see `colorize/runtime/terminal.py`."""
+    """Progress that a stage reports; see `colorize/runtime/terminal.py`."""
 
     done: int
     total: int
@@ -31,40 +31,40 @@ class Progress(NamedTuple):
     left_s: float | None  # None until the speed is known
 
     def __str__(self) -> str:
-        of_total = f" of {self.total:,}" if self.total else ""  # unknown: a server that does not tell the length
+        of_total = f" of {self.total:,}" if self.total else ""  # 0: unknown, such as the length of a download
         return f"{self.done:,}{of_total} {self.unit}"
 
 
 @dataclass(eq=False)
 class Job:
-    """Stages that one `dvc repro` runs one after the other, and how far they are.
+    """Stages that one `dvc repro` runs one after the other, with their state.
 
     Args:
-        name: as shown.
-        stages: names as in `dvc.lock`.
-        arguments: of `dvc repro`.
+        name: name in the display.
+        stages: names of the stages, as in `dvc.lock`.
+        arguments: arguments of `dvc repro`.
     """
 
     name: str
     stages: tuple[str, ...]
     arguments: tuple[str, ...]
     state: str = WAITING
-    where: str = ""  # "GPU 0", where there are GPUs
+    where: str = ""  # such as "GPU 0"; empty on a CPU
     began: float = 0.0  # seconds of the monotonic clock
-    seconds: float = 0.0  # that it took, once it has ended
+    seconds: float = 0.0  # duration, set when the job has ended
     result: str = ""
     output: list[str] = field(default_factory=list)  # lines
 
     def begin(self, where: str) -> None:
-        """Its process starts."""
+        """Record that the job's process starts on the slot `where`."""
         self.state, self.where, self.began = RUNNING, where, time.monotonic()
 
     def end(self, exit_code: int, has_run: bool) -> None:
-        """Its process has ended.
+        """Record that the job's process has ended: set state, result and duration.
 
         Args:
-            exit_code: of the process; negative: the number of the signal that ended it.
-            has_run: DVC ran a stage of it, rather than none.
+            exit_code: exit code of the process; if negative, minus the number of the signal that ended it.
+            has_run: whether DVC ran at least one stage of the job.
         """
         self.seconds = time.monotonic() - self.began
         if exit_code == 0:
@@ -80,20 +80,20 @@ class Job:
             self.state = FAILED
 
     def waits_for(self) -> str:
-        """The line in which its stage says for whom it waits; empty if it does not wait."""
+        """The line in which the stage names the process that it waits for; empty if it does not wait."""
         return self.output[-1] if self.output and self.output[-1].startswith(_WAITING) else ""
 
     def elapsed_s(self) -> float:
-        """Seconds that its process has run."""
+        """Seconds that the job's process has run."""
         return time.monotonic() - self.began if self.state in (RUNNING, STOPPING) else self.seconds
 
     def error(self) -> list[str]:
-        """The lines that it printed from its first error on; all of them if none looks like one."""
+        """The printed lines, starting with the first error; all lines if no line looks like an error."""
         first = next((n for n, line in enumerate(self.output) if line.startswith(_ERRORS)), 0)
         return self.output[first:] or ["it printed nothing"]
 
     def _summary(self) -> str:
-        """The error in one line: of a traceback, the exception, which is its first line without an indent."""
+        """The error in one line. For a traceback, this is the exception: its first line without indentation."""
         first, *others = self.error()
         return next((line for line in others if line and line[0] != " "), first) if first == _TRACEBACK else first
 
@@ -104,7 +104,7 @@ def stage_of(job: Job, records: Path) -> str | None:
 
 
 def progress_of(job: Job, records: Path) -> Progress | None:
-    """How far the job's stage is; None before it counts anything."""
+    """Progress of the job's current stage; None before the stage reports any."""
     try:
         record = json.loads((records / f"{stage_of(job, records)}.json").read_text())
     except (OSError, ValueError):
@@ -116,11 +116,11 @@ def progress_of(job: Job, records: Path) -> Progress | None:
 
 
 def read_result(stage: str) -> str:
-    """What a stage gave, in a few words; empty for a stage that has no such words."""
+    """Short text about the result of a stage, such as its metrics; empty if there is none."""
     name, _, item = stage.partition("@")
     try:
         return _RESULTS[name](item) if name in _RESULTS else ""
-    except (OSError, ValueError, LookupError):  # lost or damaged meanwhile: `make verify` says what
+    except (OSError, ValueError, LookupError):  # missing or damaged; `make verify` reports it
         return ""
 
 
@@ -136,7 +136,7 @@ def _validation(name: str) -> str:
 
 
 def _metrics(name: str) -> str:
-    """On the test images of the data set that the model was trained on."""
+    """Metrics of a model on the test images of the data set that it was trained on."""
     run = _run(name)
     metrics = json.loads(Folders().metrics(Cell(*run, run.dataset)).read_text())
     words = {"l2": ("L2", ".4f"), "accuracy": ("accuracy", ".3f"), "cross_entropy": ("cross entropy", ".3f")}

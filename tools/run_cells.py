@@ -1,10 +1,11 @@
-"""Run the study side by side and show how far it is: `make repro`, or `make train-all`, which only trains.
+"""Run the stages of the study in parallel and show the progress: `make repro`, or `make train-all`, which only trains.
 
     python tools/run_cells.py [train]
 
-One job per GPU at a time; without any, one per core (COLORIZE_PROCS says how many), with its share of the threads. Each
-is a `dvc repro` of its own stages: DVC locks what a stage reads and writes, not the repository. What is up to date is
-left as it is, and a job that fails stops no other of its phase. What DVC and the stages print is in `.state/repro.log`.
+Each GPU runs one job at a time. Without a GPU, the jobs share the CPU cores (COLORIZE_PROCS sets the number of cores).
+A job is one `dvc repro` of its own stages. This works in parallel because DVC locks only the files that a stage reads
+and writes, not the repository. Stages that are up to date do not run. If a job fails, the other jobs of its phase
+continue. The output of DVC and of the stages is in `.state/repro.log`.
 """
 
 import contextlib
@@ -33,14 +34,14 @@ _HOW_TO_GO_ON = "run `{}` again: finished jobs are kept, trainings continue at t
 
 
 class Slot(NamedTuple):
-    """A place where one job runs at a time."""
+    """A GPU, or a share of the CPU cores, that runs one job at a time."""
 
     name: str  # empty on a CPU
-    environment: dict[str, str]
+    environment: dict[str, str]  # variables for the job's process
 
 
 def main(what: str = "evaluate") -> None:
-    """Shards and priors of all data sets, then all models, the most expensive first, then the report."""
+    """Run the shards and priors of all data sets, then all models (the most expensive first), then the report."""
     if what not in ("train", "evaluate"):
         raise runtime.ParameterError(f"unknown word {what!r}; expected: train, evaluate")
     try:
@@ -64,7 +65,7 @@ def _run_study(settings, what: str) -> None:
 
 
 def plan(settings, what: str) -> list[list[Job]]:
-    """All jobs, in phases: a phase begins when the one before has ended without a failure."""
+    """All jobs, in phases; a phase begins when the previous phase has ended without a failure."""
     preparations = [
         Job(f"{name} data", (f"shard@{name}", f"prior@{name}"), (f"prior@{name}",)) for name in settings.datasets
     ]
@@ -74,7 +75,7 @@ def plan(settings, what: str) -> list[list[Job]]:
         return [preparations, [_single(run, f"train@{run}") for run in runs]]
     cells = [_single(run, f"train@{run}", f"evaluate@{run}") for run in runs]
     cells += [_single(f"{name} baselines", f"baseline@{name}") for name in settings.datasets]
-    return [preparations, cells, [Job("report", ("report",), ())]]  # and whatever else dvc.yaml may have
+    return [preparations, cells, [Job("report", ("report",), ())]]  # the last job is `dvc repro` of all stages
 
 
 def _single(name: str, *stages: str) -> Job:
@@ -82,14 +83,14 @@ def _single(name: str, *stages: str) -> Job:
 
 
 def _is_up_to_date() -> bool:
-    """Whether DVC would do nothing; false also where it cannot tell, such as beside another run."""
+    """Whether `dvc repro` has nothing to do; also false if DVC cannot tell, for example during another run."""
     with display.waiting("checking what is up to date"):
         status = subprocess.run([*DVC, "status", "--quiet"], capture_output=True, check=False)
     return status.returncode == 0
 
 
 def slots(num_jobs: int) -> list[Slot]:
-    """Where so many jobs run: a GPU each, or a share of the cores each."""
+    """The slots for a number of jobs: one per GPU; without a GPU, equal shares of the cores, at most one per job."""
     if gpus := runtime.gpus():
         return [Slot(f"GPU {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
     count = min(runtime.processes(), num_jobs)
@@ -98,7 +99,7 @@ def slots(num_jobs: int) -> list[Slot]:
 
 
 class Runner:
-    """Runs jobs side by side, shows them, and ends them all when this process is asked to end.
+    """Runs jobs in parallel, displays them, and ends them all when this process gets a signal to end.
 
     Args:
         shown: all jobs, in the order in which they begin.
@@ -129,9 +130,9 @@ class Runner:
         """Run jobs that do not depend on each other.
 
         Raises:
-            DataError: some of them failed; names them.
+            DataError: some jobs failed; the message names them.
         """
-        is_rest = not phase[0].arguments  # of the DAG: it has the machine to itself
+        is_rest = not phase[0].arguments  # the last job covers the whole pipeline and runs alone
         places = [Slot("", {})] if is_rest else slots(len(phase))
         free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in places:
@@ -148,17 +149,20 @@ class Runner:
             raise runtime.DataError(f"failed: {', '.join(failed)}; their errors are above")
 
     def _watch(self, futures: Sequence[Future]) -> None:
-        """Show the jobs until these have ended."""
+        """Refresh the display until the jobs of these futures have ended."""
         pending = futures
         while pending:
             _, pending = wait(pending, _REFRESH_S)
-            with runtime.finish_step():  # a signal in the middle would leave half a table
+            with runtime.finish_step():  # a signal during a refresh would leave half a table
                 self._display.refresh()
         for future in futures:
-            future.result()  # or its error
+            future.result()  # raises the exception of the job's thread, if there is one
 
     def _stop(self) -> None:
-        """Ask all stages to end, and begin no more; a terminal sends a second Ctrl-C to the stages themselves."""
+        """Ask all jobs to end, and start no further jobs.
+
+        From now on this process ignores signals; a terminal sends a second Ctrl-C directly to the stages too.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         self._is_stopping = True
@@ -191,7 +195,7 @@ class Runner:
             preexec_fn=lambda: runtime.die_with_parent(signal.SIGTERM),  # if this process is killed
         ) as process:
             self._processes.add(process)
-            if self._is_stopping:  # since the others were asked to end
+            if self._is_stopping:  # `_stop` ran before this process was registered
                 job.state = jobs.STOPPING
                 process.terminate()
             for line in process.stdout:
@@ -204,7 +208,7 @@ class Runner:
 
 
 class Log:
-    """A file of what all jobs print, each line with the job's name; that of the run before has `.1` in its name."""
+    """File with the output of all jobs, each line with the job's name; the log of the previous run ends with `.1`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -215,12 +219,12 @@ class Log:
         self._lock = threading.Lock()
 
     def write(self, name: str, line: str) -> None:
-        """Add one line, from any thread; a full disk ends the stages, which say so, and not this process."""
+        """Add one line, from any thread. Errors are ignored: on a full disk, the stages fail and report it."""
         with self._lock, contextlib.suppress(OSError):
             self._file.write(f"{name}: {line}\n")
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -14,7 +14,7 @@ METRICS = ("l2", "cross_entropy", "accuracy")
 
 
 def main(*arguments: str) -> None:
-    """Replace the text between the two marks by the same-domain results of results/table1.csv."""
+    """Replace the text between the two marks with a table of the same-domain results in results/table1.csv."""
     readme = Path("README.md")
     text = readme.read_text(encoding="utf-8")
     before, rest = text.split(START)
@@ -28,7 +28,7 @@ def main(*arguments: str) -> None:
 
 
 def same_domain_table() -> str:
-    """A Markdown table: one line per model; for each data set, the metrics of its own models on its test split."""
+    """A Markdown table, one line per model: for each data set, the metrics of the model trained and tested on it."""
     with Path("results/table1.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == row["target"]]
     values = {(row["source"], row["model"], row["metric"]): float(row["value"]) for row in rows}

@@ -1,8 +1,8 @@
 """Switch `params.yaml` to a profile: `python tools/use_profile.py paper` (as `make paper` does).
 
-The outs that DVC has recorded are removed from the working tree, so that none of one profile is taken for one of
-another; the cache keeps them, and the next `dvc repro` restores what it knows. Anything else stays. Refused while
-`params.yaml` holds edits of your own, while a stage runs, and where the cache lacks an out.
+The outs of the pipeline are removed from the working tree, so that outs of different profiles are not mixed. They stay
+in DVC's cache, and the next `dvc repro` restores the outs of the new profile from there. Other files are kept. The
+switch is refused if `params.yaml` has changes of your own, if a stage is running, or if an out could not be restored.
 """
 
 import shutil
@@ -18,15 +18,15 @@ from colorize.pipeline.recorded import Out, Recorded
 from colorize.runtime import DataError, ParameterError
 
 PARAMS = Path("params.yaml")
-_KEPT = ("results/figures", "results/table1", "results/curves")  # the report writes over them
+_KEPT = ("results/figures", "results/table1", "results/curves")  # not removed, because the report overwrites them
 
 
 def main(name: str = "") -> None:
     """Copy profiles/<name>.yaml over params.yaml.
 
     Raises:
-        ParameterError: there is no such profile, or `params.yaml` holds edits of one's own.
-        DataError: a stage runs, or an out could not be brought back.
+        ParameterError: there is no such profile, or `params.yaml` differs from every profile.
+        DataError: a stage is running, or an out could not be restored.
     """
     profiles = {path.stem: path.read_bytes() for path in sorted(Path("profiles").glob("*.yaml"))}
     if name not in profiles:
@@ -46,10 +46,10 @@ def main(name: str = "") -> None:
 
 
 def _outs_to_remove(known: Recorded) -> list[Path]:
-    """Outs in the working tree, all of which the cache can bring back.
+    """Outs in the working tree that are to be removed; the cache or git can restore each of them.
 
     Raises:
-        DataError: the cache lacks one; names it.
+        DataError: an out could not be restored; the message names it.
     """
     of_lock = {out.path: out for out in known.outs}
     mine = [path for path in verify.stages_by_out(known) if not str(path).startswith(_KEPT) and path.exists()]
@@ -67,7 +67,7 @@ def _more(paths: list[Path]) -> str:
 
 
 def _is_committed(path: Path) -> bool:
-    """Whether git has every file below a path as it is, such as the metrics of a fresh clone."""
+    """Whether git has every file below a path, unchanged, such as the metrics of a fresh clone."""
     said = [
         subprocess.run(["git", *command, "--", path], capture_output=True, text=True, check=False)
         for command in (("ls-files",), ("status", "--porcelain", "--ignored"))
@@ -76,7 +76,7 @@ def _is_committed(path: Path) -> bool:
 
 
 def _is_cached(known: Recorded, out: Out | None) -> bool:
-    """Whether every file of an out is an object of the cache, and DVC knows which."""
+    """Whether every file of an out is in DVC's cache."""
     if out is None or not known.object(out.md5):
         return False
     listing = known.listing(out.md5) if out.md5.endswith(".dir") else {"": out.md5}
@@ -86,14 +86,14 @@ def _is_cached(known: Recorded, out: Out | None) -> bool:
 
 
 def _is_object(file: Path, path: Path | None, md5: str) -> bool:
-    """Whether a file is there and an object of the cache has its content; DVC's links need no hash."""
+    """Whether a file exists and a cached object has the same content; a file linked to the object is not hashed."""
     if path is None or not file.is_file():
         return False
     return file.samefile(path) or digests.md5_of_file(file) == md5
 
 
 def _num_files(path: Path) -> int:
-    """Files there, those that DVC ignores included."""
+    """Number of files at a path, including those that DVC ignores."""
     return 1 if path.is_file() else sum(1 for file in path.rglob("*") if not file.is_dir())
 
 

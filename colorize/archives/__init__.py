@@ -1,4 +1,4 @@
-"""Bytes in containers: zip files, tar files and folders, read in place, and their download.
+"""Archives: zip files, tar files and folders, read in place, and their download.
 
-Not here: what the bytes mean; nothing in this folder knows an image.
+Not here: anything about the content of the files, such as images.
 """

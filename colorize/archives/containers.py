@@ -1,8 +1,8 @@
-"""Raw archives read in place: zip, uncompressed tar or folder, never extracted.
+"""Read raw archives in place, without extracting them: zip files, uncompressed tar files and folders.
 
-`scan` lists the regular files of an archive; a `Reader`, one in each worker, maps the archive and reads a member by
-its offset. Member names are labels only: no path is ever made from a name stored in a zip or tar, so `..`, absolute
-names, newlines or 300 characters do no harm.
+`scan` lists the regular files of an archive. A `Reader`, one in each worker, maps the archive into memory and reads a
+member by its offset. A member name in a zip or tar is only a label and never used as a path. Names with `..`, absolute
+names, newlines and very long names are therefore harmless.
 """
 
 import mmap
@@ -23,14 +23,14 @@ from colorize.archives import tar
 from colorize.archives.entry import Entry
 from colorize.runtime import DataError
 
-MAX_INFLATED = 1 << 28  # bytes; no image file is larger, a zip bomb is
+MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
 _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
 
 
 class Listing(NamedTuple):
-    """What an archive holds: the regular files sorted by name, and how many of each other kind were left out."""
+    """Content of an archive: the regular files, sorted by name, and the number of skipped members of each kind."""
 
     entries: list[Entry]
     skipped: dict[str, int]
@@ -39,15 +39,15 @@ class Listing(NamedTuple):
 def scan(path: Path) -> Listing:
     """List an archive or folder.
 
-    Links, devices and the resource forks that macOS adds are left out and counted; of members with one name the last
-    counts, as when extracting. Directories are neither listed nor counted.
+    Links, devices and the resource forks that macOS adds are skipped and counted. If several members have the same
+    name, only the last one is listed, as when extracting. Directories are neither listed nor counted.
 
     Raises:
         DataError: the archive is missing, of an unknown kind, compressed, encrypted, truncated or damaged. A tar with
-            even one damaged header is refused as a whole: whatever lies behind it could not be found.
+            one damaged header is refused as a whole, because the members after this header cannot be found.
     """
     found, skipped = {"folder": _list_folder, "zip": _list_zip, "tar": _list_tar}[kind_of(path)](path)
-    found.sort(key=itemgetter(0))  # stable: members of one name stay in the order of the archive
+    found.sort(key=itemgetter(0))  # stable: members with the same name stay in the order of the archive
     last = [entry for entry, after in pairwise(found) if entry[0] != after[0]] + found[-1:]
     entries = [entry for entry in last if not _is_resource_fork(entry[0])]
     skipped["repeated name"] += len(found) - len(last)
@@ -56,12 +56,16 @@ def scan(path: Path) -> Listing:
 
 
 def _is_resource_fork(name: str) -> bool:
-    """`._photo.jpg` holds what Finder knows of `photo.jpg`, and no image."""
+    """Whether a name is that of a resource fork: `._photo.jpg` holds macOS metadata of `photo.jpg`, not an image."""
     return "._" in name and name.rpartition("/")[2].startswith("._")
 
 
 def kind_of(path: Path) -> str:
-    """`folder`, `zip` or `tar`, judged by the first bytes and never by the name."""
+    """The kind of an archive, `folder`, `zip` or `tar`, determined by its first bytes and not by its name.
+
+    Raises:
+        DataError: the file cannot be read, is empty, or is compressed as a whole.
+    """
     if path.is_dir():
         return "folder"
     try:
@@ -82,18 +86,23 @@ def kind_of(path: Path) -> str:
 class Reader:
     """Reads the members of one archive or folder; open one in each process.
 
-    Use as a context manager, or call `close`. A view handed out by `read` stays valid: the map goes with the last one.
+    Use as a context manager, or call `close`. A view that `read` returned stays valid: the archive stays mapped until
+    the last view is deleted.
     """
 
     def __init__(self, path: Path):
-        """Map the archive. Raises DataError where it cannot be opened."""
+        """Map the archive.
+
+        Raises:
+            DataError: the archive cannot be opened.
+        """
         self.path = Path(path)
         self._kind = kind_of(self.path)
         self._map = None if self._kind == "folder" else _map_file(self.path)
         self._view = None if self._map is None else memoryview(self._map)
 
     def read(self, entry: Entry) -> bytes | memoryview:
-        """The bytes of one member; a view of the mapped archive where nothing needs unpacking.
+        """The bytes of one member; a view of the mapped archive if the member is not compressed.
 
         Raises:
             DataError: the file is gone, the archive has become shorter, or the member does not match its checksum.
@@ -101,16 +110,16 @@ class Reader:
         if self._kind == "folder":
             return self._read_file(entry)
         if self._kind == "tar":
-            if entry.packed:  # nothing would notice the header of a zip member among the pixels
+            if entry.packed:  # a zip member's entry; a tar has no checksum of data to detect this
                 raise self._damaged(entry, "the archive is no longer the zip that was listed")
             return self._slice(entry, entry.offset, entry.size)
         return self._read_zipped(entry)
 
     def close(self) -> None:
-        """Unmap the archive, as soon as no view of it is left."""
+        """Unmap the archive; if views are left, it is unmapped when the last one is deleted."""
         if self._map is not None:
             self._view = None
-            with suppress(BufferError):  # views are still out there, perhaps in a traceback
+            with suppress(BufferError):  # views still exist, perhaps in a traceback
                 self._map.close()
             self._map = None
 
@@ -125,24 +134,24 @@ class Reader:
     def _read_file(self, entry: Entry) -> bytes:
         try:
             with (self.path / entry.name).open("rb") as file:
-                return file.read(entry.size)  # no more, should it have grown since
+                return file.read(entry.size)  # not more, even if the file has grown
         except OSError as error:
             raise DataError(
                 f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
             ) from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
-        assert self._view is not None  # only the reader of a folder and a closed reader have none
+        assert self._view is not None  # it is None only for a folder or a closed reader
         if start < 0 or start + size > len(self._view):
             raise self._damaged(entry, "the archive has become shorter since it was listed")
         return self._view[start : start + size]
 
     def _read_zipped(self, entry: Entry) -> bytes | memoryview:
-        """One zip member, its length and CRC-32 checked."""
+        """Read one zip member, and check its length and CRC-32."""
         signature, name_size, extra_size = _LOCAL_HEADER.unpack(self._slice(entry, entry.offset, _LOCAL_HEADER.size))
         if signature != b"PK\x03\x04":
             raise self._damaged(entry, "no local header at this position")
-        # the local header's own lengths count: its extra field often differs from the central directory's
+        # use the lengths in the local header: its extra field often differs from the one in the central directory
         packed = self._slice(entry, entry.offset + _LOCAL_HEADER.size + name_size + extra_size, entry.packed)
         data = packed if entry.method == zipfile.ZIP_STORED else self._inflate(entry, packed)
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
@@ -154,7 +163,7 @@ class Reader:
             raise DataError(
                 f"{self.path}: {entry.name!r} unpacks to {entry.size:,} bytes, the limit is {MAX_INFLATED:,}; remove it"
             )
-        try:  # never more than a byte over what was announced, whatever the stream would unpack to
+        try:  # unpack at most one byte more than the header announces, to detect a stream that is too long
             return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, entry.size + 1)
         except zlib.error as error:
             raise self._damaged(entry, "the data cannot be unpacked") from error
@@ -217,7 +226,7 @@ def _list_zip(path: Path) -> tuple[list[Entry], Counter]:
 
 
 def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Members that share their bytes are how 42 kB become terabytes; no tool writes such a zip for honest use."""
+    """Refuse members that share bytes: they can unpack 42 kB to terabytes, and normal tools do not write them."""
     for member, after in pairwise(sorted(infos, key=attrgetter("header_offset"))):
         if after.header_offset < member.header_offset + _LOCAL_HEADER.size + member.compress_size:
             raise DataError(
@@ -226,7 +235,7 @@ def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
 
 
 def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
-    """Regular files below a folder, in sorted order, links not followed."""
+    """Regular files below a folder, and the number of skipped items of each kind; links are not followed."""
     found: list[Entry] = []
     skipped: Counter[str] = Counter()
     folders = [""]
@@ -251,7 +260,7 @@ def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
 
 
 def _checked_name(path: Path, name: str) -> str:
-    """The name, where it can be written to a table; a file name on disk may hold any bytes."""
+    """The name, if it is valid UTF-8, which the tables need; otherwise a DataError is raised."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Gets one archive: found as it is, or downloaded, resumed after a cut and verified.
+"""Provide one archive: verify the existing file, or download it (a broken download is resumed) and verify it.
 
-A download grows in `<file>.part` and takes its final name when length and checksum are right. `<file>.verified` then
-records size, time of change and checksum, so that 24 GB are hashed once and not on every run.
+A download is written to `<file>.part` and renamed when its length and checksum are right. Then `<file>.verified`
+records size, modification time and checksum, so that a file of 24 GB is hashed only once.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from requests import Response
 
-ATTEMPTS = 6  # in a row without a byte of progress
-BACKOFF_S = 1.0  # before the second attempt; doubles with each
-TIMEOUT_S = (30, 60)  # to connect, between two reads
+ATTEMPTS = 6  # consecutive attempts without a new byte, after which the download fails
+BACKOFF_S = 1.0  # pause before the second attempt; doubles with each attempt
+TIMEOUT_S = (30, 60)  # limits for connecting and for the time between two reads
 CHUNK = 1 << 20  # bytes hashed at once
-PIECE = 1 << 16  # bytes received at once; a cut loses at most so many
+PIECE = 1 << 16  # bytes received at once; a broken connection loses at most one piece
 
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class Wanted(NamedTuple):
-    """One file and how to recognize it."""
+    """One file to provide, with its URL and checksum."""
 
     path: Path
     url: str
-    size: int | None  # bytes, where known
+    size: int | None  # bytes; None if unknown
     algorithm: str  # md5 or sha256
     digest: str  # hex
 
     @property
     def part(self) -> Path:
-        """The unfinished download."""
+        """Path of the unfinished download."""
         return self.path.with_name(self.path.name + ".part")
 
     @property
     def marker(self) -> Path:
-        """The record of a verification."""
+        """Path of the record of the verification."""
         return self.path.with_name(self.path.name + ".verified")
 
 
 def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) -> Path:
-    """Make sure that a file is there, and that it is the right one.
+    """Verify a file, or download it if it does not exist.
 
-    A file found under its name is verified once. One of another *length* than published is somebody's own cut of the
-    data set: it is used as it is, and sharding warns of it. One of the right length and another checksum is damaged.
+    An existing file is verified once. If its *length* differs from the published one, it is the user's own selection of
+    the data set: it is used as it is, and sharding prints a warning. If only the checksum differs, it is damaged.
 
     Args:
-        path: where the file is expected.
-        url: where it comes from otherwise.
-        size: its length in bytes, where known.
+        path: path of the file.
+        url: address to download it from.
+        size: its length in bytes; None if unknown.
         algorithm: `md5` or `sha256`.
         digest: its expected checksum, hex.
 
@@ -69,7 +69,8 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
         The path.
 
     Raises:
-        DataError: the server refuses, the connection stays cut, the disk is full, or length or checksum do not match.
+        DataError: the server refuses, the connection breaks again and again, the disk is full, or the length or the
+            checksum does not match.
     """
     wanted = Wanted(path, url, size, algorithm, digest)
     if path.is_file():
@@ -78,7 +79,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
-            if not path.is_file():  # another process may have been faster
+            if not path.is_file():  # another process may have downloaded it meanwhile
                 _download(wanted)
     except OSError as error:
         raise _disk_error(wanted, error) from error
@@ -87,7 +88,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that belongs to a file in the folder of raw archives; waits for another process to finish."""
+    """Hold the lock of a raw archive during the block; wait while another process holds it."""
     with path.with_name(f".{path.name}.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -104,7 +105,7 @@ def _verify_found(wanted: Wanted) -> None:
             f"{wanted.path}: {wanted.algorithm} is {found}, expected {wanted.digest}; delete the file to download it "
             "again"
         )
-    with contextlib.suppress(OSError):  # a read-only folder is hashed every time
+    with contextlib.suppress(OSError):  # in a read-only folder, the file is hashed every time
         runtime.write_json(wanted.marker, _fingerprint(wanted))
 
 
@@ -131,11 +132,11 @@ def _hash(path: Path, algorithm: str) -> str:
 
 
 def _download(wanted: Wanted) -> None:
-    """Fetch into the part file, verify it, give it its name."""
+    """Download into the part file, verify it and rename it."""
     _fetch(wanted)
     found = _hash(wanted.part, wanted.algorithm)
     if found != wanted.digest:
-        wanted.part.unlink()  # nothing in it can be told from the damage: a resumed download would fail for ever
+        wanted.part.unlink()  # it is unknown which bytes are wrong, so resuming would always fail
         raise DataError(
             f"{wanted.url}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
             "again, or correct the source file if the publisher has changed the archive"
@@ -145,7 +146,7 @@ def _download(wanted: Wanted) -> None:
 
 
 def _fetch(wanted: Wanted) -> None:
-    """Append to the part file until it is whole, over as many connections as it takes."""
+    """Append to the part file until it is complete; connect again after a broken connection."""
     import requests
 
     failures = 0
@@ -178,15 +179,15 @@ def _part_size(wanted: Wanted) -> int:
 
 
 def _headers(have: int) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}  # a length in bytes of the file itself
+    headers = {"Accept-Encoding": "identity"}  # no compression: lengths are those of the file
     if have:
         headers["Range"] = f"bytes={have}-"
     return headers
 
 
 def _receive(wanted: Wanted, response: Response, have: int) -> bool:
-    """Take in one response; returns whether the part file is whole now."""
-    if response.status_code == 416:  # nothing after what we have: whole, or of another file
+    """Process one response; return whether the part file is complete."""
+    if response.status_code == 416:  # no bytes after `have`: the part file is complete, or wrong
         if have == wanted.size or (wanted.size is None and _total(response, 0) == have):
             return True
         wanted.part.unlink(missing_ok=True)
@@ -199,7 +200,7 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
             f"source file, or put the file at {wanted.path} by hand"
         )
     if response.status_code == 200:
-        have = 0  # the server ignores ranges: from the start again
+        have = 0  # the server ignores ranges, so start again
     elif _range_start(response) != have:
         wanted.part.unlink(missing_ok=True)
         return False
@@ -214,7 +215,7 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
 
 
 def _append(wanted: Wanted, response: Response, have: int, total: int | None) -> bool:
-    """Write the body behind the first `have` bytes of the part file."""
+    """Write the body after the first `have` bytes of the part file; return whether the file is complete."""
     _check_space(wanted, (total or have) - have)
     todo = (total or have) // CHUNK - have // CHUNK
     with wanted.part.open("r+b" if have else "wb") as file:
@@ -244,7 +245,7 @@ def _range_start(response: Response) -> int | None:
 
 
 def _total(response: Response, have: int) -> int | None:
-    """Length of the whole file as the server tells it."""
+    """Length of the whole file in bytes, as the server reports it; None if it does not."""
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     if total.isdigit():
         return int(total)

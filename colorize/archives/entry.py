@@ -1,12 +1,12 @@
-"""One member of an archive: the type that every lister makes and every reader takes."""
+"""One member of an archive: the type that `scan` returns and that `Reader.read` takes."""
 
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A regular file in an archive or folder; small, because Places has 1.8 million of them."""
+    """A regular file in an archive or folder. A tuple needs little memory: Places365 has 1.8 million files."""
 
-    name: str  # as stored, `/` between folders; relative to the folder for a folder
+    name: str  # as stored, with `/` between folders; in a folder, the path relative to it
     offset: int  # byte offset: of the data in a tar, of the local header in a zip, 0 in a folder
     size: int  # bytes, unpacked
     packed: int = 0  # zip only: bytes as stored

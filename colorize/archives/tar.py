@@ -1,8 +1,8 @@
-"""Walks the headers of a mapped tar: ustar, GNU and pax, with every checksum verified.
+"""List the members of a mapped tar (ustar, GNU or pax), and verify the checksum of every header.
 
-Python's `tarfile` takes a damaged header past the first for the end of the archive and says nothing, and is about ten
-times slower. Here the chain of headers must reach the end mark, two zero blocks followed by nothing but zeros, or the
-archive is refused. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+Python's `tarfile` treats a damaged header after the first one as the end of the archive, without an error. It is also
+about ten times slower. Here the archive is refused unless the headers lead to the end mark: two zero blocks, followed
+only by zeros. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 """
 
 import gc
@@ -19,11 +19,11 @@ from colorize.runtime import DataError
 
 BLOCK = 512
 MIB = 1 << 20  # bytes
-BATCH = 4096  # headers whose checksums are added up in one call of numpy
-MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones stay below some thousand
+BATCH = 4096  # headers whose checksums are computed in one call of numpy
+MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones have a few thousand at most
 
 _REGULAR = b"0\x007"
-_WITHOUT_DATA = {  # what a member of this type is counted as; folders are not counted
+_WITHOUT_DATA = {  # type -> name under which such members are counted; folders are not counted
     ord("1"): "hard link",
     ord("2"): "symbolic link",
     ord("3"): "device or pipe",
@@ -35,14 +35,14 @@ _ZERO_BLOCK = bytes(BLOCK)
 
 
 def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
-    """Members of a tar in the order of the archive, and how many links, devices and others were left out.
+    """The members of a tar in the order of the archive, and the number of skipped members of each kind.
 
     Raises:
         DataError: a header does not match its checksum, a member reaches past the end, or the end mark is missing;
-            names the file and the byte offset.
+            the message names the file and the byte offset.
     """
     enabled = gc.isenabled()
-    gc.disable()  # a million new tuples and no cycle: collecting in between doubles the time
+    gc.disable()  # a million new tuples without reference cycles: garbage collection doubles the time
     try:
         with runtime.progress(f"list {path.name}", -(-len(data) // MIB), "MiB") as advance:
             walker = _Walker(data, path, advance)
@@ -54,21 +54,21 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
 
 
 class _Walker:
-    """State of one walk: what was found, what waits for its checksum, and what the next header inherits."""
+    """State of one walk: members found, headers not yet verified, and fields for the next member."""
 
     def __init__(self, data: mmap.mmap, path: Path, advance: Callable[[int], None]):
         self.data, self.path, self.advance = data, path, advance
         self.shown = 0  # MiB
         self.entries: list[Entry] = []
         self.skipped: Counter = Counter()
-        self.offsets: list[int] = []  # of the headers not verified yet
+        self.offsets: list[int] = []  # byte offsets of the headers that are not verified yet
         self.headers: list[bytes] = []
         self.defaults: dict[str, bytes] = {}  # pax global header
-        self.extended: dict[str, bytes] = {}  # what a long name and a pax header say of the next member
-        self.announced: set[int] = set()  # types of the headers that wait for that member
+        self.extended: dict[str, bytes] = {}  # fields of the next member, from a long name or a pax header
+        self.announced: set[int] = set()  # types of the extended headers before the next member
 
     def run(self) -> None:
-        """Follow the chain of headers to the end mark."""
+        """Read header after header, up to the end mark."""
         data, entries, total = self.data, self.entries, len(self.data)
         offset = 0
         while True:
@@ -82,7 +82,7 @@ class _Walker:
                 self._show(offset)
             self.offsets.append(offset)
             self.headers.append(header)
-            # the common case first: a regular file that no extended header describes
+            # fast path for the common case: a regular file without an extended header
             if header[156] == 48 and not self.announced and not self.defaults:
                 name, size = _stored_name(header), self._number(header, offset)
                 start = offset + BLOCK
@@ -104,7 +104,7 @@ class _Walker:
         self.shown = offset // MIB
 
     def _special(self, header: bytes, offset: int) -> int:
-        """Take in any other member; returns the offset of the next header."""
+        """Process a header that is not the common case; return the offset of the next header."""
         kind = header[156]
         start = offset + BLOCK
         if kind in b"xgLK":
@@ -117,7 +117,7 @@ class _Walker:
         if kind in _WITHOUT_DATA:
             if _WITHOUT_DATA[kind]:
                 self.skipped[_WITHOUT_DATA[kind]] += 1
-            return start  # whatever the size field says: links and devices store nothing
+            return start  # links and devices store no data, so ignore the size field
         if kind == ord("S") or any(key.startswith("GNU.sparse") for key in fields):
             raise self._damaged(
                 offset, "a sparse member, which cannot be read in place", "make the tar again without --sparse"
@@ -125,7 +125,7 @@ class _Walker:
         size = self._pax_size(fields["size"], offset) if "size" in fields else self._number(header, offset)
         if kind not in _REGULAR:
             self.skipped[f"member of type {chr(kind)!r}"] += 1
-        elif not name.endswith("/") or size:  # the oldest tars mark a folder by the slash alone
+        elif not name.endswith("/") or size:  # the oldest tars mark a folder only by the slash at the end
             self.entries.append(Entry(name, start, size))
         return start + -(-size // BLOCK) * BLOCK
 
@@ -144,11 +144,11 @@ class _Walker:
             self.announced.add(kind)
         if kind == ord("L"):
             self.extended["path"] = body.split(b"\0", 1)[0]
-        elif kind != ord("K"):  # K is a link's target, of no use here
+        elif kind != ord("K"):  # K is the target of a link, which is not needed
             (self.extended if kind == ord("x") else self.defaults).update(self._pax_records(body, offset))
 
     def _pax_records(self, body: bytes, offset: int) -> dict[str, bytes]:
-        """Records "length key=value\\n", the length counting itself; a value may hold newlines."""
+        """Parse records "length key=value\\n". The length includes its own digits; a value may contain newlines."""
         records: dict[str, bytes] = {}
         while body.strip(b"\0"):
             try:
@@ -163,7 +163,7 @@ class _Walker:
         return {key: value for key, value in records.items() if key in ("path", "size") or key.startswith("GNU.sparse")}
 
     def _number(self, header: bytes, offset: int) -> int:
-        """The size field: octal digits, or base 256 where its first bit is set."""
+        """Value of the size field: octal digits, or base 256 if the first bit is set."""
         field = header[124:136]
         if field[0] == 0x80:
             return int.from_bytes(field[1:])
@@ -181,7 +181,7 @@ class _Walker:
         return int(value)
 
     def _verify(self) -> None:
-        """Compare the headers seen since the last call with their checksums, the first bad one raising DataError."""
+        """Verify the headers seen since the last call; raise DataError for the first damaged one."""
         if not self.headers:
             return
         octets = np.frombuffer(b"".join(self.headers), np.uint8).reshape(-1, BLOCK)  # (n, 512)
@@ -199,7 +199,7 @@ class _Walker:
         self.offsets.clear()
 
     def _check_end(self, offset: int) -> None:
-        """The end mark is two zero blocks, and nothing but zeros follows: a wiped header is not the end."""
+        """Check for two zero blocks followed only by zeros: a header overwritten with zeros is not the end mark."""
         if self.announced or offset + 2 * BLOCK > len(self.data):
             raise self._damaged(offset, "truncated: the end mark is missing")
         step = 1 << 20
@@ -209,7 +209,7 @@ class _Walker:
                 raise self._damaged(offset, "data after the end mark: a header is missing")
 
     def _damaged(self, offset: int, what: str, remedy: str = "download it again") -> DataError:
-        # headers before this one may be what led astray: the first bad one is the one to name
+        # a damaged earlier header may have caused this error; then name the first damaged header
         if self.headers:
             self._verify()
         return _refusal(self.path, offset, what, remedy)
@@ -220,15 +220,15 @@ def _refusal(path: Path, offset: int, what: str, remedy: str = "download it agai
 
 
 def _stored_name(header: bytes) -> str:
-    """The name of a header: 100 bytes, and in ustar another 155 before them."""
+    """The member name in a header: a field of 100 bytes; in ustar, after a prefix field of 155 bytes."""
     name = header[:100].split(b"\0", 1)[0]
-    if header[345] and header[257:263] == b"ustar\0":  # GNU keeps times in the place of the prefix
+    if header[345] and header[257:263] == b"ustar\0":  # GNU stores times instead of the prefix
         name = header[345:500].split(b"\0", 1)[0] + b"/" + name
     return _text(name)
 
 
 def _text(raw: bytes) -> str:
-    """Decoded; bytes that are not UTF-8 are spelt out, because a name is only a label and must fit into a table."""
+    """Decode a name; bytes that are not UTF-8 are escaped, because the name must be valid text in a table."""
     return raw.decode("utf-8", "backslashreplace")
 
 

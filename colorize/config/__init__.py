@@ -1,4 +1,4 @@
-"""The files that people write: `params.yaml` and `sources/*.yaml`, read strictly and checked.
+"""Strict reading of the files that people write: `params.yaml` and `sources/*.yaml`.
 
 Not here: the code that uses their values.
 """

@@ -1,7 +1,7 @@
 """The parameter file as frozen, typed objects; every error of the file is reported at once.
 
-`params.yaml` and the files in `profiles/` hold every value: nothing here has a default, so that the file shows all
-there is to change. Numbers follow YAML 1.2 (`1e-4` is a number), duplicate keys are refused.
+`params.yaml` and the files in `profiles/` contain every parameter. No parameter has a default here, so that the file
+shows all parameters. Numbers follow YAML 1.2 (`1e-4` is a number); duplicate keys are refused.
 """
 
 from __future__ import annotations
@@ -29,69 +29,69 @@ class Shard(Section):
     """How raw images become shards."""
 
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]  # side of the square images, pixels
-    per_shard: Count  # images of the listing that share a tar
-    gray: Literal["keep", "drop"]  # what becomes of images without color
-    min_colorfulness: NotNegative  # after Hasler and Suesstrunk; images below are left out
-    max_reject_fraction: Fraction  # of a split's images; more broken ones fail the stage
-    max_leaked: CountOrZero | None  # held-out images that are training images too; more fail the stage
+    per_shard: Count  # images per tar, including those that are left out
+    gray: Literal["keep", "drop"]  # whether images without color are kept
+    min_colorfulness: NotNegative  # measure of Hasler and Suesstrunk; images with a lower value are left out
+    max_reject_fraction: Fraction  # largest fraction of broken images in a split; the stage fails with more
+    max_leaked: CountOrZero | None  # val and test images that are also in train; None: any number
 
 
 class SoftTargets(Section):
     """How a color becomes a distribution over the ab bins."""
 
-    sigma: Positive  # of the Gaussian, CIELAB units
-    num_neighbors: Annotated[int, Field(ge=1, le=32)]
+    sigma: Positive  # standard deviation of the Gaussian, CIELAB units
+    num_neighbors: Annotated[int, Field(ge=1, le=32)]  # nearest bins that a color is spread over
     encode: Literal["pixel", "bin"]  # distances from the pixel's own ab, or from the center of its bin
 
 
 class Prior(Section):
     """How the prior becomes class weights."""
 
-    lambda_: Annotated[float, Field(gt=0, le=1, alias="lambda")]  # share of the uniform distribution
+    lambda_: Annotated[float, Field(gt=0, le=1, alias="lambda")]  # weight of the uniform distribution in the mixture
 
 
 class Train(Section):
-    """One training; the same values for every model."""
+    """Parameters of training, the same for every model."""
 
     seed: CountOrZero
-    width: Annotated[float, Field(gt=0, le=4)]  # multiplies the channels
-    pretrained: bool  # ImageNet weights in the regression's encoder
-    head_bias: Literal["prior", "zero"]  # start of the classifiers' last bias
+    width: Annotated[float, Field(gt=0, le=4)]  # factor for the number of channels
+    pretrained: bool  # whether the regression's encoder starts with ImageNet weights
+    head_bias: Literal["prior", "zero"]  # initial value of the classifiers' last bias
     batch_size: Count
-    precision: Literal["fp32", "bf16", "fp16"]  # in which convolutions multiply
+    precision: Literal["fp32", "bf16", "fp16"]  # number format of the convolutions
     steps: Count
     lr: Positive
-    schedule: Literal["constant", "cosine"]  # of the learning rate over the steps
+    schedule: Literal["constant", "cosine"]  # learning rate over the steps
     beta1: Momentum
     beta2: Momentum
     weight_decay: NotNegative
-    clip_norm: Positive  # of the whole gradient
-    select: Literal["best", "last"]  # weights that are kept: of the lowest validation loss, or of the last step
-    val_every: Count  # steps
-    val_images: Count  # at most so many, evenly spaced over the split
-    pictures_every: Count  # steps
+    clip_norm: Positive  # largest norm of the whole gradient
+    select: Literal["best", "last"]  # kept weights: those with the lowest validation loss, or those of the last step
+    val_every: Count  # steps between two validations
+    val_images: Count  # largest number of validation images, evenly spaced over the split
+    pictures_every: Count  # steps between two pictures of validation predictions
 
 
 class Evaluate(Section):
-    """What evaluation keeps besides the metrics."""
+    """Test predictions that evaluation saves besides the metrics."""
 
-    num_saved: Count  # test predictions a data set, evenly spaced
-    num_worst: CountOrZero
-    named: dict[Name, list[CountOrZero]]  # data set: keys of test images that are kept as well
+    num_saved: Count  # predictions per data set, evenly spaced over the split
+    num_worst: CountOrZero  # predictions with the largest L2 error
+    named: dict[Name, list[CountOrZero]]  # data set -> keys of test images
 
 
 class Figure5(Section):
-    """The figure of named images: `evaluate.named` of the target."""
+    """Figure 5, which shows the images that `evaluate.named` lists for the data set `target`."""
 
-    source: Name
+    source: Name  # data set that the model was trained on
     target: Name
     model: Name
 
 
 class Report(Section):
-    """What the figures show."""
+    """Content of the figures."""
 
-    columns: Count  # images in a figure
+    columns: Count  # images per line of a figure
     figure4_models: list[Name]
     figure5: Figure5
     figure6_model: Name
@@ -126,7 +126,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Settings:
-        """What one section says of another, so that no figure fails after all the training."""
+        """Check the references between sections now, so that no figure fails after all trainings."""
         wanted = [("report.figure4_models", name, "models") for name in self.report.figure4_models]
         wanted += [("report.figure5.model", self.report.figure5.model, "models")]
         wanted += [("report.figure6_model", self.report.figure6_model, "models")]
@@ -143,11 +143,11 @@ class Settings(Section):
         return self
 
     def dataset(self, name: str) -> str:
-        """`name`, checked to be one of `datasets`."""
+        """Return `name`. Raises ParameterError if it is not one of `datasets`."""
         return _known(name, self.datasets, "datasets")
 
     def model(self, name: str) -> str:
-        """`name`, checked to be one of `models`."""
+        """Return `name`. Raises ParameterError if it is not one of `models`."""
         return _known(name, self.models, "models")
 
 
@@ -164,6 +164,6 @@ def load(path: Path | str = "params.yaml") -> Settings:
     """Read and check a parameter file.
 
     Raises:
-        ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
+        ParameterError: the file is missing, not YAML, or contains wrong values; the message names all of them.
     """
     return strict_yaml.load(Path(path), Settings, missing=MISSING)

@@ -1,4 +1,4 @@
-"""YAML files as frozen, typed objects: safe, scalars as in YAML 1.2, no key twice, every problem in one line.
+"""Read YAML files as frozen, typed objects: scalars of YAML 1.2, no duplicate keys, all problems in one message.
 
 settings = load(Path("params.yaml"), Settings, missing="no such file")     # Settings is a Section
 """
@@ -17,25 +17,25 @@ from pydantic_core import ErrorDetails
 from colorize.runtime import ParameterError
 
 Model = TypeVar("Model", bound=BaseModel)
-_shown = reprlib.Repr()  # of a wrong value: short, even where aliases of aliases make it endless
+_shown = reprlib.Repr()  # shortens wrong values for messages; nested YAML aliases can make a value huge
 _shown.maxlevel, _shown.maxstring, _shown.maxlong, _shown.maxother = 2, 80, 80, 80
 
 
 class Section(BaseModel):
-    """A mapping in such a file: no conversions, no unknown keys, no nan; cannot be changed."""
+    """A mapping in a YAML file: no type conversions, no unknown keys, no NaN or infinity; immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars by YAML 1.2's core schema, as DVC does, without the numbers on which 1.1 and 1.2 differ.
+    """Reads scalars by the core schema of YAML 1.2, as DVC does; numbers that differ in YAML 1.1 remain strings.
 
-    PyYAML follows YAML 1.1, in which `1e-4` is a text, `010` is 8, `1:30` is 90, `yes` is true, and the last of two
-    equal keys wins.
+    PyYAML follows YAML 1.1: `1e-4` is a string, `010` is 8, `1:30` is 90, and `yes` is true. It also accepts a key that
+    is repeated, and uses the last value.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """A dict; a repeated key is an error."""
+        """Build a dict; raise an error for a repeated key."""
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             keys = Counter(self.construct_object(key, deep=True) for key, _ in node.value)
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
-_Loader.yaml_implicit_resolvers = {}  # none of those of YAML 1.1
+_Loader.yaml_implicit_resolvers = {}  # removes the resolvers of YAML 1.1
 for _tag, _pattern, _first_characters in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -59,21 +59,21 @@ for _tag, _pattern, _first_characters in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first_characters)
 
 
-class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # some PyYAML lack it
-    """The same scalars for files that a program wrote, such as `dvc.lock`; ten times as fast."""
+class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # some builds of PyYAML lack it
+    """Reads the same scalars ten times as fast, but accepts repeated keys; for generated files such as `dvc.lock`."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def read(path: Path, missing: str) -> dict:
-    """The mapping that a file holds.
+    """Read the mapping in a YAML file.
 
     Args:
-        path: of the file.
-        missing: what to say, after the path, when there is no such file.
+        path: path of the file.
+        missing: error message, after the path, if the file does not exist.
 
     Raises:
-        ParameterError: there is no such file, it is not YAML, or no mapping.
+        ParameterError: the file does not exist, is not YAML, or is not a mapping.
     """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -87,29 +87,29 @@ def read(path: Path, missing: str) -> dict:
 
 
 def load(path: Path, model: type[Model], missing: str) -> Model:
-    """Read and check a file.
+    """Read and check a YAML file.
 
     Args:
-        path: of the file.
-        model: what it must hold.
-        missing: what to say, after the path, when there is no such file.
+        path: path of the file.
+        model: class of the result.
+        missing: error message, after the path, if the file does not exist.
 
     Raises:
-        ParameterError: the file is missing, not YAML, or holds wrong values; one line that names all of them.
+        ParameterError: the file is missing, not YAML, or contains wrong values; the message names all of them.
     """
     return check(read(path, missing), path, model)
 
 
 def check(values: dict, path: Path, model: type[Model]) -> Model:
-    """Check what was read from a file.
+    """Check the mapping that was read from a file.
 
     Args:
-        values: that the file holds.
-        path: of the file, for errors.
-        model: what it must hold.
+        values: the mapping.
+        path: path of the file, for error messages.
+        model: class of the result.
 
     Raises:
-        ParameterError: wrong values; one line that names all of them.
+        ParameterError: there are wrong values; the message names all of them.
     """
     try:
         return model.model_validate(values)
@@ -119,11 +119,11 @@ def check(values: dict, path: Path, model: type[Model]) -> Model:
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    """One of pydantic's findings in a user's words.
+    """Error message for one problem that pydantic reports.
 
     Args:
         problem: an item of `ValidationError.errors()`.
-        model: what was validated; where a key is unknown, the nearest of its keys is suggested.
+        model: class that was validated; for an unknown key, the message suggests the most similar key.
     """
     where = ".".join(str(part) if str(part).isprintable() else repr(part) for part in problem["loc"])
     if problem["type"] == "missing":
@@ -139,7 +139,7 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _suggestion(location: tuple, section: type[BaseModel]) -> str:
     for part in location[:-1]:
-        # a part that is no field is a key of a dict or a place in a list: their values were entered with the field
+        # a part that is not a field is a key of a dict or an index of a list, whose model is already `section`
         section = next(iter(_models_in(_fields(section).get(part))), section)
     near = difflib.get_close_matches(str(location[-1]), list(_fields(section)), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
@@ -150,7 +150,7 @@ def _fields(section: type[BaseModel]) -> dict[str, object]:
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:
-    """Models that a type is made of, such as `Split` in `dict[str, Split] | None`."""
+    """Models that a type contains, such as `Split` in `dict[str, Split] | None`."""
     parts = get_args(annotation)
     if not parts and isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]

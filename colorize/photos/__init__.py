@@ -1,4 +1,4 @@
-"""A trained model applied to photographs of any size.
+"""Colorization of photographs of any size with a trained model.
 
 Not here: anything that the pipeline needs.
 """

@@ -1,11 +1,11 @@
-"""A photo of any size in, its colors out: the full-size L is kept, ab is predicted at the network's size.
+"""Color photos of any size: the network predicts ab at its own size, and the photo keeps its full-size L.
 
     colorizer = colorize.load("data/models/objects-unet")
     rgb = colorizer(Image.open("photo.jpg"))        # (H, W, 3) uint8
 
-The network sees the photo at `size` pixels on its short side; its ab is enlarged bilinearly, which adds no color that
-was not predicted, and joined to the photo's own L. Colors that sRGB cannot show lose chroma, never L or hue. All
-full-size work is done in strips, so that a photo of 24 megapixels needs a few hundred MB.
+The network reads the photo with a short side of `size` pixels. The predicted ab is enlarged bilinearly, so that its
+values stay in the predicted range, and combined with the photo's L. The chroma of colors outside sRGB is reduced; L and
+hue stay the same. All full-size work is done in strips, so that a photo of 24 megapixels needs a few hundred MB.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from colorize.models import files, output
 from colorize.models.contract import Classifier, Network
 from colorize.runtime import DataError, ParameterError
 
-DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016): the mode, which the paper takes, leaves hard edges within a surface
+DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
-_FINER = 2  # the default size, in sizes of training: finer borders of color, with scenery still as in training
-_MAX_RATIO = 4  # of the sides that the network sees; longer panoramas are squeezed, or they would not fit into memory
-_STRIP_PIXELS = 1 << 17  # small enough for a processor's cache
+_FINER = 2  # largest default size / training size: finer color borders, but objects still look as in training
+_MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
+_STRIP_PIXELS = 1 << 17  # pixels of one strip; small enough for the CPU's cache
 
 
 class Colorized(NamedTuple):
     """A photo in color."""
 
     rgb: np.ndarray  # (H, W, 3) uint8 sRGB
-    fitted_fraction: float  # of the pixels whose color had to lose chroma to fit into sRGB
+    fitted_fraction: float  # fraction of pixels whose chroma was reduced to fit into sRGB
 
 
 def load(
     path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
 ) -> Colorizer:
-    """See `colorize.load`; its errors are each a DataError (the model) or a ParameterError (an option)."""
+    """See `colorize.load`. The ValueError is a DataError for a bad model, a ParameterError for a bad option."""
     device = runtime.choose_device(device)
-    with torch.random.fork_rng(devices=[]):  # a fresh model draws random weights, which the saved ones replace
+    with torch.random.fork_rng(devices=[]):  # building a model uses random numbers for weights, which are then replaced
         model, sidecar = files.load(Path(path), device)
     return Colorizer(model, sidecar["model"], sidecar["size"], device, size, temperature)
 
@@ -54,14 +54,14 @@ class Colorizer:
     """A trained model to call with an image.
 
     Args:
-        model: in evaluation mode, on the device.
-        name: of the model, such as `unet`.
-        training_size: side of the images that the model was trained on, pixels.
-        device: of the model.
-        size: short side of the image that the network reads, pixels; by default that of the photo, but at least the
+        model: the network, in evaluation mode and on `device`.
+        name: name of the model, such as `unet`.
+        training_size: side of the training images, pixels.
+        device: device of the model.
+        size: short side of the network's input, pixels. By default the short side of the photo, but at least the
             training size and at most twice the training size.
-        temperature: of the annealed mean, in [0, 1]: 0 is the mode, as in the paper; 1 is the mean; by default 0.38.
-            A regression model has none.
+        temperature: temperature of the annealed mean, in [0, 1]: 0 is the mode (as in the paper), 1 is the mean.
+            Default: 0.38. A regression model accepts only None.
 
     Raises:
         ParameterError: the size or the temperature cannot be used.
@@ -90,14 +90,14 @@ class Colorizer:
         self._temperature = (DEFAULT_TEMPERATURE if temperature is None else temperature) or None
 
     def __call__(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Color an image. Only its L is used, even if it has colors.
+        """Color an image. Only its L is used, even if the image has colors.
 
         Args:
-            image: Pillow image of mode RGB or L, turned upright by its EXIF orientation, or an array (H, W, 3) or
-                (H, W) of uint8; sRGB. `colorize.sharding.images.open_rgb` converts any other file to such an image.
+            image: sRGB; a Pillow image of mode RGB or L, whose EXIF orientation is applied, or a uint8 array (H, W, 3)
+                or (H, W). `colorize.sharding.images.open_rgb` converts any image file to such an image.
 
         Returns:
-            (H, W, 3) uint8 sRGB with the L of the image.
+            (H, W, 3) uint8 sRGB that keeps the L of the image.
 
         Raises:
             ValueError: the image has another type or shape, or the model's colors are not finite.
@@ -106,38 +106,38 @@ class Colorizer:
 
     @torch.inference_mode()
     def colorize(self, image: Pillow.Image | np.ndarray, advance: Callable[[int], None] | None = None) -> Colorized:
-        """Like a call, and report the share of pixels whose colors were outside sRGB.
+        """Color an image like `__call__`, and also return the fraction of pixels whose colors were outside sRGB.
 
         Args:
-            image: as for a call.
-            advance: called now and then with the number of rows done since the last call.
+            image: as for `__call__`.
+            advance: called after each strip with the number of its rows, for a progress display.
 
         Returns:
-            the photo in color.
+            the colored image and this fraction.
 
         Raises:
-            ValueError: as for a call.
+            ValueError: as for `__call__`.
         """
         rgb = _to_rgb(image)
         return _join(rgb, self._predict(rgb), advance or (lambda n: None))
 
     @torch.inference_mode()
     def predict_ab(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """The colors alone, as the network predicts them: before they are enlarged and fitted into sRGB.
+        """Predict only ab: the output of the network, not enlarged and not fitted into sRGB.
 
         Args:
-            image: as for a call.
+            image: as for `__call__`.
 
         Returns:
-            (h, w, 2) float32 ab, CIELAB units, covering the whole image; h and w are the network's.
+            (h, w, 2) float32 ab of the whole image, CIELAB units; h and w are the sides of the network's output.
 
         Raises:
-            ValueError: as for a call.
+            ValueError: as for `__call__`.
         """
         return self._predict(_to_rgb(image)).movedim(0, -1).cpu().numpy()
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width at which the network sees an image of the given ones."""
+        """Height and width of the network's input, pixels, for an image of the given height and width."""
         short = min(height, width)
         size = self._size or min(max(short, self._training_size), _FINER * self._training_size)
         step = self._model.multiple_of
@@ -148,20 +148,21 @@ class Colorizer:
     def _predict(self, rgb: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 -> (2, h, w) ab, CIELAB units, on the device."""
         height, width = self.network_size(*rgb.shape[:2])
-        # The filters of training. Resizing RGB and not L, as there.
+        # The same resizing as for the training images: the same filters, on RGB and not on L.
         method = Pillow.Resampling.HAMMING if height < rgb.shape[0] else Pillow.Resampling.BICUBIC
         small = np.array(Pillow.fromarray(rgb).resize((width, height), method))
         lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device).movedim(-1, 0)[None])  # (1, 3, h, w)
         L_norm = cielab.split_lab(lab)[0].contiguous(memory_format=torch.channels_last)
         predicted = self._model(L_norm)
-        if not predicted.sum().isfinite():  # one NaN or infinity is enough; a mode would hide it
+        if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide it
             raise DataError("the model's colors are not finite: its weights are too large; train it again")
-        # At the size of the output, which of the cnn is half: bilinear enlarging must not meet nearest's blocks.
+        # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
+        # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
         return output.to_ab_norm(predicted, predicted.shape[-2:], self._temperature)[0] * cielab.AB_SCALE
 
 
 def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of whatever the caller has."""
+    """Check an image of the caller, and convert it to (H, W, 3) uint8."""
     if isinstance(image, Pillow.Image):
         if image.mode not in ("RGB", "L"):
             raise ValueError(
@@ -178,14 +179,14 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
 
 
 def _join(rgb: np.ndarray, ab: Tensor, advance: Callable[[int], None]) -> Colorized:
-    """The L of (H, W, 3) uint8 with the colors (2, h, w), strip by strip."""
+    """Combine the L of `rgb`, (H, W, 3) uint8, with `ab`, (2, h, w), strip by strip."""
     height, width = rgb.shape[:2]
     colored = np.empty((height, width, 3), np.uint8)
     enlarge = _RowEnlarger(ab, height, width)
     rows = max(1, _STRIP_PIXELS // width)
     num_fitted = 0
     for top in range(0, height, rows):
-        strip = np.array(rgb[top : top + rows])  # torch takes neither read-only nor mirrored arrays
+        strip = np.array(rgb[top : top + rows])  # a copy: torch accepts neither read-only arrays nor negative strides
         lab = cielab.rgb_to_lab(torch.from_numpy(strip).to(ab.device).movedim(-1, 0))  # (3, rows, W)
         lab[1:] = enlarge(top, top + len(strip))
         lab, is_fitted = cielab.fit_to_gamut(lab)
@@ -196,18 +197,18 @@ def _join(rgb: np.ndarray, ab: Tensor, advance: Callable[[int], None]) -> Colori
 
 
 class _RowEnlarger:
-    """Bilinear enlarging to (H, W) that makes only the rows asked for, the same whatever the strips are."""
+    """Bilinear enlarging to (H, W) that computes only the requested rows; the result does not depend on the strips."""
 
     def __init__(self, ab: Tensor, height: int, width: int):
-        rows = min(ab.shape[1], height)  # a photo may be smaller than what the network sees: averaged, not enlarged
+        rows = min(ab.shape[1], height)  # a photo smaller than the output: average, do not enlarge
         self._ab = torch.nn.functional.interpolate(ab[None], (rows, width), mode="bilinear", antialias=True)[0]
-        # As F.interpolate: pixels are areas, hence the halves, and the border rows are repeated.
+        # As in F.interpolate: the center of row i is at i + 0.5, and the border rows are repeated.
         position = ((torch.arange(height, device=ab.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)  # (H,)
         self._above = position.long()
         self._below = (self._above + 1).clamp(max=rows - 1)
         self._share = position - self._above
 
     def __call__(self, start: int, stop: int) -> Tensor:
-        """(2, stop - start, W)."""
+        """Rows `start` to `stop` of the enlarged ab: (2, stop - start, W)."""
         above, below = self._ab[:, self._above[start:stop]], self._ab[:, self._below[start:stop]]
         return torch.lerp(above, below, self._share[start:stop, None])

@@ -1,4 +1,4 @@
-"""What can be checked by itself: shards, priors, models, predictions, checkpoints, each against its own checksums."""
+"""Checks of shards, priors, models, predictions and checkpoints against their own checksums."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from colorize.runtime import Damaged, DataError
 
 
 def problem(check: Callable[[Path], None], folder: Path) -> tuple[str, bool]:
-    """What is wrong with a folder ("" for nothing), and whether files of ours are damaged for certain.
+    """Check a folder.
 
-    A folder without our files, or with files of another format, may be anybody's.
+    Returns:
+        the problem ("" if there is none), and whether files of the pipeline are certainly damaged. The second value is
+        False for files that may be the user's own: no files of the pipeline, or another format.
     """
     try:
         check(folder)
     except DataError as error:
         return str(error).partition("; run")[0].removeprefix(f"{folder}/"), isinstance(error, Damaged)
-    except Exception as error:  # damaged bytes make libraries raise almost anything; the others are still to be checked
+    except Exception as error:  # libraries raise almost anything on damaged bytes; the other checks must go on
         return f"cannot be read ({type(error).__name__}: {runtime.first_line(error)})", False
     return "", False
 
@@ -31,7 +33,7 @@ def _check_shards(folder: Path) -> None:
     for shard in manifest["shards"]:
         _check_shard(folder / shard["name"], shard["sha256"])
     rows = sum(1 for _ in table.open("rb")) - 1 if table.exists() else 0
-    if rows < manifest["images"]:  # a name may hold a line end
+    if rows < manifest["images"]:  # more rows are possible: a name may contain a line break
         raise Damaged(f"{table}: {rows} rows, but the manifest lists {manifest['images']} images")
 
 
@@ -57,7 +59,7 @@ def _check_model(folder: Path) -> None:
 
 
 def _check_predictions(folder: Path) -> None:
-    """Of one model, on all test splits."""
+    """Check the predictions of one model on all test splits."""
     for path in sorted(target / "predictions.npz" for target in folder.glob("*/")):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -70,7 +72,7 @@ def _check_predictions(folder: Path) -> None:
             raise Damaged(f"{path}: {member} does not match its checksum")
 
 
-_CHECKS: dict[str, Callable[[Path], None]] = {  # by what lies there
+_CHECKS: dict[str, Callable[[Path], None]] = {  # pattern of the path -> check
     "data/shards/*/*": _check_shards,
     "data/priors/*": _check_prior,
     "data/models/*": _check_model,
@@ -79,13 +81,13 @@ _CHECKS: dict[str, Callable[[Path], None]] = {  # by what lies there
 
 
 def check_of(out: Path) -> Callable[[Path], None] | None:
-    """What checks an output; None where nothing does."""
+    """The check for an output; None if there is none."""
     parts = len(out.parts)
     return next((c for pattern, c in _CHECKS.items() if out.match(pattern) and pattern.count("/") == parts - 1), None)
 
 
 def checkpoint_problem(path: Path) -> str:
-    """What is wrong with a checkpoint; "" for nothing."""
+    """The problem of a checkpoint; "" if there is none."""
     from colorize.training import checkpoint
 
     try:

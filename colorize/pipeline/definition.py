@@ -1,4 +1,4 @@
-"""What `dvc.yaml` says of one stage."""
+"""The definition of one stage in `dvc.yaml`."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _PLACEHOLDER = re.compile(r"\$\{item(?:\.(\w+))?\}")
 
 
 class Definition(NamedTuple):
-    """One stage, the names of its data set and model put in."""
+    """One stage, with the names of its data set and model filled in."""
 
     name: str  # as DVC calls it, such as train@objects-unet
     params: tuple[str, ...]  # dotted keys
     deps: tuple[Path, ...]
-    outs: tuple[Path, ...]  # metrics included, the record left out
+    outs: tuple[Path, ...]  # with the metrics, without the record
     record: Path
 
     @property
     def what(self) -> str:
-        """For people and for locks, such as "train objects-unet"."""
+        """Name for messages and locks, such as "train objects-unet"."""
         return self.name.replace("@", " ")
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Folders that the stage fills; an out that is a file has a suffix."""
+        """Folders that the stage fills; for an out with a suffix, which is a file, its parent folder."""
         return tuple(dict.fromkeys(out.parent if out.suffix else out for out in self.outs))
 
 
 def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Definition:
-    """The definition of a stage.
+    """Read the definition of a stage.
 
     Args:
         stage: its name in `dvc.yaml`.
-        item: what its loop varies, such as `{"dataset": "objects", "model": "unet"}`.
-        path: of `dvc.yaml`.
+        item: variables of the stage's loop and their values, such as `{"dataset": "objects", "model": "unet"}`.
+        path: path of `dvc.yaml`.
 
     Raises:
         DataError: the file is missing or does not define the stage.
@@ -69,10 +69,10 @@ def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Def
 
 
 def _name_of(out: str | dict) -> str:
-    """An out is its path, or `{path: options}`."""
+    """Path of an out, which `dvc.yaml` gives as `path` or as `{path: options}`."""
     return out if isinstance(out, str) else next(iter(out))
 
 
 def _filled(text: str, item: dict[str, str]) -> str:
-    """`${item.model}`, or `${item}` where there is only one."""
+    """Replace `${item.model}`, or `${item}` if the loop has only one variable, by the value."""
     return _PLACEHOLDER.sub(lambda found: item[found[1]] if found[1] else next(iter(item.values())), text)

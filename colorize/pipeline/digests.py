@@ -1,8 +1,8 @@
 """MD5 hashes of files and folders, as DVC computes them.
 
-A *listing* says what a path holds: of a folder `{relative path: MD5 or size}`, of a file `{"": MD5 or size}`. Files
-above `LARGE` are listed by their size in bytes, since hashing them again would cost minutes: what they hold is known by
-other means (the manifest has the SHA-256 of every shard, the sidecar that of a model's weights).
+A *listing* describes the content of a path: `{relative path: MD5 or size}` for a folder, `{"": MD5 or size}` for a
+file. Files larger than `LARGE` are listed by their size in bytes, because hashing them again would take minutes. Other
+hashes cover their content: the manifest has the SHA-256 of every shard, the sidecar the SHA-256 of a model's weights.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 LARGE = 1 << 22  # bytes
 
-_SETTLED_S = 2.0  # a file that changed more recently may change again without a change of its times
+_SETTLED_S = 2.0  # a file that changed more recently may change again within one tick of its timestamps
 
 Listing = dict[str, str | int]
-Stamp = tuple[int, int, int, int]  # size, times of change of content and inode, inode
+Stamp = tuple[int, int, int, int]  # size in bytes, mtime and ctime in ns, inode number
 Memory = dict[Path, tuple[Stamp, str]]  # MD5 of files, valid while their stamps stay the same
 
 
 def md5(content: bytes) -> str:
-    """MD5 in hex, which names content and protects nothing."""
+    """MD5 in hex, used only to identify content, not for security."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
@@ -36,7 +36,7 @@ def md5_of_file(path: Path) -> str:
 
 
 def md5_of_listing(listing: Listing) -> str | None:
-    """What DVC writes for this content into `dvc.lock`; None where the listing has files without an MD5."""
+    """The hash that DVC writes to `dvc.lock` for this content; None if the listing has files without an MD5."""
     if any(isinstance(value, int) for value in listing.values()):
         return None
     if "" in listing:
@@ -46,11 +46,11 @@ def md5_of_listing(listing: Listing) -> str | None:
 
 
 def listing_of(path: Path, memory: Memory | None = None) -> Listing:
-    """What a path holds now; nothing where there is no such path.
+    """The current listing of a path; empty if the path does not exist.
 
     Args:
-        path: of a file or folder.
-        memory: of files that were listed before, which are only hashed again if their stamp has changed.
+        path: path of a file or folder.
+        memory: MD5s of files that were listed before; updated. Such a file is hashed again only if its stamp differs.
 
     Raises:
         OSError: a file cannot be read.
@@ -59,7 +59,7 @@ def listing_of(path: Path, memory: Memory | None = None) -> Listing:
 
 
 def stamps_of(path: Path) -> dict[str, tuple[int, int, int]]:
-    """Size, time of change and inode of the files that a listing has no MD5 for: enough to see another file there."""
+    """Size, mtime and inode of the files for which a listing has no MD5; they show whether a file was replaced."""
     large = ((file, file.stat()) for file in files_in(path))
     return {
         name_in(path, file): (status.st_size, status.st_mtime_ns, status.st_ino)
@@ -74,7 +74,7 @@ def name_in(path: Path, file: Path) -> str:
 
 
 def files_in(path: Path) -> list[Path]:
-    """The files of an out or dependency, sorted, without those that `.dvcignore` leaves out."""
+    """The files of an out or dependency, sorted, without those that `.dvcignore` excludes."""
     if path.is_file():
         return [path]
     return sorted(_walk(path, _ignored()))
@@ -91,7 +91,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _ignored() -> tuple[str, ...]:
-    """Patterns of `.dvcignore` that concern names anywhere, with `*` or without."""
+    """Patterns of `.dvcignore` that match file or folder names at any level."""
     try:
         lines = Path(".dvcignore").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,9 +1,10 @@
-"""A stage's run, and its promise: what DVC records of it is what it computed.
+"""Runs of stages, and the promise of a stage: DVC records the inputs from which the results were really computed.
 
-DVC hashes the parameters and dependencies of a stage after the stage has ended, so that an edit in between would be
-recorded for what was computed before it. A stage therefore takes the digest of all that it depends on before it imports
-its own code, and compares it at every checkpoint and before it succeeds. A difference ends it with exit code 3; its
-checkpoints stay. What is left is the moment between the last look and DVC's own: `records.py`.
+DVC hashes the parameters and dependencies of a stage after the stage has ended. If a file is edited during the run, DVC
+would record the edited file with a result of the old one. A stage therefore computes the digests of its inputs before
+it imports its own code, and compares them at every checkpoint and before it succeeds. If they differ, the stage ends
+with exit code 3, and its checkpoints remain. An edit between the last comparison and DVC's own is found by the records
+in `records.py`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from colorize.pipeline.definition import PARAMS, Definition
 from colorize.pipeline.records import ABSENT, difference
 from colorize.runtime import DataError, ParameterError
 
-_SETTLE_S = 1.0  # after which a difference is looked at again: some editors write a file in two steps
+_SETTLE_S = 1.0  # pause before a difference is checked again: some editors write a file in two steps
 
 
 class Promise:
-    """A stage under way: its parameters, and what it depends on as it was when the stage began.
+    """A running stage: its parameters, and the state of its dependencies when it began.
 
     Args:
-        stage: the definition.
+        stage: definition of the stage.
 
     Raises:
         ParameterError: the parameters are wrong.
@@ -52,15 +53,15 @@ class Promise:
 
     @property
     def code(self) -> str:
-        """SHA-256 over the source files that the stage depends on: which code made a result."""
+        """SHA-256 of the source files that the stage depends on; it identifies the code that computed a result."""
         listings = {path.as_posix(): files for path, files in self.deps.items() if path.parts[0] in _CODE}
         return hashlib.sha256(json.dumps(listings, sort_keys=True).encode()).hexdigest()
 
     def check(self) -> None:
-        """Compare what the stage depends on with what it was when the stage began.
+        """Check that the parameters and dependencies have not changed since the stage began.
 
         Raises:
-            DataError: something has changed; names it, and says what to do.
+            DataError: something has changed; the message names it, and says what to do.
         """
         if self._changes():
             time.sleep(_SETTLE_S)
@@ -96,7 +97,7 @@ _CHANGED = "changed during the run"
 
 
 def _value(values: dict, key: str) -> object:
-    """The value of a dotted key; `absent` where the file no longer has it."""
+    """The value of a dotted key; ABSENT if the file does not have this key."""
     at: object = values
     for part in key.split("."):
         at = at.get(part, ABSENT) if isinstance(at, dict) else ABSENT
@@ -105,18 +106,21 @@ def _value(values: dict, key: str) -> object:
 
 @contextlib.contextmanager
 def stage(name: str, **item: str) -> Iterator[Promise]:
-    """Run a stage: the block fills the stage's outs, alone, and imports the code that the stage depends on.
+    """Run a stage under its lock: the block imports the stage's code and fills its outs.
 
-    Of the processes that `torchrun` starts, the first sees to locks, comparison and record for all.
+    Under `torchrun`, only the process with rank 0 takes the lock, makes the last check and writes the record.
 
     Args:
-        name: of the stage in `dvc.yaml`.
-        item: what the stage's loop varies: `dataset` or `source`, and `model`.
+        name: name of the stage in `dvc.yaml`.
+        item: variables of the stage's loop and their values: `dataset` or `source`, and `model`.
+
+    Yields:
+        the running stage.
 
     Raises:
         ParameterError: the parameters are wrong, or do not name the data set or model.
-        DataError: another run holds the lock and COLORIZE_NO_WAIT is set, an out cannot be written or lost files, or
-            what the stage depends on changed while it ran.
+        DataError: another run holds the lock and COLORIZE_NO_WAIT is set, an out cannot be written, a file of an out
+            was removed, or an input changed during the run.
     """
     settings = params.load(PARAMS)
     for key, value in item.items():
@@ -126,7 +130,7 @@ def stage(name: str, **item: str) -> Iterator[Promise]:
         yield Promise(defined)
         return
     with runtime.outputs(defined.what, *defined.folders, defined.record.parent):
-        promise = Promise(defined)  # after waiting for another run
+        promise = Promise(defined)  # created only after waiting for the lock
         yield promise
         runtime.check_written(defined.folders)
         promise.check()

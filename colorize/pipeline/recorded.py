@@ -1,4 +1,4 @@
-"""What DVC has recorded: `dvc.lock`, the objects of its cache, and its cache of runs."""
+"""The records of DVC: `dvc.lock`, the objects of its cache, and its run cache."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Out(NamedTuple):
     """An output as DVC records it."""
 
     path: Path
-    md5: str  # with .dir for a folder
+    md5: str  # ends with .dir for a folder
     stage: str
 
 
 class Entry(NamedTuple):
-    """One run of a stage, as `dvc.lock` or the cache of runs holds it."""
+    """One run of a stage, recorded in `dvc.lock` or in the run cache."""
 
-    stage: str  # of an entry of the cache of runs, its command
-    path: Path  # of the file that holds it
+    stage: str  # name of the stage; in an entry of the run cache, its command
+    path: Path  # file that contains the entry
     entry: dict
 
     @property
     def outs(self) -> list[Out]:
-        """Its outputs, the record of the stage included."""
+        """Outs of the run, including the stage's own record."""
         return [Out(Path(out["path"]), out["md5"], self.stage) for out in self.entry.get("outs", [])]
 
 
@@ -42,9 +42,9 @@ class Recorded(NamedTuple):
     """Everything that DVC has recorded."""
 
     lock: list[Entry]
-    runs: list[Entry]  # of the cache of runs, which DVC restores results from
-    cache: Path | None  # None where there is no DVC repository
-    unreadable: list[tuple[Path, str]]  # files, or parts of them, and why
+    runs: list[Entry]  # entries of the run cache, from which DVC restores results
+    cache: Path | None  # folder of the file cache; None if there is no DVC repository
+    unreadable: list[tuple[Path, str]]  # file, and why it or a part of it cannot be read
 
     @property
     def outs(self) -> list[Out]:
@@ -52,12 +52,12 @@ class Recorded(NamedTuple):
         return [out for run in self.lock for out in run.outs]
 
     def object(self, md5: str) -> Path | None:
-        """The cached object of that name; None where there is none."""
+        """Path of the cached object with this MD5; None if it is not in the cache."""
         path = self.cache / md5[:2] / md5[2:] if self.cache else None
         return path if path and path.is_file() else None
 
     def listing(self, md5: str) -> Listing | None:
-        """What a folder's hash stands for; None where neither the cache nor the outs of `dvc.lock` tell."""
+        """Listing of the folder with this hash; None if its object is not in the cache or cannot be read."""
         path = self.object(md5)
         try:
             return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())} if path else None
@@ -65,7 +65,7 @@ class Recorded(NamedTuple):
             return None
 
     def record(self, run: Entry) -> dict | None:
-        """The stage's own record of a run; None where it is neither in the working tree nor in the cache."""
+        """The stage's own record of a run; None if it is neither in the working tree nor in the cache."""
         found = records.record_of(run.entry)
         if found is None:
             return None
@@ -80,7 +80,7 @@ class Recorded(NamedTuple):
 
 
 def read() -> Recorded:
-    """Read what DVC has recorded of the repository in the working folder; what cannot be read is listed."""
+    """Read DVC's records of the repository in the working directory; `unreadable` lists what cannot be read."""
     unreadable: list[tuple[Path, str]] = []
     cache = _cache()
     runs = sorted(cache.parents[1].glob("runs/??/*/*")) if cache else []
@@ -93,7 +93,7 @@ def read() -> Recorded:
 
 
 def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | None]) -> Listing | None:
-    """What a folder of several outs holds, such as `data/shards`; None where an out's listing is not known."""
+    """Listing of a folder that contains several outs, such as `data/shards/test`; None if unknown."""
     held: Listing = {}
     for out in outs:
         if out.path == folder or not out.path.is_relative_to(folder):
@@ -106,7 +106,7 @@ def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | 
 
 
 def _cache() -> Path | None:
-    """DVC's cache of files, wherever its configuration puts it."""
+    """Folder of DVC's file cache, as DVC is configured; None if there is no DVC repository."""
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
@@ -131,7 +131,7 @@ def _read_lock(unreadable: list[tuple[Path, str]]) -> list[Entry]:
 
 
 def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Entry | None:
-    """The entry in a file of the cache of runs; None where it cannot be read."""
+    """The entry in a file of the run cache; None if it cannot be read."""
     try:
         entry = yaml.load(path.read_bytes(), strict_yaml.FastLoader)
         run = Entry(str(entry["cmd"]), path, entry)
@@ -142,7 +142,7 @@ def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Entry | None:
 
 
 def _is_shaped(run: Entry, unreadable: list[tuple[Path, str]]) -> bool:
-    """Whether an entry has what is read of it."""
+    """Whether an entry has all fields that are read here; if not, it is added to `unreadable`."""
     try:
         items = [*run.entry.get("outs", []), *run.entry.get("deps", [])]
         params = run.entry.get("params", {}).values()

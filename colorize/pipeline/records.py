@@ -1,10 +1,11 @@
-"""The record of a stage's run: the digests of its parameters, dependencies and outs, as the stage itself saw them.
+"""The record of a stage's run: its parameters and the digests of its dependencies and outs, as the stage saw them.
 
     data/records/train-objects-unet.json    {"stage": ..., "params": ..., "deps": ..., "outs": ...}
 
-It is an out that no stage depends on. DVC's own record of a run, in `dvc.lock` and in its cache of runs, is made a
-moment after the stage's last look; where the two differ, DVC recorded what was not computed. `make verify` compares
-them. Of a path whose files all have an MD5, a record holds what `dvc.lock` would; of others, the listing.
+The record is an out that no stage depends on. DVC makes its own records, in `dvc.lock` and in its run cache, shortly
+after the last check of the stage. If the records differ, DVC recorded inputs or results that the stage did not use or
+compute. `make verify` compares the records. For a path whose files all have an MD5, a record has the same hash as
+`dvc.lock`; for other paths, it has the listing.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from colorize.pipeline.digests import Listing
 
 Digest = str | Listing
 
-ABSENT = "absent"  # in the place of a parameter that is not there
+ABSENT = "absent"  # value of a parameter that does not exist
 
 
 def write(stage: Definition, params: dict, deps: dict[Path, Listing]) -> None:
-    """Write the record of a run that is complete.
+    """Write the record of a complete run.
 
     Args:
-        stage: that ran.
-        params: dotted key -> value, as they were parsed.
-        deps: path -> listing, from before the run.
+        stage: definition of the stage that ran.
+        params: dotted key -> value, as parsed before the run.
+        deps: path -> listing, taken before the run.
     """
     outs = {path: digests.listing_of(path) for path in stage.outs}
     record = {"stage": stage.name, "params": params, "deps": _digests(deps), "outs": _digests(outs)}
@@ -41,10 +42,10 @@ def _digests(listings: dict[Path, Listing]) -> dict[str, Digest]:
 
 
 def parse(content: bytes) -> dict:
-    """A record.
+    """Parse a record.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the content is not a record.
     """
     record = json.loads(content)
     is_shaped = isinstance(record, dict) and {"stage", "params", "deps", "outs"} <= record.keys()
@@ -54,7 +55,7 @@ def parse(content: bytes) -> dict:
 
 
 def record_of(entry: dict) -> tuple[str, str] | None:
-    """Path and MD5 of the record among the outs of an entry of `dvc.lock` or of DVC's cache of runs."""
+    """Path and MD5 of the stage's record in an entry of `dvc.lock` or of DVC's run cache; None if it has none."""
     for out in entry.get("outs", []):
         if Path(out["path"]).parent == RECORDS:
             return out["path"], out["md5"]
@@ -62,7 +63,7 @@ def record_of(entry: dict) -> tuple[str, str] | None:
 
 
 def difference(key: str, before: object, now: object) -> list[str]:
-    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1 and 1.0 and true do."""
+    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1, 1.0 and true differ too."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(before.keys() | now.keys())
         pairs = ((name, before.get(name, ABSENT), now.get(name, ABSENT)) for name in names)
@@ -72,12 +73,12 @@ def difference(key: str, before: object, now: object) -> list[str]:
 
 
 def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listing | None]) -> Iterator[str]:
-    """Where an entry of DVC says something else than the stage's own record.
+    """Find the values in an entry of DVC that contradict the stage's own record.
 
     Args:
-        record: of the stage.
-        entry: of `dvc.lock` or of the cache of runs.
-        listing_of: what DVC's `.dir` hashes stand for; None where that is not known.
+        record: record of the stage.
+        entry: entry of `dvc.lock` or of the run cache.
+        listing_of: gives the listing of a folder for its `.dir` hash; None if it is unknown.
 
     Yields:
         one text per contradiction.
@@ -98,7 +99,7 @@ def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listin
 
 
 def _other_file(seen: Digest, md5: str, listing_of: Callable[[str], Listing | None]) -> str | None:
-    """The first file that the stage saw differently than DVC; "." for the path as a whole."""
+    """The first file that differs between the record and DVC's; "." for the whole path; None for no difference."""
     if isinstance(seen, str):
         return None if seen == md5 else "."
     listing = {"": md5} if not md5.endswith(".dir") else listing_of(md5)
@@ -109,5 +110,5 @@ def _other_file(seen: Digest, md5: str, listing_of: Callable[[str], Listing | No
 
 
 def _agree(seen: str | int | None, recorded: str | int | None) -> bool:
-    """A size stands for any MD5."""
+    """Whether two values of listings agree; a size agrees with any MD5."""
     return recorded is not None if isinstance(seen, int) else seen == recorded

@@ -1,4 +1,4 @@
-"""What the environment says: folders, processes, device, and when to save or to wait."""
+"""Settings from environment variables: folders, processes, device, pause between checkpoints, waiting for locks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TORCHRUN = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
 
 
 def repo_root() -> Path:
-    """The main repository: DVC_ROOT also inside `dvc exp run --temp` and `--queue`, which work in a copy."""
+    """The main repository, even in `dvc exp run --temp` and `--queue`, which work in a copy and set DVC_ROOT."""
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
@@ -29,7 +29,7 @@ def raw_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Folder of what outlives an interrupted run: checkpoints, and the locks of trainings that experiments share."""
+    """Folder for state that outlives an interrupted run: checkpoints, and locks that experiments share."""
     return repo_root() / ".state"
 
 
@@ -47,17 +47,17 @@ def processes() -> int:
 
 
 def checkpoint_seconds(default: int) -> int:
-    """Seconds from one checkpoint to the next; 0 saves one after every step."""
+    """Seconds between two checkpoints; 0 means a checkpoint after every step."""
     return _whole_number("COLORIZE_CHECKPOINT_SECONDS", default, at_least=0)
 
 
 def may_wait() -> bool:
-    """Whether to wait for another run of the same thing, rather than to end at once."""
+    """Whether to wait if another run holds the lock, rather than fail."""
     return not _whole_number("COLORIZE_NO_WAIT", 0, at_least=0)
 
 
 def gpus() -> list[str]:
-    """CUDA devices that may be used, as CUDA_VISIBLE_DEVICES names them; asked of the driver, not of slow torch."""
+    """Names of the usable CUDA devices, in the form of CUDA_VISIBLE_DEVICES; torch is not imported, as it is slow."""
     if os.environ.get("COLORIZE_DEVICE", "cuda") == "cpu":
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -69,7 +69,11 @@ def gpus() -> list[str]:
 
 
 def cache_place() -> str:
-    """Where the training images wait for their turn."""
+    """Where the training images are cached: one of CACHE_PLACES.
+
+    Raises:
+        ParameterError: COLORIZE_CACHE has another value.
+    """
     place = os.environ.get("COLORIZE_CACHE") or CACHE_PLACES[0]
     if place not in CACHE_PLACES:
         raise ParameterError(f"COLORIZE_CACHE={place}: expected one of {', '.join(CACHE_PLACES)}")
@@ -82,7 +86,7 @@ def is_compiling() -> bool:
 
 
 def torchrun_ranks() -> tuple[int, int, int]:
-    """Rank, rank on this machine and number of the processes that `torchrun` started; (0, 0, 1) without it."""
+    """Rank, local rank and world size of this process, as set by `torchrun`; (0, 0, 1) without `torchrun`."""
     rank, local_rank, size = (int(os.environ.get(name, default)) for name, default in _TORCHRUN)
     return rank, local_rank, size
 
@@ -93,40 +97,43 @@ def is_run_by_dvc() -> bool:
 
 
 def progress_record() -> Path | None:
-    """The file in which this stage keeps the record of its progress; None where it prints it."""
+    """File for the progress record of this stage; None if the stage prints its progress."""
     folder, stage = os.environ.get("COLORIZE_PROGRESS"), os.environ.get("DVC_STAGE")
     return Path(folder, f"{stage}.json") if folder and stage else None
 
 
 def set_up_process() -> None:
-    """Set what libraries read from the environment; a program calls this before it imports torch.
+    """Set environment variables for libraries; a program calls this before it imports torch.
 
-    Only programs do so (stages, the command line, benchmarks): importing the library changes nothing in a process.
+    Only programs (stages, the command line, benchmarks) call it: importing the library does not change the process.
     """
-    # How often an idle OpenMP thread checks for work before it sleeps; GNU's library reads it when torch is loaded. By
-    # default threads spin for milliseconds, and two trainings on two cores take fifty times as long as one.
+    # How often an idle OpenMP thread checks for work before it sleeps. GNU OpenMP reads it when torch is loaded. By
+    # default, threads spin for milliseconds; two trainings on two cores then take fifty times as long as one.
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "2000"
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA's matrix products may vary between runs
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise cuBLAS results may vary between runs
 
 
 def set_up_torch(device: str | None = None) -> str:
-    """Apply COLORIZE_THREADS, and make the device that `choose_device` returns the current one; for programs only."""
+    """Apply COLORIZE_THREADS, make the device from `choose_device` the current one, and return its name.
+
+    Only programs call it, because it changes the process.
+    """
     import torch
 
     if os.environ.get("COLORIZE_THREADS"):
         torch.set_num_threads(_whole_number("COLORIZE_THREADS", 1))
     name = choose_device(device)
     if torch.device(name).type == "cuda" and torch.device(name).index is not None:
-        torch.cuda.set_device(name)  # where Triton starts its kernels
+        torch.cuda.set_device(name)  # Triton starts its kernels on the current device
     return name
 
 
 def choose_device(device: str | None = None) -> str:
-    """Name of the device to compute on: the given one, COLORIZE_DEVICE, or the best there is.
+    """Name of the device to compute on: the given one, else COLORIZE_DEVICE, else a GPU if available, else the CPU.
 
     Raises:
-        ParameterError: it cannot be used on this machine.
+        ParameterError: the device cannot be used on this machine.
     """
     import torch
 
@@ -141,10 +148,10 @@ def choose_device(device: str | None = None) -> str:
 
 @functools.lru_cache
 def check_compiler() -> None:
-    """Know that Triton can build the kernels that training and evaluation need on CUDA.
+    """Check that Triton can build the CUDA kernels of training and evaluation.
 
     Raises:
-        ParameterError: it cannot.
+        ParameterError: Triton or a C compiler is missing.
     """
     found = os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))
     if not (found and importlib.util.find_spec("triton")):

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, the exit code of each, and how damaged data are mended."""
+"""Errors that a user can fix, their exit codes, and the command that repairs damaged data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something the user can mend; shown as one line, never as a traceback."""
+    """An error that the user can fix; shown as one line, never as a traceback."""
 
     exit_code = 1
 
@@ -18,24 +18,24 @@ class ParameterError(UserError):
 
 
 class DataError(UserError):
-    """Data are missing, damaged or do not fit."""
+    """Data are missing, damaged or inconsistent, or a file cannot be written."""
 
     exit_code = 3
 
 
 class Damaged(DataError):
-    """A file of ours is not what was written: certain enough for a repair to take it away."""
+    """A file that the pipeline wrote is certainly damaged, so a repair may remove it."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without what libraries add below."""
+    """First line of an error message, without the details that libraries add."""
     return str(error).partition("\n")[0]
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:
-    """The command that removes what is damaged below a path, and makes it again where a stage is given.
+    """The command that removes damaged data below a path and, if a stage is given, runs this stage again.
 
-    Removing the files alone would not help: DVC links a damaged object of its cache back into the workspace.
+    It is not enough to remove the files, because DVC would link a damaged object of its cache back into the workspace.
     """
     removal = f"python -m colorize.verify --repair {place or ''}".rstrip()
     return f"{removal} && dvc repro {stage}" if stage else removal

@@ -1,8 +1,8 @@
-"""Named places at which a test can send a real process a signal.
+"""Fault points: named points in the code at which a process sends itself a signal, for tests.
 
-COLORIZE_FAULT=shard-member          SIGKILL at the first pass
-COLORIZE_FAULT=shard-member:3        at the third
-COLORIZE_FAULT=shard-member:3:TERM   SIGTERM
+COLORIZE_FAULT=shard-member          SIGKILL when the process reaches the point for the first time
+COLORIZE_FAULT=shard-member:3        SIGKILL for the third time
+COLORIZE_FAULT=shard-member:3:TERM   SIGTERM for the third time
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from colorize.runtime.errors import ParameterError
 
 FAULT_POINTS = (
     "shard-member",  # in a worker, after a member was written
-    "shard-rename",  # in a worker, the whole shard still under its temporary name
-    "shard-manifest",  # all shards and tables there, the manifest not
-    "write-rename",  # any file, still under its temporary name
-    "write-sync",  # any file, renamed, its folder not yet synchronised
-    "prior-write",  # between the arrays of a prior
+    "shard-rename",  # in a worker, after a shard was written, before it is renamed
+    "shard-manifest",  # after all shards and tables were written, before the manifest
+    "write-rename",  # any file, after it was written, before it is renamed
+    "write-sync",  # any file, after it was renamed, before its folder is synchronized
+    "prior-write",  # between two arrays of a prior
     "checkpoint-written",
-    "checkpoint-prune",  # a new checkpoint written, an old one not yet gone
-    "train-final",  # after the last step, nothing of the model written
-    "train-sidecar",  # weights written, the sidecar not
-    "train-remove",  # the model complete, the checkpoints still there
-    "evaluate-metrics",  # predictions and table written, the metrics not
+    "checkpoint-prune",  # after a new checkpoint was written, before an old one is removed
+    "train-final",  # after the last step, before the model is written
+    "train-sidecar",  # after the weights were written, before the sidecar
+    "train-remove",  # after the model was written, before the checkpoints are removed
+    "evaluate-metrics",  # after predictions and table were written, before the metrics
     "report-files",  # between two files of the report
-    "stage-checked",  # after a stage's last look at what it depends on, the record not yet written
+    "stage-checked",  # after a stage's last check of its dependencies, before its record is written
 )
 
-_passes: Counter = Counter()  # of this process
+_passes: Counter = Counter()  # how often this process has reached each point
 
 
 def fault_point(name: str) -> None:
-    """Send this process the signal here, where COLORIZE_FAULT says so.
+    """Send this process a signal if COLORIZE_FAULT names this fault point.
 
     Raises:
-        ParameterError: COLORIZE_FAULT is none of these.
+        ParameterError: COLORIZE_FAULT does not name a fault point.
     """
     if armed := os.environ.get("COLORIZE_FAULT"):
         _pass(name, armed)

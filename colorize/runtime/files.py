@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what killed processes left of others."""
+"""Atomic writing of files, and removal of the temporary files of killed processes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     import numpy as np
     from _typeshed import ReadableBuffer
 
-_STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # names the process that wrote it
-_written: dict[Path, int] = {}  # by this process and its workers, with the size in bytes: `check_written`
+_STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # the group is the PID of the process that wrote it
+_written: dict[Path, int] = {}  # files written by this process and its workers -> bytes
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
-    """Binary file that appears under `path` whole or not at all, and is on the disk when it does.
+    """Write a binary file atomically: `path` appears only when the complete file is on the disk.
+
+    Yields:
+        the open file.
 
     Raises:
-        DataError: the file cannot be written: disk full, or no permission. Other errors of the block pass as they are.
+        DataError: the file cannot be written: disk full, or no permission. Other errors of the block are not changed.
     """
     path = Path(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
@@ -54,15 +57,16 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
 
 
 class _Output(io.BufferedIOBase):
-    """A file that explains its own errors, so that those of whatever else the block does are not taken for them.
+    """A file that raises its own errors as DataError, without changing other errors of the block.
 
-    It has no `fileno` on purpose: numpy and Pillow would write past it, and report a full disk as something else.
+    It has no `fileno` on purpose: numpy and Pillow would write to the descriptor directly, and a full disk would appear
+    as another error.
     """
 
     def __init__(self, path: Path, temporary: Path):
         self._path, self._file = path, temporary.open("wb")
-        self._needed = 0  # bytes
-        self.size = 0  # bytes, once it is on the disk
+        self._needed = 0  # bytes that the file needs so far
+        self.size = 0  # bytes, set by `synchronize`
 
     def write(self, data: ReadableBuffer) -> int:
         self._needed = max(self._needed, self._file.tell() + memoryview(data).nbytes)
@@ -75,14 +79,14 @@ class _Output(io.BufferedIOBase):
                 self._file.flush()
 
     def synchronize(self) -> None:
-        """Put everything on the disk."""
+        """Flush the file to the disk and set `size`."""
         with _explained(self._path, self._needed, self._file):
             self._file.flush()
             os.fsync(self._file.fileno())
             self.size = os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
-        """Nothing is lost with an error in here: a file that counts was synchronised before."""
+        """Close the file. An error is ignored, because `synchronize` has already reported all errors that matter."""
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -106,13 +110,13 @@ class _Output(io.BufferedIOBase):
 
 @contextlib.contextmanager
 def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Iterator[None]:
-    """What a user can mend becomes one line; anything else stays what it is."""
+    """Raise errors that a user can fix as DataError; do not change other errors."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(path.parent)).free
-            free += os.fstat(file.fileno()).st_size if file else 0  # it goes, so this counts as free
+            free += os.fstat(file.fileno()).st_size if file else 0  # the temporary file will be removed
             raise DataError(
                 f"disk full: {path} needs {needed:,} bytes, {free:,} are free; free some space and run again"
             ) from error
@@ -141,7 +145,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_text(path: Path | str) -> Iterator[TextIO]:
-    """The same for UTF-8 text; line ends are written as they come."""
+    """Write a UTF-8 text file as `atomic_write` does; line endings are not converted."""
     with atomic_write(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         try:
@@ -171,15 +175,15 @@ def write_array(path: Path | str, array: np.ndarray) -> None:
 
 
 def note_written(path: Path, size: int) -> None:
-    """Remember a file of this many bytes that this process, or a worker of it, has written."""
+    """Remember a file that this process or one of its workers has written, with its size in bytes."""
     _written[path] = size
 
 
 def check_written(folders: Iterable[Path]) -> None:
-    """Know that what was written to these folders is still there.
+    """Check that the files that were written to these folders still exist.
 
     Raises:
-        DataError: a file is gone, or has another size.
+        DataError: a file is missing, or has another size.
     """
     for path, size in _written.items():
         if any(path.is_relative_to(folder) for folder in folders) and not _has_size(path, size):
@@ -194,13 +198,13 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder ready to be written to, before any work: there, writable, without strays.
+    """Create a folder, check that it is writable, and remove leftover temporary files.
 
     Raises:
-        DataError: nothing can be written there.
+        DataError: the folder is not writable.
     """
     probe = folder / f".probe.{os.getpid()}.tmp"
-    with _explained(folder), signals.finish_step():  # which leaves no probe behind
+    with _explained(folder), signals.finish_step():  # a signal must not leave the probe behind
         folder.mkdir(parents=True, exist_ok=True)
         try:
             probe.touch()
@@ -210,7 +214,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that are no more, in a folder and below it."""
+    """Remove the temporary files of processes that have ended, in a folder and its subfolders."""
     for path in sorted(folder.rglob(".*.tmp")):
         name = _STRAY.fullmatch(path.name)
         if name and path.is_file() and not is_running(int(name[1])):
@@ -218,18 +222,18 @@ def sweep(folder: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process on this machine; one that has ended and is not yet waited for is none."""
+    """Whether a process with this PID runs on this machine; a zombie does not count."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # the process belongs to another user
         return True
     try:
         state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:  # it has gone meanwhile, or this is no Linux
+    except OSError:  # the process has just ended, or this is not Linux
         return not Path("/proc/self/stat").exists()
-    return state != "Z"  # in a container whose first process waits for none, orphans stay so for good
+    return state != "Z"  # in a container whose first process does not reap orphans, they remain zombies
 
 
 def sha256_of(path: Path | str) -> str:

@@ -1,4 +1,4 @@
-"""One process at a time: a lock is a file, held with `flock` and so released by any death of its holder."""
+"""Locks between processes. A lock is a file held with `flock`, so the system releases it when its holder ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from colorize.runtime import environment
 from colorize.runtime.errors import DataError
 from colorize.runtime.files import prepare_folder
 
-_held: set[int] = set()  # descriptors
+_held: set[int] = set()  # file descriptors of the locks that this process holds
 
 
 class Lock:
@@ -34,15 +34,18 @@ class Lock:
 
 @contextlib.contextmanager
 def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
-    """Hold a lock; who finds it held says whom it waits for, and waits.
+    """Hold a lock during the block. If another process holds it, print which one, and wait.
 
     Args:
-        path: of the lock file; it goes when the lock is released.
-        what: the holder does, such as "train objects-unet".
-        wait: for the holder, or end at once; by default as COLORIZE_NO_WAIT says.
+        path: the lock file, which is removed when the lock is released.
+        what: name of the work for messages, such as "train objects-unet".
+        wait: whether to wait for the holder, rather than fail; by default as COLORIZE_NO_WAIT says.
+
+    Yields:
+        the lock.
 
     Raises:
-        DataError: it is held and `wait` is false, or the file cannot be written.
+        DataError: another process holds the lock and `wait` is false, or the lock file cannot be written.
     """
     prepare_folder(path.parent)
     _release_in_children()
@@ -54,7 +57,7 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
         os.write(descriptor, json.dumps(holder).encode())
         yield Lock(path)
     finally:
-        with contextlib.suppress(OSError):  # while it is held: nobody else's file can be removed
+        with contextlib.suppress(OSError):  # before the lock is released: the file is still our own
             if not Lock(path).is_awaited():
                 _waiting_file(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -63,19 +66,19 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
 
 
 def holder_of(path: Path) -> str | None:
-    """Who holds a lock, such as "PID 12 on host since ..."; None where nobody does."""
+    """The process that holds a lock, such as "PID 12 on host since ..."; None if the lock is free."""
     try:
         with path.open("r+b") as file:
             return None if _try(file.fileno(), fcntl.LOCK_SH) else _describe(path)
-    except OSError:  # nobody has made it, or it may not be opened
+    except OSError:  # the file does not exist or cannot be opened
         return None
 
 
 @functools.cache
 def _release_in_children() -> None:
-    """Have forked workers let go of the locks: one that outlives its killed parent must not go on holding them.
+    """Make forked workers close the lock files, so that a worker that outlives its parent does not hold the locks.
 
-    The hook is registered with the first lock, so that importing the library changes nothing in a process.
+    The hook is registered with the first lock, so that importing the library does not change the process.
     """
     os.register_at_fork(after_in_child=_release_all)
 
@@ -86,7 +89,11 @@ def _release_all() -> None:
 
 
 def _open_and_lock(path: Path, what: str, wait: bool) -> int:
-    """The descriptor of the locked file that has the name now; a holder removes its file when it is done."""
+    """Open and lock the file; return its descriptor.
+
+    A holder removes its file at the end. After a wait, the locked file may therefore no longer be the one at `path`;
+    then a new file is opened.
+    """
     with contextlib.ExitStack() as waiting:
         is_first = True
         while True:
@@ -132,7 +139,7 @@ def _describe(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())
         return f"PID {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError):  # it has only just begun
+    except (OSError, ValueError):  # the holder has not yet written its data
         return "another process"
 
 

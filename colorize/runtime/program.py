@@ -1,4 +1,4 @@
-"""A stage as a program: its workers, its outputs, its exit code."""
+"""Functions for running a stage as a program: worker processes, output folders and exit codes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ from colorize.runtime.locks import lock
 
 @contextlib.contextmanager
 def executor(workers: int) -> Iterator[Executor]:
-    """Pool of worker processes; pending work is dropped when the block is left by an error."""
+    """Pool of worker processes; work that has not started when the block ends is canceled.
+
+    Raises:
+        DataError: a worker was killed or ended with an error of its own, or memory ran out.
+    """
     last_words, to_parent = multiprocessing.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(to_parent,))
     try:
         with _ctrl_c_blocked():
-            pool.submit(int)  # the first task starts all workers, which inherit the block
+            pool.submit(int)  # the first task starts all workers; SIGINT is blocked in them too
         yield pool
     except (BrokenProcessPool, MemoryError):
-        if last_words.poll():  # sent before that worker ended
+        if last_words.poll():  # a worker has sent the reason before it ended
             raise DataError(last_words.recv()) from None
         raise DataError("a worker was killed, probably because memory ran out; lower COLORIZE_PROCS") from None
     finally:
@@ -40,7 +44,7 @@ def executor(workers: int) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def _ctrl_c_blocked() -> Iterator[None]:
-    """Have a Ctrl-C wait until the block ends: in a worker that has only begun, it would be a traceback."""
+    """Delay Ctrl-C until the block ends: a worker that is still starting would print a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -49,10 +53,10 @@ def _ctrl_c_blocked() -> Iterator[None]:
 
 
 def _begin_worker(to_parent: Connection) -> None:
-    """Leave Ctrl-C, which a terminal sends to all, to the parent; and end with it, for it may be killed.
+    """Make a worker ignore Ctrl-C, which its parent handles, and end when its parent ends.
 
     Args:
-        to_parent: gets the reason if the worker ends by itself; the parent prints the first one of all workers.
+        to_parent: connection for the reason why a worker ends itself; the parent prints the first reason it gets.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -62,16 +66,16 @@ def _begin_worker(to_parent: Connection) -> None:
 
 @contextlib.contextmanager
 def outputs(what: str, *folders: Path) -> Iterator[None]:
-    """The folders that a stage is about to fill: writable, without strays, and nobody else's meanwhile.
+    """Hold the lock of a stage during the block, and prepare its output folders: writable, without temporary files.
 
-    Of the processes that `torchrun` starts, the first sees to that for all.
+    Under `torchrun`, only the process with rank 0 does this.
 
     Args:
-        what: stage and cell, such as "shard objects".
-        folders: to fill.
+        what: stage and item, such as "shard objects".
+        folders: output folders of the stage.
 
     Raises:
-        DataError: one of them cannot be written to, or another process fills them and COLORIZE_NO_WAIT is set.
+        DataError: a folder is not writable, or another process holds the lock and COLORIZE_NO_WAIT is set.
     """
     if environment.torchrun_ranks()[0]:
         yield
@@ -81,14 +85,14 @@ def outputs(what: str, *folders: Path) -> Iterator[None]:
             prepare_folder(folder)
         yield
         for folder in folders:
-            sweep(folder)  # what workers left that were still about to die when this run of a killed stage began
+            sweep(folder)  # files of workers of an earlier, killed run that were still ending when this run began
 
 
 def run(main: Callable[..., None], arguments: list[str]) -> None:
-    """Call `main(*arguments)` and end the process: 0 complete, 2 parameters, 3 data, 130 / 143 interrupted.
+    """Call `main(*arguments)`. Exit codes: 0 complete, 2 parameters, 3 data, 129 / 130 / 143 interrupted.
 
-    Errors meant for the user become one line on stderr. An interrupted stage must not end with 0, or DVC would record
-    half-written outputs as done.
+    A UserError is printed as one line on stderr. An interrupted stage must not exit with 0, or DVC would record
+    incomplete outputs as complete.
     """
     signals.install_handlers()
     terminal.begin_records()
@@ -109,7 +113,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Also as torch says it: by a class of its own on a GPU, only in the text on a CPU."""
+    """Whether memory ran out. On a GPU, torch raises a class of its own; on a CPU, only the message tells it."""
     is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or is_of_torch
 

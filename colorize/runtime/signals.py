@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, SIGINT, or a parent that is gone; and a mapped file that became shorter: SIGBUS."""
+"""Signals that end a process: SIGTERM, SIGHUP, SIGINT, the end of its parent, SIGBUS for a shortened mapped file."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ _Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 class _State:
-    """Of this process."""
+    """Signal state of this process."""
 
     parent = os.getppid()
     is_deferring = False
-    caught: int | None = None  # signal that waits for the end of the step
-    bus_handler: object = None  # libc keeps only its address
+    caught: int | None = None  # signal that takes effect at the end of the step
+    bus_handler: object = None  # libc keeps only its address, so a reference must stay here
 
 
 def install_handlers() -> None:
-    """Make SIGTERM, SIGHUP and SIGINT unwind like exceptions, so that temporary files go; exit codes 143, 129, 130.
+    """Make SIGTERM, SIGHUP and SIGINT raise exceptions, so that temporary files are removed.
 
-    A stage that outlives its `dvc` would write into the next run's files: it gets SIGTERM then. Linux alone sends one;
-    elsewhere `is_orphaned` tells.
+    The exit codes are 143, 129 and 130. A stage that outlives its `dvc` process would write into the files of the next
+    run. On Linux the stage therefore gets SIGTERM when `dvc` ends; on other systems `is_orphaned` detects this.
     """
     _State.parent = os.getppid()
     handle_bus_errors(_print_error)
     signal.signal(signal.SIGTERM, _handle)
     for number in (signal.SIGINT, signal.SIGHUP):  # SIGHUP: the terminal was closed
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as the shell sets it for `command &`, and nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored by a shell for `command &`, or by nohup
             signal.signal(number, _handle)
     if environment.is_run_by_dvc():
         die_with_parent(signal.SIGTERM)
 
 
 def die_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when its parent ends; does nothing but on Linux."""
+    """Make the kernel send this process a signal when its parent ends; has an effect only on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
@@ -55,19 +55,19 @@ def die_with_parent(number: int) -> None:
 def handle_bus_errors(report: Callable[[str], None]) -> None:
     """End this process with one line and exit code 3 when a file becomes shorter while it is mapped.
 
-    Python's own handlers run after the interrupted instruction, but this instruction never ends: it is repeated. The
-    handler is therefore one of libc, which never returns. ctypes takes the interpreter's lock for it in any thread;
-    torch releases that lock before it copies.
+    Python runs its own handlers after the interrupted instruction, but this instruction is repeated without end. The
+    handler is therefore registered with libc, and it never returns. ctypes acquires the GIL for the handler in any
+    thread; torch releases the GIL before it copies.
 
     Args:
-        report: gets the line.
+        report: called with the line.
     """
 
     is_ending = threading.Lock()
 
     def end(number: int) -> None:
         try:
-            is_ending.acquire()  # for ever: other threads come to the same place, and wait here
+            is_ending.acquire()  # never released: other threads with the same error wait here
             name = next((f"{path}:" for path in _shortened_files()), "a file")
             report(f"{name} became shorter while it was being read; run the command again: its error names the repair")
         finally:
@@ -80,21 +80,21 @@ def handle_bus_errors(report: Callable[[str], None]) -> None:
 
 
 def _print_error(line: str) -> None:
-    restored = "\x1b[?25h\n" if os.isatty(2) else ""  # a progress bar has hidden the cursor
+    restored = "\x1b[?25h\n" if os.isatty(2) else ""  # shows the cursor again, which a progress bar hides
     os.write(2, os.fsencode(f"{restored}error: {line}\n"))
 
 
 def _shortened_files() -> Iterator[str]:
-    """Shared files whose mapping has pages behind the end of the file; none but on Linux.
+    """Files with a shared mapping that has pages after the end of the file; empty except on Linux.
 
-    Private mappings are those of libraries, of which some are like that from the start.
+    Private mappings are left out: they belong to libraries, and some have such pages from the start.
     """
     with contextlib.suppress(OSError), Path("/proc/self/maps").open(errors="surrogateescape") as maps:
         for line in maps:
             addresses, mode, offset, _, _, *path = line.rstrip("\n").split(maxsplit=5)
             start, end = (int(address, 16) for address in addresses.split("-"))
             last_page = int(offset, 16) + end - start - mmap.PAGESIZE
-            with contextlib.suppress(OSError, IndexError):  # a mapping without a file, or one that was deleted
+            with contextlib.suppress(OSError, IndexError):  # a mapping without a file, or of a deleted file
                 status = Path(path[0]).stat()
                 is_short = stat.S_ISREG(status.st_mode) and status.st_size <= last_page
                 if is_short and mode.endswith("s"):
@@ -104,7 +104,7 @@ def _shortened_files() -> Iterator[str]:
 def _handle(number: int, frame: FrameType | None) -> None:
     is_repeated = number == signal.SIGINT == _State.caught  # a second Ctrl-C does not wait
     if _State.is_deferring and not is_repeated:
-        _State.caught = _State.caught or number  # SIGTERM comes from a DVC that ends, and again when it is gone
+        _State.caught = _State.caught or number  # the first counts: an ending DVC sends SIGTERM, then the kernel does
     else:
         _leave(number)
 
@@ -117,7 +117,7 @@ def _leave(number: int) -> None:
 
 @contextlib.contextmanager
 def finish_step() -> Iterator[None]:
-    """Let the block, the outermost of nested ones, end before a signal takes effect; it ends the process then."""
+    """Delay signals until the block ends; then a signal ends the process. Of nested blocks, the outermost counts."""
     if _State.is_deferring:
         yield
         return
@@ -135,10 +135,10 @@ def finish_step() -> Iterator[None]:
 
 
 def stop_requested() -> bool:
-    """Whether the process ends after this step."""
+    """Whether the process will end when the current `finish_step` block ends."""
     return _State.caught is not None or is_orphaned()
 
 
 def is_orphaned() -> bool:
-    """Whether DVC started this process and is gone."""
+    """Whether DVC started this process, and the `dvc` process has ended."""
     return environment.is_run_by_dvc() and os.getppid() != _State.parent

@@ -1,4 +1,4 @@
-"""How far a long piece of work is."""
+"""Progress of long tasks, on a terminal, as lines or as records in files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from colorize.runtime import environment
 
-_PAUSE_S = 5  # between two lines
-_RECORD_PAUSE_S = 0.5  # between two records: a training of thousands of steps per second writes no more
+_PAUSE_S = 5  # seconds between two progress lines
+_RECORD_PAUSE_S = 0.5  # seconds between two records, even if a training makes thousands of steps per second
 
 
 def say(text: str) -> None:
-    """Print lines; if nobody reads them any more, or the disk is full, the work goes on, and what follows is lost."""
+    """Print lines to stdout. If stdout is closed or the disk is full, discard this and all later output."""
     try:
         print(text, flush=True)
     except OSError:
@@ -27,14 +27,22 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show how far a long piece of work is.
+    """Show the progress of a long task.
 
-    A stage whose folder of records is set (COLORIZE_PROGRESS) writes records, which `tools/run_cells.py` shows. Else
-    this is a bar on a terminal, and a line every five seconds without one.
+    With COLORIZE_PROGRESS, a stage writes progress records, which `tools/run_cells.py` shows. Otherwise this shows a
+    bar on a terminal, or prints a line every five seconds.
+
+    Args:
+        description: name of the task.
+        total: number of units; 0 if unknown.
+        unit: name of the unit, plural.
+
+    Yields:
+        function to call with the number of units done since the last call.
     """
     if path := environment.progress_record():
         yield _Records(path, description, total, unit).advance
-        _write_record(path, {})  # unless an error or a signal leaves the block: then the count so far is of interest
+        _write_record(path, {})  # not after an error or a signal, so that the last count stays visible
     elif sys.stderr.isatty():
         with _progress_bar(description, total, unit) as advance:
             yield advance
@@ -78,13 +86,13 @@ def _progress_lines(description: str, total: int, unit: str) -> Callable[[int], 
 
 
 def begin_records() -> None:
-    """Write the first record of a stage, which tells that DVC runs it; does nothing without COLORIZE_PROGRESS."""
+    """Write an empty record, which shows that DVC runs this stage; do nothing without COLORIZE_PROGRESS."""
     if path := environment.progress_record():
         _write_record(path, {})
 
 
 class _Records:
-    """Counts what is done and writes it at most twice per second."""
+    """Counts the units done, and writes the count at most twice per second."""
 
     def __init__(self, path: Path, description: str, total: int, unit: str):
         self._path, self._total = path, total
@@ -94,7 +102,7 @@ class _Records:
         self._written = -float("inf")
 
     def advance(self, n: int = 1) -> None:
-        """Count n more; the first call may tell of an earlier run's steps, which say nothing about the speed."""
+        """Add n units. The first call may count steps of an earlier run, so the speed does not include it."""
         now = time.monotonic()
         self._done += n
         self._began = self._began or (now, self._done)
@@ -103,13 +111,13 @@ class _Records:
             _write_record(self._path, {**self._record, "done": self._done, "end": self._end(now, *self._began)})
 
     def _end(self, now: float, began: float, done_before: int) -> float | None:
-        """When all is done if it goes on at this speed, in seconds since the epoch."""
+        """Expected end at the current speed, in seconds since the epoch; None if the speed or the total is unknown."""
         done = self._done - done_before
         return time.time() + (self._total - self._done) * (now - began) / done if done and self._total else None
 
 
 def _write_record(path: Path, record: dict) -> None:
-    """Replace the record in one step; whoever shows it may have ended and taken the folder along."""
+    """Replace the record atomically. Errors are ignored: the display may have ended and removed the folder."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         temporary.write_text(json.dumps(record))
