@@ -27,7 +27,7 @@ from colorize.data.shards import SPLITS
 from colorize.layout import BASELINES, Cell, Folders, Run, evaluation_stage, stage_name
 from colorize.pipeline import contents, digests, recorded, records
 from colorize.pipeline.definition import RECORDS
-from colorize.pipeline.recorded import LOCK, Entry, Recorded
+from colorize.pipeline.recorded import LOCK, Recorded, RecordedRun
 from colorize.runtime import DataError, ParameterError, repair_command
 
 REMOVED = Path(".state/removed")
@@ -280,7 +280,7 @@ def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Probl
     return [problem for problem in problems if problem.path not in named], num_unknown
 
 
-def _contradicted(known: Recorded, run: Entry, what: str) -> Problem:
+def _contradicted(known: Recorded, run: RecordedRun, what: str) -> Problem:
     if run.path != LOCK:
         text = f"DVC's run cache, {run.stage.removeprefix('exec python -m ')}: {what}"
         return Problem(run.path, text, repair_command(), objects=(run.path,))

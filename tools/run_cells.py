@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from colorize import runtime
 from colorize.config import params
+from colorize.layout import Run, evaluation_stage, stage_name
 from tools import display, jobs
 from tools.jobs import Job
 
@@ -67,14 +68,15 @@ def _run_study(settings, what: str) -> None:
 def plan(settings, what: str) -> list[list[Job]]:
     """All jobs, in phases; a phase begins when the previous phase has ended without a failure."""
     preparations = [
-        Job(f"{name} data", (f"shard@{name}", f"prior@{name}"), (f"prior@{name}",)) for name in settings.datasets
+        Job(f"{name} data", (stage_name("shard", name), stage_name("prior", name)), (stage_name("prior", name),))
+        for name in settings.datasets
     ]
     by_cost = sorted(settings.models, key=lambda model: ("unet" not in model, "cnn" not in model))
-    runs = [f"{dataset}-{model}" for model in by_cost for dataset in settings.datasets]
+    runs = [Run(dataset, model) for model in by_cost for dataset in settings.datasets]
     if what == "train":
-        return [preparations, [_single(run, f"train@{run}") for run in runs]]
-    cells = [_single(run, f"train@{run}", f"evaluate@{run}") for run in runs]
-    cells += [_single(f"{name} baselines", f"baseline@{name}") for name in settings.datasets]
+        return [preparations, [_single(run.name, stage_name("train", run.name)) for run in runs]]
+    cells = [_single(run.name, stage_name("train", run.name), evaluation_stage(run)) for run in runs]
+    cells += [_single(f"{name} baselines", stage_name("baseline", name)) for name in settings.datasets]
     return [preparations, cells, [Job("report", ("report",), ())]]  # the last job is `dvc repro` of all stages
 
 

@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from colorize.layout import stage_name
 from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
 
 SplitName = Literal["train", "val", "test"]
@@ -173,13 +174,13 @@ def read_manifest(folder: Path) -> dict:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         problem = _problem(manifest)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; make it with `dvc repro shard@{folder.name}`") from None
+        raise DataError(f"{path}: no such file; make it with `dvc repro {stage_name('shard', folder.name)}`") from None
     except (OSError, ValueError, RecursionError) as error:
         problem = str(error)
     if problem:
-        raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, f'shard@{folder.name}')}`")
+        raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, stage_name('shard', folder.name))}`")
     if manifest["format"] != FORMAT:
-        command = f"dvc repro --force --single-item shard@{folder.name}"
+        command = f"dvc repro --force --single-item {stage_name('shard', folder.name)}"
         raise DataError(f"{path}: format {manifest['format']!r}, expected {FORMAT!r}; run `{command}`")
     return manifest
 
@@ -238,5 +239,5 @@ def read_column(folder: Path, name: str) -> Iterator[str]:
             for row in rows:
                 yield row[column]
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
-        command = repair_command(folder, f"shard@{folder.name}")
+        command = repair_command(folder, stage_name("shard", folder.name))
         raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None

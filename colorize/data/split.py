@@ -10,6 +10,7 @@ from torch import Tensor
 
 from colorize.data import shards, verified
 from colorize.data.mapped import Mapped
+from colorize.layout import stage_name
 from colorize.runtime import DataError, repair_command
 
 
@@ -30,7 +31,7 @@ class Split:
         self.geometry = shards.Geometry(manifest["size"])
         self.paths = [folder / entry["name"] for entry in entries]
         self.counts = [entry["images"] for entry in entries]  # images of each shard
-        remedy = f"run `{repair_command(folder, f'shard@{folder.name}')}`"
+        remedy = f"run `{repair_command(folder, stage_name('shard', folder.name))}`"
         for path, count in zip(self.paths, self.counts, strict=True):
             _check_geometry(path, self.geometry, count, remedy)
         verified.check(self.paths, [entry["sha256"] for entry in entries], remedy)

@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from colorize.data.shards import Geometry
+from colorize.layout import stage_name
 from colorize.runtime import DataError, repair_command
 
 _CAN_ADVISE = hasattr(os, "posix_fadvise")  # not on macOS, where images are read without advice
@@ -88,7 +89,7 @@ class UncachedReader(contextlib.ExitStack):
     def _failure(self, place: Place, problem: str) -> DataError:
         path = self._paths[place.descriptor]
         folder = path.parent
-        return DataError(f"{path}: {problem}; run `{repair_command(folder, f'shard@{folder.name}')}`")
+        return DataError(f"{path}: {problem}; run `{repair_command(folder, stage_name('shard', folder.name))}`")
 
     def _places(self, rows: np.ndarray) -> list[Place]:
         tars = np.searchsorted(self._ends, rows, side="right")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from colorize import runtime
 from colorize.color import gamut
+from colorize.layout import stage_name
 from colorize.models import contract
 from colorize.runtime import Damaged, DataError
 
@@ -116,7 +117,7 @@ def read_sidecar(folder: Path) -> dict:
     try:
         sidecar = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        command = f"dvc repro train@{folder.name}"
+        command = f"dvc repro {stage_name('train', folder.name)}"
         remedy = f"train the model with `{command}`" if _repository(folder) else "expected the folder of a model"
         raise DataError(f"{path}: no such file; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -143,12 +144,14 @@ def _repository(folder: Path) -> Path | None:
 
 def _remedy(folder: Path) -> str:
     """The remedy if a file has changed since it was saved."""
-    return _in_repository(folder, runtime.repair_command(Path("data", "models", folder.name), f"train@{folder.name}"))
+    return _in_repository(
+        folder, runtime.repair_command(Path("data", "models", folder.name), stage_name("train", folder.name))
+    )
 
 
 def _retraining(folder: Path) -> str:
     """The remedy if the files are unchanged but unusable: a repair would not find any damage."""
-    return _in_repository(folder, f"dvc repro --force --single-item train@{folder.name}")
+    return _in_repository(folder, f"dvc repro --force --single-item {stage_name('train', folder.name)}")
 
 
 def _in_repository(folder: Path, command: str) -> str:

@@ -25,7 +25,7 @@ class Out(NamedTuple):
     stage: str
 
 
-class Entry(NamedTuple):
+class RecordedRun(NamedTuple):
     """One run of a stage, recorded in `dvc.lock` or in the run cache."""
 
     stage: str  # name of the stage; in an entry of the run cache, its command
@@ -41,8 +41,8 @@ class Entry(NamedTuple):
 class Recorded(NamedTuple):
     """Everything that DVC has recorded."""
 
-    lock: list[Entry]
-    runs: list[Entry]  # entries of the run cache, from which DVC restores results
+    lock: list[RecordedRun]
+    runs: list[RecordedRun]  # entries of the run cache, from which DVC restores results
     cache: Path | None  # folder of the file cache; None if there is no DVC repository
     unreadable: list[tuple[Path, str]]  # file, and why it or a part of it cannot be read
 
@@ -64,7 +64,7 @@ class Recorded(NamedTuple):
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def record(self, run: Entry) -> dict | None:
+    def record(self, run: RecordedRun) -> dict | None:
         """The stage's own record of a run; None if it is neither in the working tree nor in the cache."""
         found = records.record_of(run.entry)
         if found is None:
@@ -118,30 +118,30 @@ def _cache() -> Path | None:
         return None
 
 
-def _read_lock(unreadable: list[tuple[Path, str]]) -> list[Entry]:
+def _read_lock(unreadable: list[tuple[Path, str]]) -> list[RecordedRun]:
     if not LOCK.exists():
         return []
     try:
         stages = yaml.load(LOCK.read_bytes(), strict_yaml.FastLoader)["stages"]
-        found = [Entry(str(name), LOCK, entry) for name, entry in stages.items()]
+        found = [RecordedRun(str(name), LOCK, entry) for name, entry in stages.items()]
     except Exception as error:  # PyYAML raises almost anything on damaged bytes
         unreadable.append((LOCK, runtime.first_line(error)))
         return []
     return [run for run in found if _is_shaped(run, unreadable)]
 
 
-def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> Entry | None:
+def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> RecordedRun | None:
     """The entry in a file of the run cache; None if it cannot be read."""
     try:
         entry = yaml.load(path.read_bytes(), strict_yaml.FastLoader)
-        run = Entry(str(entry["cmd"]), path, entry)
+        run = RecordedRun(str(entry["cmd"]), path, entry)
     except Exception as error:  # as in _read_lock
         unreadable.append((path, runtime.first_line(error)))
         return None
     return run if _is_shaped(run, unreadable) else None
 
 
-def _is_shaped(run: Entry, unreadable: list[tuple[Path, str]]) -> bool:
+def _is_shaped(run: RecordedRun, unreadable: list[tuple[Path, str]]) -> bool:
     """Whether an entry has all fields that are read here; if not, it is added to `unreadable`."""
     try:
         items = [*run.entry.get("outs", []), *run.entry.get("deps", [])]
