@@ -64,7 +64,11 @@ class Checkpoints:
         self._cost = 0.0  # seconds that the last save took
 
     def is_due(self) -> bool:
-        """Whether to save a checkpoint now: the last one is old enough, or the process was asked to stop."""
+        """Whether to save a checkpoint now.
+
+        True if the pause since the last checkpoint is over, or if the process was asked to stop. The pause is
+        COLORIZE_CHECKPOINT_SECONDS. Its default is the larger of 60 s and 100 times the duration of the last save.
+        """
         pause = runtime.checkpoint_seconds(default=max(_SECONDS, math.ceil(self._cost / _SHARE)))
         return time.monotonic() - self._saved >= pause or runtime.stop_requested()
 
@@ -150,14 +154,14 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Restore the result of `random_state`; the index of the GPU may have changed."""
+    """Restore the result of `random_state`; the device may be another GPU than before."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["own"], device)
 
 
 def pack(folder: Path) -> dict[str, Tensor]:
-    """The files below a folder as uint8 tensors, by relative path.
+    """Read the files below a folder, except temporary ones, as uint8 tensors by relative path.
 
     A checkpoint contains them because DVC empties an out before it runs the stage again.
     """
@@ -169,7 +173,7 @@ def pack(folder: Path) -> dict[str, Tensor]:
 
 
 def unpack(files: dict[str, Tensor], folder: Path) -> None:
-    """Write the files that `pack` returned below a folder."""
+    """Write the files in the result of `pack` to a folder."""
     for name, content in files.items():
         with runtime.atomic_write(folder / name) as file:
             file.write(content.numpy().tobytes())

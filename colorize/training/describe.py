@@ -1,4 +1,4 @@
-"""Description of a model's blocks, from its modules; the report draws Figure 1 from it without importing torch."""
+"""Describe the blocks of a network. The report draws Figure 1 from this description, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def describe(name: str, model: nn.Module, width: float, size: int) -> dict:
         size: side of the input, pixels.
 
     Returns:
-        a dict with `model`, `width`, `parameters` (their number), `input` (channels, height, width), `skips` (block:
-        the block whose output is added in it), and `blocks`. Each block has `name`, `convolutions` ([in, out] channels
-        of each), `out_channels`, `size` (side of the output, pixels), `parameters` and `batch_norm`.
+        a dict with `model`, `width`, `parameters` (their number), `input` (channels, height, width), `skips` and
+        `blocks`. `skips` maps the name of a block to the name of the block whose output is added in it. Each block has
+        `name`, `convolutions` ([in, out] channels of each), `out_channels`, `size` (side of the output, pixels),
+        `parameters` (their number) and `batch_norm` (bool).
     """
     shapes: dict[str, torch.Size] = {}
     blocks = {n: child for n, child in model.named_children() if any(True for _ in child.parameters())}

@@ -25,10 +25,10 @@ from colorize.runtime import ParameterError
 
 
 class Processes(NamedTuple):
-    """One process of the group that trains together."""
+    """This process, and the size of the group of processes that train one model together."""
 
-    rank: int
-    size: int
+    rank: int  # number of this process, from 0
+    size: int  # number of processes in the group
     device: torch.device
     scratch: Path | None  # temporary folder for the outputs; None for the first process
 
@@ -39,7 +39,7 @@ class Processes(NamedTuple):
             batch_size: images of a global batch.
 
         Raises:
-            ParameterError: the batch size is not such a multiple.
+            ParameterError: the batch size is not a multiple of the number of processes.
         """
         if batch_size % self.size:
             raise ParameterError(
@@ -64,7 +64,7 @@ class Processes(NamedTuple):
         return nn.parallel.DistributedDataParallel(objective)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of `value` over all processes; with several processes, `value` is overwritten."""
+        """The mean of `value` over all processes; with several processes, `value` is overwritten with the sum."""
         if self.size == 1:
             return value
         distributed.all_reduce(value)

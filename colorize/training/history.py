@@ -29,7 +29,7 @@ class History:
         self.rows: list[dict] = []
 
     def add(self, **row: float | None) -> None:
-        """Append a row; a column stays empty if its value is None or missing."""
+        """Append a row with values for `COLUMNS`, and write the file; a value that is None or missing stays empty."""
         self.rows.append(row)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
@@ -49,7 +49,7 @@ def write_sheet(path: Path, L_norm: Tensor, output: Tensor, ab_norm: Tensor) -> 
     Args:
         path: path of the PNG file.
         L_norm: (B, 1, H, W).
-        output: output of the model, ab_norm or logits.
+        output: output of the model, (B, 2, H, W) ab_norm or (B, Q, h, w) logits.
         ab_norm: (B, 2, H, W), the truth.
     """
     from PIL import Image

@@ -72,7 +72,7 @@ def train(
             the number of processes.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling costs time, and no code here reads memory before it is written.
+    # By default, deterministic mode fills each new tensor. This costs time, and no code here reads unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # defined by the class of the module
     with distributed.join(device) as group:
         data = _open(run, folders, group.device)
@@ -125,9 +125,9 @@ def _key(sidecar: dict, run: Run, folders: Folders, group: distributed.Processes
 def _alone(
     run: Run, folders: Folders, group: distributed.Processes, checkpoints: Checkpoints
 ) -> contextlib.AbstractContextManager[bool]:
-    """`sharing.alone` for a training on one process.
+    """Return `sharing.alone` for a single process, and a context that yields False for a group of processes.
 
-    A group of processes does not use it, because the processes could not agree on whether to wait.
+    A group does not use `sharing.alone`, because its processes could not agree on whether to wait.
     """
     if group.size > 1:
         return contextlib.nullcontext(False)
@@ -196,7 +196,11 @@ class Training:
         """Take all remaining steps. Afterwards, the model has the weights that `train.select` chooses.
 
         Args:
-            checkpoints: the training starts from the latest checkpoint if there is one, and saves new checkpoints here.
+            checkpoints: checkpoints of this training. It starts from the latest one, if any, and saves new ones.
+
+        Raises:
+            DataError: the checkpoints differ between processes, or the loss or its gradient is not finite.
+            ParameterError: `train.batch_size` is not a multiple of the number of processes.
         """
         self._resume(checkpoints)
         share = self._group.share(self._settings.batch_size)

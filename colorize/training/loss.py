@@ -37,9 +37,9 @@ def soft_cross_entropy(features: Tensor, head: torch.nn.Conv2d, targets: SoftTar
     `ops/head_loss.py` has this formula in plain PyTorch, and an equivalent faster function, which is called here.
 
     Args:
-        features: (B, C, H, W), the input of the head.
+        features: (B, C, h, w), the input of the head.
         head: 1x1 convolution from C channels to Q bins.
-        targets: (B, H, W, K).
+        targets: (B, h, w, K), pooled to the size of the features.
 
     Returns:
         scalar, in nats.

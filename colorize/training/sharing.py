@@ -1,7 +1,8 @@
-"""Sharing of one result by simultaneous runs of the same training, for example of two queued experiments.
+"""Share one result between processes that run the same training at the same time, such as two queued experiments.
 
-The second run waits for the first one, and copies its result. Experiments run in copies of the repository. The first
-run therefore leaves a copy of its files in `.state/finished/<run>/<key>`, but only if another run waits for them.
+The second process waits for the first one, and copies its result. Experiments run in separate copies of the repository,
+but share the folder `.state` of the main repository. If another process waits, the first one leaves a copy of its files
+in `.state/finished/<run>/<key>`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bo
     """Hold the lock of a training during the block. The block trains, unless the yielded value is true.
 
     Args:
-        checkpoints: folder of this training's checkpoints; <run> and <key> of its path identify the training.
-        what: description for the messages of waiting runs, such as "train objects-unet".
+        checkpoints: folder of this training's checkpoints; the <run> and <key> in its path identify the training.
+        what: description for the messages of waiting processes, such as "train objects-unet".
         folders: name -> output folder of the training.
 
     Yields:
-        True if the output folders already contain the result, copied from a run that ended while this run waited.
+        True if another process has left the result, and it is now copied to the output folders.
     """
     run, key = checkpoints.parent.name, checkpoints.name
     finished = runtime.state_dir() / "finished" / run / key

@@ -36,7 +36,7 @@ class Objective(nn.Module):
         model: network, in training or evaluation mode.
         weights: (Q,) class weights, on the model's device.
         options: options of the soft targets.
-        precision: number type of the convolutions: fp32, or bf16 or fp16 under autocast.
+        precision: number format of the convolutions: fp32, or bf16 or fp16 under autocast.
     """
 
     def __init__(self, model: Network, weights: Tensor, options: targets.Options, precision: str = "fp32"):
@@ -67,14 +67,14 @@ class Objective(nn.Module):
 
 
 class Step:
-    """Adam on clipped gradients.
+    """Optimizer step: Adam with clipped gradients.
 
-    If the loss or the gradient of a step is not finite, the step changes no parameter. Its number is stored on the
-    device, where `failed_at` reads it later. In fp16, the step is a failure only if the gradients overflow without loss
-    scaling. All values that change from step to step are on the device, so that a CUDA graph can replay the kernels.
+    If the loss or the gradient of a step is not finite, the step changes no parameter. The step's number is stored on
+    the device; `failed_at` returns it. In fp16, a step has failed only if the gradients overflow without loss scaling.
+    All values that change from step to step are on the device, so that a CUDA graph can replay the kernels.
 
     Args:
-        objective: an `Objective`, or the module that distributes one over processes.
+        objective: an `Objective`, or the result of `Processes.distribute` for one.
         settings: the section `train` of the parameters.
         device: device of the model.
 
@@ -98,13 +98,19 @@ class Step:
         )
         self._number, self._failed_at = (torch.full((), -1, dtype=torch.int64, device=device) for _ in range(2))
         self._rate = torch.zeros((), device=device) if device.type == "cuda" else None
-        # No CUDA graph is recorded for a group of processes, or with a gradient scaler, which decides on the host.
+        # No CUDA graph is recorded for a group of processes or with a gradient scaler. The scaler decides on the host
+        # whether to skip a step.
         is_plain = isinstance(objective, Objective) and not self._scaler.is_enabled()
         may_record = is_plain and device.type == "cuda" and runtime.is_compiling()
         self._call = graphs.Replayed(self._take, device) if may_record else self._take
 
     def __call__(self, step: int, L_norm: Tensor, ab_norm: Tensor) -> Tensor:
-        """Take step number `step` (from 0).
+        """Take step number `step` (from 0) with a batch.
+
+        Args:
+            step: number of the step.
+            L_norm: (B, 1, H, W).
+            ab_norm: (B, 2, H, W).
 
         Returns:
             the loss, a scalar on the device; the next step may overwrite it.
@@ -121,7 +127,7 @@ class Step:
         if self._scaler.is_enabled():
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self._settings.clip_norm)
-            self._scaler.step(self._optimizer)  # skips the step if it overflowed; this is not a failure
+            self._scaler.step(self._optimizer)  # skips the step if a gradient overflowed; this is not a failure
             self._scaler.update()
             if self._scaler.get_scale() < _LEAST_SCALE:
                 self._remember(torch.ones_like(self._failed_at, dtype=torch.bool))
@@ -130,9 +136,10 @@ class Step:
         return value.detach()
 
     def _step_if_finite(self, value: Tensor) -> None:
-        """Take a step with clipped gradients.
+        """Clip the gradients and take a step, unless this step or an earlier one has failed.
 
-        Fused Adam clips, and skips the step if a flag on the device is set. The host need not wait for the device.
+        Fused Adam does both: it divides the gradients by `grad_scale`, and skips the step if `found_inf` is not 0. Both
+        values are on the device, so the host does not wait for the device.
         """
         norm = nn.utils.get_total_norm([parameter.grad for parameter in self._parameters if parameter.grad is not None])
         self._remember(~(norm + value).isfinite())

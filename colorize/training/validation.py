@@ -52,7 +52,10 @@ def validate(
 
 @torch.inference_mode()
 def write_picture(model: Network, split: Split, device: torch.device, path: Path) -> None:
-    """Write a picture of some validation images: input, prediction, truth."""
+    """Write a contact sheet of up to 10 evenly spaced validation images: input, prediction, truth.
+
+    Afterwards, the model is in evaluation mode.
+    """
     model.eval()
     rows = spread(len(split), _PICTURES)
     L_norm, ab_norm = to_networks(next(loader.evaluation_batches(split, _PICTURES, device, rows)))
