@@ -41,10 +41,11 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
         device: device to run on.
 
     Returns:
-        the mean of each measure over the test split, rounded to 5 decimals.
+        the mean over the test split of each measure that the model has, rounded to 5 decimals.
 
     Raises:
-        DataError: an input is missing or damaged, the model has another image size, or a metric is not finite.
+        DataError: an input is missing or damaged, the model was trained on images of another size, or a metric is
+            not finite.
     """
     split = Split(folders.shards("test", cell.target))
     weights = load_tensor(folders.prior(cell.source) / "rebalancing.npy").to(device)
@@ -92,9 +93,10 @@ def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple
 
 
 def _constant_prior(folder: Path, device: str) -> Predictor:
-    """Predictor of a constant distribution, the best one for each loss.
+    """Return a predictor that gives the same distribution to each pixel.
 
-    This is the prior for the plain cross entropy, and the weighted prior for the weighted cross entropy.
+    The prior minimizes the plain cross entropy, and the weighted prior minimizes the weighted cross entropy. The
+    predictor returns the logits of both.
     """
     names = ("prior", "weighted_prior")
     logits, weighted = (load_tensor(folder / f"{name}.npy").clamp_min(1e-9).log().to(device) for name in names)

@@ -31,7 +31,7 @@ class Kept(NamedTuple):
     """Which rows of the split are kept, and why."""
 
     rows: np.ndarray  # (N,) int64: row numbers in the split
-    key: np.ndarray  # (N,) int64
+    key: np.ndarray  # (N,) int64: keys of the images in the split
     source: np.ndarray  # (N,) unicode: name of the image in the raw archive
     l2: np.ndarray  # (N,) float32: the measure `l2`
     is_saved: np.ndarray  # (N,) bool: evenly spaced images, the same for every model
@@ -48,7 +48,7 @@ def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -
         named: keys of further images to keep.
 
     Raises:
-        DataError: a named key is not in the split, or the table of the split has another number of rows.
+        DataError: a named key is not in the split, or the table of the split does not have one row per image.
     """
     keys = split.keys(np.arange(len(split)))
     unknown = sorted(set(named) - set(keys.tolist()))
@@ -71,7 +71,10 @@ def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -
 
 @torch.inference_mode()
 def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Tensor], device: str) -> dict:
-    """Predict the kept images once more and write them as `predictions.npz`.
+    """Predict the kept images once more and write `predictions.npz`.
+
+    The file has the fields of `Kept` except `rows`, and three uint8 arrays: `truth` and `predicted`, (N, H, W, 3) RGB,
+    and `gray`, (N, H, W).
 
     Args:
         folder: output folder of the evaluation.

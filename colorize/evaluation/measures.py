@@ -1,7 +1,7 @@
-"""All measures that evaluation computes for each test image: the measures of the paper, and additional ones.
+"""The measures that evaluation computes for each test image. At present, these are the measures of the paper.
 
-To add a measure, write a function from a `measuring.Compared` to one number per image, and add it to `MEASURES`. Its
-titles in the report are in `report/labels.py`. No training depends on this file.
+To add a measure, write a function that takes a `measuring.Compared` and returns one number per image. Add it to
+`MEASURES` in this file, and its titles to `report/labels.py`. No training depends on this file.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # pixels per batch: 20 MB and 660 MB
 
 
 class Kind(IntEnum):
-    """What a model predicts. A model of one kind also has the measures of the kinds before it."""
+    """Kind of a model's predictions. A model also has the measures of all lower kinds."""
 
     COLORS = 1  # any ab, from a regression
     BINS = 2  # one of the ab bins
@@ -31,14 +31,14 @@ class Kind(IntEnum):
 
 
 class Compared:
-    """Predictions and true colors of B images. Values that several measures need are computed once.
+    """Predictions and true colors of B images. Values that several measures need are computed once, at first use.
 
     Args:
         output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H or H / 2.
         ab_norm: (B, 2, H, W), the truth.
         weights: (Q,) class weights.
         options: options of the soft targets.
-        logits_for_weighted: (B, Q, h, w) logits for the weighted cross entropy; None takes `output`. Only the constant
+        logits_for_weighted: (B, Q, h, w) logits for the weighted cross entropy; None means `output`. Only the constant
             prior has separate logits.
     """
 
@@ -77,7 +77,7 @@ class Compared:
 
     @cached_property
     def pooled_targets(self) -> SoftTargets:
-        """The soft targets at the resolution of the logits, (B, h, w, K')."""
+        """The soft targets at the resolution of the logits, (B, h, w, K') with K' = K * (H / h)^2."""
         return pool(self.targets, self._stride)
 
     @cached_property
@@ -91,9 +91,9 @@ class Compared:
 
 
 class Measure(NamedTuple):
-    """One number per image."""
+    """A function that returns one number per image, and the predictions that it needs."""
 
-    function: Callable[[Compared], Tensor]  # (B,) float64
+    function: Callable[[Compared], Tensor]  # returns (B,) float64
     kind: Kind  # lowest kind of prediction that has this measure
 
 
@@ -112,7 +112,7 @@ def measure(
     rows: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Tensor]:
-    """Measure the predictions of a split.
+    """Compute the measures of the predictions for the images of a split.
 
     Args:
         predict: predictor with its model in evaluation mode, on the device of `weights`.

@@ -1,7 +1,7 @@
 """The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies.
 
-Validation uses them too, so a change in this file trains every model again. A new measure belongs in `measures.py`,
-which only evaluation uses.
+Validation uses them too, so DVC trains every model again after a change in this file. Therefore add a new measure to
+`measures.py`, which only evaluation uses.
 """
 
 from __future__ import annotations
