@@ -36,7 +36,10 @@ def head(channels: int) -> nn.Conv2d:
 class UpBlock(nn.Module):
     """Nearest-neighbor upsampling by 2, then 3x3 convolutions.
 
-    A skip, if given, is added to the output of the first convolution.
+    `forward` adds its argument `skip`, if given, to the output of the first convolution, before the ReLU.
+
+    Args:
+        channels: number of input channels, then the output channels of each convolution.
     """
 
     def __init__(self, *channels: int):

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """(B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm.
+    """Base class of all networks: (B, 1, H, W) L_norm -> (B, 2, H, W) ab_norm, or logits if it is a `Classifier`.
 
-    Each child module is a block. Figure 1 shows the blocks that have parameters.
+    The child modules that have parameters are the blocks in Figure 1.
 
     Args:
         width: factor for the number of channels; 1 is the paper's size.
@@ -48,7 +48,7 @@ def build_model(name: str, width: float, pretrained: bool = False) -> Network:
     """Build a network whose initial weights come from torch's global random generator.
 
     Args:
-        name: name of the model; the file `colorize/models/<name>.py` defines `NETWORK`.
+        name: name of the model; the file `colorize/models/<name>.py` must define `NETWORK` (`exists` checks this).
         width: factor for the number of channels; 1 is the paper's size.
         pretrained: start the regression's encoder with ImageNet weights (downloaded by torchvision).
 

@@ -1,4 +1,4 @@
-"""The baseline: the first layers of ResNet-18 and a decoder of five convolutional blocks (paper, section 3.2)."""
+"""The regression: the first layers of ResNet-18 and a decoder of five convolutional blocks (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from colorize.models.blocks import UpBlock, conv_block, scaled
 from colorize.models.contract import Network
 from colorize.runtime import DataError
 
-# Statistics of the ImageNet training set, averaged over RGB. The pretrained stem expects a gray image that is
-# normalized with them.
+# Statistics of the ImageNet training set, averaged over R, G and B. The pretrained first convolution (`stem`) expects a
+# gray image that is normalized with them.
 _IMAGENET_MEAN = (0.485 + 0.456 + 0.406) / 3
 _IMAGENET_STD = (0.229 + 0.224 + 0.225) / 3
 
