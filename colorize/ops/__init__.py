@@ -1,7 +1,7 @@
 """Code that exists only for speed: fused operations, Triton kernels, CUDA graphs, compilation.
 
-Not here: the only implementation of a formula. Each function has a plain version with the same result except for
-rounding, and tests compare the two:
+Not here: formulas that have no plain version. Each function below has a plain version with the same result, except for
+rounding. Tests compare the two versions:
 
     up_conv         up_conv.plain, in the same file
     head_loss       head_loss.plain, in the same file

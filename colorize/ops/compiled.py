@@ -1,7 +1,7 @@
-"""`torch.compile` where it saves time: the network on CUDA, as one graph.
+"""Compile the network with `torch.compile` on CUDA, where this saves time.
 
 On a CPU, the network is not compiled. At any width, the convolutions take most of the time, and compilation does not
-change them. Compilation also takes half a minute and needs a C++ compiler.
+change them. Compilation would also take half a minute and need a C++ compiler.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CUDA graphs: the kernels of a step are recorded once, and then started together.
 
-Starting the few hundred kernels of a step one by one takes the host about 10 ms. In this time, an H100 trains a batch
-of 256.
+A step has a few hundred kernels. To start them one by one takes the host about 10 ms. In the same time, an H100
+computes the whole step for a batch of 256 images.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from colorize import runtime
 
-_MEMORY_SHARE = 0.4  # largest fraction of GPU memory for a step, because a graph keeps its memory
+_MEMORY_SHARE = 0.4  # a step that needs a larger fraction of GPU memory is not recorded: a graph keeps its memory
 _FIRST_CALLS = 3  # unrecorded calls: the initialization of compilers and libraries must not be recorded
 
 
@@ -73,7 +73,8 @@ class Replayed:
     def _call_aside(self, *inputs: Tensor) -> Tensor:
         """Call the function on the stream that is used for recording.
 
-        Autograd remembers the stream on which a gradient is first computed, so both must use the same stream.
+        Autograd remembers the stream on which a gradient is first computed. The calls before the recording must
+        therefore use the stream of the recording.
         """
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
@@ -100,8 +101,8 @@ def _clear_cublas_workspaces() -> None:
 
     This is called before the recording, so that the workspaces of the graph are in the graph's own memory pool. It is
     called again after the recording, so that no other code uses these workspaces. If a graph used a workspace outside
-    its pool, it would cause an illegal memory access after other code clears the workspaces. Torch's own tools clear
-    them when they record a CUDA graph.
+    its pool, its replay would access illegal memory once other code has cleared the workspaces. Torch's own tools also
+    clear the workspaces when they record a CUDA graph.
     """
     torch._C._cuda_clearCublasWorkspaces()
 

@@ -22,7 +22,7 @@ _ROWS = 8  # pixels that one program processes in sequence; a larger value gives
 def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor, values: Tensor) -> list[Tensor]:
     """The summed loss, and its gradients with respect to rows, weight and bias.
 
-    The loss is float32, as are the gradients of weight and bias. The gradient of the rows has the type of the rows.
+    The loss and the gradients of weight and bias are float32. The gradient of the rows has the type of the rows.
 
     Args:
         rows: (N, C) features.
@@ -49,7 +49,7 @@ def loss_and_gradients(rows: Tensor, weight: Tensor, bias: Tensor, bins: Tensor,
 
 
 def _mm_float32(a: Tensor, b: Tensor) -> Tensor:
-    """(n, m) @ (m, k) -> (n, k) float32; in float16, the sum over the m rows of a chunk could overflow."""
+    """(n, m) @ (m, k) -> (n, k) float32; a float16 result could overflow, as it is a sum over the m rows of a chunk."""
     return torch.mm(a, b) if a.dtype == torch.float32 else torch.mm(a, b, out_dtype=torch.float32)
 
 
@@ -62,7 +62,8 @@ def overwrite_logits(logits: Tensor, num_bins: int, bins: Tensor, values: Tensor
         bins: (n, K) integers; if a bin occurs twice, its values are added.
         values: (n, K) float32.
         losses: (n,) float32, output: the loss of each pixel.
-        sums: (ceil(n / _ROWS) or more, columns of the logits) float32, output: sums of the gradients of _ROWS pixels.
+        sums: (ceil(n / _ROWS) or more, columns of the logits) float32, output: row i is the sum of the
+            gradients of the i-th group of _ROWS pixels.
     """
     num_rows, num_columns = logits.shape
     num_entries = bins.shape[1]
@@ -96,7 +97,8 @@ def _overwrite_logits(
         tl.store(losses + row, mass * (largest + tl.log(total)) - tl.sum(value * z_target, 0))
         tl.debug_barrier()  # all logits of the row have been read
         tl.store(place + column, (exponential * (mass / total)).to(logits.dtype.element_ty), mask=is_column)
-        tl.debug_barrier()  # all columns are written; overwriting the target's bins below is cheaper than a search
+        # All columns are written. To overwrite the target's bins below is cheaper than to look for them in each column.
+        tl.debug_barrier()
         of_bin = tl.sum(tl.where(target_bin[:, None] == target_bin[None, :], value[None, :], 0.0), 1)
         gradient = tl.exp(z_target - largest) * (mass / total) - of_bin
         tl.store(place + target_bin, gradient.to(logits.dtype.element_ty), mask=is_entry)

@@ -20,7 +20,7 @@ _BLOCK = 64  # pixels per program
 
 
 def weighted_targets(ab_norm: Tensor, weights: Tensor, options: Options, stride: int) -> SoftTargets:
-    """Equal to `targets.pool(targets.weigh(targets.soft_targets(...)))`, but with bins of type int16.
+    """Compute `targets.pool(targets.weigh(targets.soft_targets(...)))`, but with bins of type int16.
 
     Args:
         ab_norm: (B, 2, H, W), on a GPU.
@@ -68,7 +68,7 @@ def _weighted_targets(
     from_a = tl.load(centers + 2 * neighbor) - a[:, None]
     from_b = tl.load(centers + 2 * neighbor + 1) - b[:, None]
     distance = from_a * from_a + from_b * from_b
-    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # else all weights underflow at a small sigma
+    distance -= tl.sum(tl.where(entry == 0, distance, 0.0), 1)[:, None]  # else all values underflow at a small sigma
     value = tl.where(is_entry, tl.exp(distance * exponent), 0.0)
     value *= (weight / tl.sum(value, 1))[:, None]
     x, row = pixel % width, pixel // width  # `row` counts the rows of all images

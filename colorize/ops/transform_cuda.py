@@ -1,7 +1,7 @@
 """Mirroring and conversion of a batch to L and ab on CUDA in one Triton kernel.
 
-Separate operators would need thirty kernels. On a CPU, `data.transform.to_networks` computes the same result, except
-for rounding: `cielab.split_lab(cielab.rgb_to_lab(rgb))` of the mirrored images. The test
+Separate operators would need thirty kernels. On a CPU, `data.transform.to_networks` mirrors the images and computes
+`cielab.split_lab(cielab.rgb_to_lab(rgb))`. The two results are equal except for rounding; the test
 tests/ops/test_transform_cuda.py compares them.
 """
 
@@ -22,7 +22,7 @@ def to_networks(rgb: Tensor, is_flipped: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         rgb: (B, H, W, 3) uint8, on a GPU.
-        is_flipped: (B,) bool: which images are mirrored.
+        is_flipped: (B,) bool, true for the images to mirror.
 
     Returns:
         L_norm (B, 1, H, W) and ab_norm (B, 2, H, W), float32, channels_last in memory.
