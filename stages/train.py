@@ -8,7 +8,10 @@ from colorize.pipeline import promise
 
 
 def main(dataset: str, model: str) -> None:
-    """data/shards/train and val, data/priors -> data/models/<dataset>-<model>, data/histories/<dataset>-<model>."""
+    """data/shards/train, data/shards/val, data/priors -> data/models, data/histories.
+
+    The outputs are data/models/<dataset>-<model> and data/histories/<dataset>-<model>.
+    """
     with promise.stage("train", dataset=dataset, model=model) as stage:
         from colorize.color.targets import Options
         from colorize.training import loop
@@ -17,7 +20,7 @@ def main(dataset: str, model: str) -> None:
         options, device = Options.of(settings.soft_targets), runtime.set_up_torch()
         checkpoints = loop.train(run, settings.train, options, Folders(), stage.code, device, stage.check)
     if not runtime.torchrun_ranks()[0]:
-        checkpoints.remove()  # only after the stage's last check: if it fails, no step is lost
+        checkpoints.remove()  # after the stage's last check; if this check fails, the next run resumes from them
 
 
 if __name__ == "__main__":
