@@ -105,12 +105,13 @@ class Reader:
         """The bytes of one member; a view of the mapped archive if the member is not compressed.
 
         Raises:
-            DataError: the file is gone, the archive has become shorter, or the member does not match its checksum.
+            DataError: the file is gone, the archive has become shorter, or a zip member is damaged or unpacks to more
+                than `MAX_INFLATED` bytes.
         """
         if self._kind == "folder":
             return self._read_file(entry)
         if self._kind == "tar":
-            if entry.packed:  # a zip member's entry; a tar has no checksum of data to detect this
+            if entry.packed:  # a tar has replaced the listed zip; a tar has no checksums that would detect this
                 raise self._damaged(entry, "the archive is no longer the zip that was listed")
             return self._slice(entry, entry.offset, entry.size)
         return self._read_zipped(entry)

@@ -55,8 +55,9 @@ class Wanted(NamedTuple):
 def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) -> Path:
     """Verify a file, or download it if it does not exist.
 
-    An existing file is verified once. If its *length* differs from the published one, it is the user's own selection of
-    the data set: it is used as it is, and sharding prints a warning. If only the checksum differs, it is damaged.
+    An existing file is verified once. If its *length* differs from the published one, the file is accepted as the
+    user's own selection of the data set, and sharding prints a warning. If only the checksum differs, the file is
+    refused as damaged.
 
     Args:
         path: path of the file.
@@ -69,7 +70,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
         The path.
 
     Raises:
-        DataError: the server refuses, the connection breaks again and again, the disk is full, or the length or the
+        DataError: the server refuses, `ATTEMPTS` consecutive attempts fail, the disk is full, or the length or the
             checksum does not match.
     """
     wanted = Wanted(path, url, size, algorithm, digest)

@@ -42,7 +42,7 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
             the message names the file and the byte offset.
     """
     enabled = gc.isenabled()
-    gc.disable()  # a million new tuples without reference cycles: garbage collection doubles the time
+    gc.disable()  # collection would double the time, and a million tuples without reference cycles need none
     try:
         with runtime.progress(f"list {path.name}", -(-len(data) // MIB), "MiB") as advance:
             walker = _Walker(data, path, advance)
@@ -137,7 +137,7 @@ class _Walker:
         return self.data[start : start + size]
 
     def _extend(self, kind: int, body: bytes, offset: int) -> None:
-        """Remember what a GNU long name or a pax header says about the members after it."""
+        """Store the fields of a GNU long name or a pax header for the members after it."""
         if kind in self.announced:
             raise self._damaged(offset, "two extended headers for one member: the member between them is missing")
         if kind != ord("g"):
@@ -199,7 +199,7 @@ class _Walker:
         self.offsets.clear()
 
     def _check_end(self, offset: int) -> None:
-        """Check for two zero blocks followed only by zeros: a header overwritten with zeros is not the end mark."""
+        """Check that only zeros, at least two blocks, follow. A header overwritten with zeros is not the end mark."""
         if self.announced or offset + 2 * BLOCK > len(self.data):
             raise self._damaged(offset, "truncated: the end mark is missing")
         step = 1 << 20
@@ -220,7 +220,7 @@ def _refusal(path: Path, offset: int, what: str, remedy: str = "download it agai
 
 
 def _stored_name(header: bytes) -> str:
-    """The member name in a header: a field of 100 bytes; in ustar, after a prefix field of 155 bytes."""
+    """The member name in a header: a field of 100 bytes. In ustar, a prefix field of 155 bytes comes before it."""
     name = header[:100].split(b"\0", 1)[0]
     if header[345] and header[257:263] == b"ustar\0":  # GNU stores times instead of the prefix
         name = header[345:500].split(b"\0", 1)[0] + b"/" + name

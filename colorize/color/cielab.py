@@ -25,8 +25,8 @@ _WHITE = torch.tensor([0.95047, 1.0, 1.08883], dtype=torch.float64)  # D65, 2 de
 _LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]], dtype=torch.float64)
 _L_OFFSET = -16.0
 KNEE = 0.008856  # CIE 1976: below this value, a straight line replaces the cube root
-SLOPE = 7.787  # of this line
-_BISECTIONS = 12  # after 12 steps, the factor of the chroma is known to 1/4096; this is far below one 8-bit level
+SLOPE = 7.787  # slope of this line
+_BISECTIONS = 12  # 12 steps find the factor of the chroma to within 1/4096, far less than one 8-bit level
 
 
 @functools.lru_cache
@@ -50,7 +50,7 @@ def matrix(which: str) -> list[list[float]]:
 
 
 def _apply(which: str, color: Tensor) -> Tensor:
-    """Apply a 3x3 matrix to the color dimension, without a matrix product: that would round differently on a GPU."""
+    """Apply a 3x3 matrix to the color dimension. A matrix product would round differently on a GPU."""
     x, y, z = color.unbind(-3)
     result = torch.empty_like(color)
     for (from_x, from_y, from_z), out in zip(matrix(which), result.unbind(-3), strict=True):
@@ -125,7 +125,7 @@ def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
 def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
     """Reduce chroma at constant L and hue until sRGB can show the color.
 
-    Clipping the RGB channels would change L. It must stay the L of the input image.
+    Clipping the RGB channels would change L, but a colorized image must keep the L of the input image.
 
     Args:
         lab: (..., 3, H, W) float32, L in [0, 100].

@@ -14,7 +14,7 @@ from torch import Tensor
 
 GRID = 10  # distance between neighboring bins, CIELAB units
 
-# For each a of a bin: the first and the last b. Values and order are those of the published grid
+# a -> (lowest b, highest b) of the bins with this a. Values and order are those of the published grid
 # (Zhang et al. 2016, pts_in_hull).
 _RUNS = {
     -90: (50, 90), -80: (20, 90), -70: (0, 90), -60: (-20, 90), -50: (-30, 100), -40: (-40, 100), -30: (-50, 100),
@@ -44,7 +44,10 @@ def gamut_ab(device: torch.device | str = "cpu") -> Tensor:
 
 @functools.lru_cache
 def _search_cells(num_neighbors: int) -> Tensor:
-    """(cells of a, cells of b, K) int16: the bins nearest to each cell's center; equal distances: lower index first."""
+    """The K bins nearest to each cell's center, (cells along a, cells along b, K) int16, nearest first.
+
+    If two bins have the same distance, the one with the lower index comes first.
+    """
     if num_neighbors < _USUAL_NEIGHBORS:
         return _search_cells(_USUAL_NEIGHBORS)[..., :num_neighbors]
     from_a, from_b = (_squared_distances(*span, GAMUT_AB[:, n]) for n, span in enumerate((A_RANGE, B_RANGE)))
@@ -57,7 +60,10 @@ def _search_cells(num_neighbors: int) -> Tensor:
 
 
 def _squared_distances(low: float, high: float, centers: np.ndarray) -> np.ndarray:
-    """(cells, Q) int32: squared distance along one axis from each cell's center to each bin, times 16 to be exact."""
+    """(cells, Q) int32: 16 times the squared distance along one axis from each cell's center to each bin.
+
+    The factor makes every value an integer.
+    """
     middles = np.arange(low + CELL / 2, high, CELL, dtype=np.float32)
     return (16 * np.square(middles[:, None] - centers)).astype(np.int32)
 
@@ -71,8 +77,8 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
 
     Only bins that can be among the nearest bins of a cell are sorted. The distance from the middle cell to such a bin
     is limited: it is at most the distance to the K-th nearest bin of the middle cell, plus twice the largest distance
-    between the middle cell and another cell. The whole lookup table is computed in 0.06 s instead of 0.20 s, once per
-    process that encodes colors.
+    between the middle cell and another cell of the block. The whole lookup table is computed in 0.06 s instead of
+    0.20 s, once per process that encodes colors.
 
     Args:
         from_a: (n, Q) int32, 16 times the squared distances along a.
@@ -93,14 +99,14 @@ def _nearest_bins(from_a: np.ndarray, from_b: np.ndarray, num_neighbors: int) ->
 @functools.lru_cache
 @torch.inference_mode(False)
 def cells(device: torch.device, num_neighbors: int) -> Tensor:
-    """(cells of a * cells of b, K) int16: the lookup table; the first cell is at the start of A_RANGE and B_RANGE."""
+    """The lookup table, (cells along a * cells along b, K) int16; cell 0 is at the start of A_RANGE and B_RANGE."""
     return _search_cells(num_neighbors).flatten(0, 1).contiguous().to(device)
 
 
 @functools.lru_cache
 @torch.inference_mode(False)
 def _cells_on(device: torch.device, num_neighbors: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The K bins of each cell, (cells of a * cells of b, K) int32; their a and their b, both float32 of this shape."""
+    """The K bins of each cell, (cells along a * cells along b, K) int32; their a and their b, float32 of this shape."""
     bins = cells(device, num_neighbors).int()
     a, b = (gamut_ab(device)[:, channel].contiguous()[bins] for channel in (0, 1))
     return bins, a, b
@@ -148,8 +154,8 @@ def soft_encode(
         ab: (B, 2, H, W), CIELAB units.
         num_neighbors: K.
         sigma: CIELAB units.
-        encode: "pixel" measures d from the pixel's own ab (like the code of Zhang et al.), "bin" from the center of the
-            pixel's bin.
+        encode: "pixel" if d is measured from the pixel's own ab, as in the code of Zhang et al.; "bin" if d is measured
+            from the center of the pixel's bin.
 
     Returns:
         indices (B, H, W, K) int64 and weights (B, H, W, K) float32 that sum to 1.
@@ -160,7 +166,8 @@ def soft_encode(
     cell, shape = _cell_of(point).flatten(), (*point.shape[:-1], num_neighbors)
     bins, a, b = (table.index_select(0, cell).view(shape) for table in _cells_on(ab.device, num_neighbors))
     distance = a.sub_(point[..., :1]).square_() + b.sub_(point[..., 1:]).square_()  # (B, H, W, K), squared
-    distance -= distance[..., :1].clone()  # of the nearest bin; otherwise all weights underflow if sigma is small
+    # subtract the distance of the nearest bin; otherwise all weights underflow if sigma is small
+    distance -= distance[..., :1].clone()
     weights = distance.div_(-2 * sigma**2).exp_()
     return bins.long(), weights.div_((weights @ weights.new_ones(num_neighbors))[..., None])
 
@@ -173,6 +180,9 @@ def mode(logits: Tensor) -> Tensor:
 
     Returns:
         (B, 2, H, W) float32 ab, CIELAB units.
+
+    Raises:
+        ValueError: the logits have another number of bins than the gamut.
     """
     _check_bins(logits)
     return gamut_ab(logits.device)[_argmax(logits.movedim(1, -1))].movedim(-1, 1)

@@ -53,6 +53,9 @@ def soft_targets(ab_norm: Tensor, options: Options) -> SoftTargets:
     Args:
         ab_norm: (B, 2, H, W).
         options: options of the encoding.
+
+    Returns:
+        (B, H, W, K); the values of a pixel sum to 1.
     """
     return SoftTargets(*gamut.soft_encode(ab_norm * AB_SCALE, *options))
 
@@ -64,6 +67,9 @@ def weigh(targets: SoftTargets, ab_norm: Tensor, weights: Tensor) -> SoftTargets
         targets: (B, H, W, K), unweighted.
         ab_norm: (B, 2, H, W).
         weights: (Q,) class weights.
+
+    Returns:
+        (B, H, W, K).
     """
     of_pixel = weights[gamut.nearest_bin(ab_norm * AB_SCALE)]  # (B, H, W)
     return SoftTargets(targets.bins, targets.values * of_pixel[..., None])

@@ -67,7 +67,7 @@ def training_batches(
         start_step: number of batches to skip at the start.
         share: (rank, size) of this process in its process group.
         ahead: number of batches that a thread prepares in advance; 0 for no thread. None means 0 for `host` on the CPU
-            and 2 otherwise. `device` ignores it.
+            and 2 otherwise. It has no effect if the place is `device`.
 
     Yields:
         The part of a global batch that belongs to this process: batch_size / size images.
@@ -87,7 +87,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, batch_size: int, device: str | torch.device, rows: np.ndarray | None = None
 ) -> Batches:
-    """Batches of all rows, or of the given `rows`, in order and not mirrored; the last batch may be smaller."""
+    """Batches of all rows, or of `rows`, (N,) int64, in this order, not mirrored; the last batch may be smaller."""
     device = torch.device(device)
     rows = np.arange(len(split)) if rows is None else rows
     parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
@@ -182,7 +182,7 @@ def _choose_gpu(device: torch.device) -> tuple[Callable | None, tuple]:
 
 
 def _upload(batches: Batches, device: torch.device) -> Batches:
-    """Upload batches. The host does not wait for a copy from pinned memory; it runs between two training steps."""
+    """Upload batches. The host does not wait: the GPU copies pinned memory between two training steps."""
     with contextlib.closing(batches):
         for batch in batches:
             rgb, is_flipped = (tensor.to(device, non_blocking=True) for tensor in batch[:2])

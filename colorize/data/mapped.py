@@ -35,7 +35,7 @@ from torch import Tensor
 from colorize.data.shards import TAR_BLOCK, Geometry
 
 _WORD = 8  # bytes
-_MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python does not name it
+_MAP_FIXED = 0x10  # on Linux, macOS and the BSDs; Python has no constant for it
 
 
 class Mapped:
@@ -70,7 +70,7 @@ class Field(NamedTuple):
     blocks: np.ndarray  # (N,) int64: the block at which each member starts
 
     def gather(self, rows: np.ndarray, out: Tensor) -> None:
-        """Copy the bytes of the members `rows`, (B,), to the rows of `out`, (B, width) uint8."""
+        """Copy the bytes of the members with the (B,) row numbers `rows` to `out`, (B, width) uint8."""
         torch.index_select(self.grid, 0, torch.from_numpy(self.blocks[rows]), out=out.view(self.grid.dtype))
 
 

@@ -42,7 +42,7 @@ def training_order(
 
 
 def _select(order: Callable[[int], Selection], length: int, start: int, stop: int) -> Selection:
-    """Positions `start` to `stop` (exclusive) of the orders of all epochs, one after the other."""
+    """Positions `start` to `stop` (exclusive) of the concatenated orders of all epochs."""
     pieces = []
     while start < stop:
         epoch, place = divmod(start, length)

@@ -41,7 +41,8 @@ PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
-AT_ONCE = 128  # images decoded, then hashed, at once: each change between the two replaces the contents of CPU caches
+# Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
+AT_ONCE = 128
 
 
 class Geometry(NamedTuple):
@@ -95,7 +96,7 @@ class Members:
         self._bytes = np.frombuffer(bytearray(member * AT_ONCE), np.uint8).reshape(AT_ONCE, -1)
         pixels = self._bytes[:, geometry.pixel_offset : TAR_BLOCK + geometry.content]
         self.pixels = pixels.reshape(AT_ONCE, size, size, 3)
-        self._checksum = int(member[148:154], 8) - sum(b"%08d" % 0)  # of a header without the digits of its key
+        self._checksum = int(member[148:154], 8) - sum(b"%08d" % 0)  # checksum of a header without its key's digits
 
     def content(self, keys: Sequence[int]) -> memoryview:
         """The bytes of the first `len(keys)` members, named by these keys; valid until the buffer changes."""

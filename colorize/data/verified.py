@@ -23,11 +23,11 @@ from colorize import runtime
 from colorize.runtime import DataError
 
 _THREADS = 4  # hashing releases the lock of the interpreter (GIL)
-_SETTLED_S = 2.0  # seconds; for this time after a change, another change may leave the times of the file as they are
+_SETTLED_S = 2.0  # seconds; a second change within this time may leave the times of the file unchanged
 
 
 def check(paths: Sequence[Path], digests: Sequence[str], remedy: str) -> None:
-    """Compare files with their SHA-256. Otherwise a model could be trained on a damaged shard: DVC does not check it.
+    """Compare files with their SHA-256, because DVC does not detect a damaged shard before a model is trained on it.
 
     Args:
         paths: paths of the files, all in one folder.

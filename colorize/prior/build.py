@@ -42,7 +42,7 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
     rebalancing = weights.rebalancing_weights(prior, lambda_)
     weighted_prior = rebalancing @ joint / (rebalancing @ joint).sum()  # each pixel has the weight of its own bin
     arrays = {"counts": bins, "prior": prior, "rebalancing": rebalancing, "weighted_prior": weighted_prior}
-    for model, spec in MODELS.items():  # one file per model: changing lambda must not retrain the unweighted ones
+    for model, spec in MODELS.items():  # one file per model: a change of lambda must not retrain the unweighted models
         arrays[f"class_weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
         arrays[f"initial_distribution-{model}"] = weighted_prior if spec.is_weighted else prior
     for file, array in arrays.items():

@@ -1,7 +1,7 @@
 """Exact color counts of a training set, by color and by ab bin.
 
 Images have far fewer distinct colors than pixels. So this module first counts the packed 24-bit colors, and then
-converts and encodes each distinct color once. It counts every pixel, and it rounds no count.
+converts and encodes each distinct color once. Every pixel is counted, and the color counts are exact.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndar
 
 
 def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Count pixels by nearest bin, and by nearest bin and bin of the soft encoding.
+    """Count pixels by nearest bin, and jointly by nearest bin and by the bins of their soft encoding.
 
     The sum of the joint counts over the first axis, normalized, is the smoothed prior: the mean soft encoding of all
     pixels (Zhang et al. 2016).

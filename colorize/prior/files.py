@@ -1,4 +1,4 @@
-"""Read the files of a prior. Other modules write them, so training does not depend on the code that writes them."""
+"""Read the files of a prior. This code is separate, so training does not depend on the code that writes the files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_array(path: Path) -> np.ndarray:
         file = io.BytesIO(path.read_bytes())
         array = np.load(file, allow_pickle=False)
         problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
-        if file.read():  # if the header's length is damaged, all values are shifted
+        if file.read():  # a damaged header length shifts all values and leaves extra bytes
             problem = "damaged (extra bytes after the array)"
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro prior@{path.parent.name}`") from None

@@ -166,7 +166,7 @@ def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iter
 
 
 def _to_csv(rows: Iterable[tuple]) -> str:
-    """CSV lines that end in a line feed. If csv.writer wrote these line ends, it would not quote a carriage return."""
+    """CSV lines that end in a line feed. With this line end, csv.writer itself would not quote a carriage return."""
     lines: list[str] = []
     csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
     return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
@@ -291,7 +291,7 @@ def _check_leaks(name: str, manifests: dict[shards.SplitName, dict], max_leaked:
 
 
 def _leaks(manifests: dict[shards.SplitName, dict]) -> dict[str, dict]:
-    """`leaked` of the manifests of val and test, without the splits that share no image with train."""
+    """The manifest entries `leaked` of val and test, only for the splits that share images with train."""
     found = {split: manifests[split]["leaked"] for split in leakage.HELD_OUT}
     return {split: entry for split, entry in found.items() if entry["images"]}
 

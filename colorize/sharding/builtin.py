@@ -79,10 +79,10 @@ class Counts(Section):
 class Recipe(Section):
     """Recipe of one data set of the sample: the key `sample` of a source file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # of the archives; seeds the random generators
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # names the archives and seeds the random generators
     layout: Literal["tiny_imagenet", "places"]
     size: Annotated[int, Field(ge=16, le=1024)]  # side of the images, pixels
-    smallest: Annotated[int, Field(ge=16)]  # side of the crops, pixels of the photo
+    smallest: Annotated[int, Field(ge=16)]  # smallest and largest side of the crops, pixels of the photo
     largest: Annotated[int, Field(ge=16)]
     counts: Counts
     gray: Annotated[int, Field(ge=0)]  # training images stored without color; 2 % in Tiny ImageNet
@@ -97,7 +97,7 @@ class Recipe(Section):
 
 
 class Box(NamedTuple):
-    """A square crop of a photo, in its pixels."""
+    """A square crop of a photo, in pixels of the photo."""
 
     left: int
     top: int
@@ -196,7 +196,7 @@ class Tiling:
 
     @functools.cached_property
     def _counts(self) -> dict[str, np.ndarray]:
-        """(rows + 1, columns + 1) per split: number of its tiles above and to the left of each corner of a tile."""
+        """Per split, (rows + 1, columns + 1): number of the split's tiles above and to the left of each tile corner."""
         masks = {split: self.labels == symbol for split, symbol in SYMBOLS.items()}
         return {split: np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for split, mask in masks.items()}
 
@@ -235,7 +235,7 @@ class Crop(NamedTuple):
 
 
 def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
-    """Draw the crops of one split. Every photo gives the same number of crops, to within one, in random order."""
+    """Draw the crops of one split, in random order. The numbers of crops per photo differ by at most one."""
     seed = int.from_bytes(hashlib.sha256(f"{recipe.name}/{split}".encode()).digest()[:8])
     rng = np.random.default_rng(seed)
     count = getattr(recipe.counts, split)
@@ -278,7 +278,7 @@ def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
 
 
 def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
-    """One zip: one folder of train images and one file of bounding boxes per class; val and test without classes."""
+    """Write one zip. Train: a folder of images and a file of boxes per class. Val and test: a folder of images each."""
     (path,) = paths.values()
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         root = "tiny-imagenet-200/"
@@ -304,7 +304,7 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
 
 
 def _whole(recipe: Recipe) -> str:
-    """The line of a bounding box that contains the whole image."""
+    """Coordinates of a bounding box that contains the whole image, separated by tabs."""
     return f"0\t0\t{recipe.size - 1}\t{recipe.size - 1}"
 
 

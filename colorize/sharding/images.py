@@ -79,7 +79,7 @@ class Image(NamedTuple):
     """A decoded image."""
 
     rgb: np.ndarray  # (size, size, 3) uint8 sRGB, contiguous
-    is_gray: bool  # no pixel's channels differ by more than GRAY_TOLERANCE
+    is_gray: bool  # in every pixel, the channels differ by at most GRAY_TOLERANCE
     note: str | None  # conversions that were needed, such as "cmyk converted, orientation applied"
 
 
@@ -156,7 +156,7 @@ def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | No
         rgb = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, buffer=buffer, strict=True)
     except ValueError as error:
         if not jpeg.is_confirmed(data, header):
-            return None  # the header is that of the previous file, and the reason must not depend on that file
+            return None  # the header was remembered from an earlier file, and the reason must not depend on that file
         raise Reject(_reason_for(error)) from error
     if rgb.shape == (size, size, 3):
         return rgb if buffer is None else buffer
@@ -205,7 +205,7 @@ def fit_square(photo: Pillow.Image, size: int) -> np.ndarray:
     if side == size:
         photo = photo.crop(box)
     else:
-        # the Hamming filter averages over an area like the box filter, but is not uneven at ratios such as 1.3
+        # like the box filter, the Hamming filter averages over an area; the box filter is uneven at ratios such as 1.3
         method = Pillow.Resampling.HAMMING if side > size else Pillow.Resampling.BICUBIC
         photo = photo.resize((size, size), method, box)
     return np.array(photo)
@@ -230,7 +230,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     _check_webp(data)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about large images, which MAX_PIXELS limits, and odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns about large images (MAX_PIXELS limits them) and odd metadata
             if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
                 photo, note = _to_srgb(_load(repaired))
                 return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
@@ -241,7 +241,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(TOO_LARGE) from error
     except Pillow.UnidentifiedImageError as error:
         raise Reject(_reason_unidentified(data)) from error
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged bytes
+    except Exception as error:  # damaged bytes raise almost any exception in Pillow
         raise Reject(_reason_for(error)) from error
 
 
@@ -282,7 +282,7 @@ def _load(data: bytes | memoryview) -> ImageFile:
 
 
 def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[int, int]:
-    """(width, height) as the decoder reads them; raises Reject if Pillow, which allocates the image, read others."""
+    """(width, height) as the decoder reads them. Reject if Pillow, which allocates the image, has read another size."""
     size = photo.size
     if photo.format in ("JPEG", "MPO"):
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
@@ -350,7 +350,7 @@ def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
 
 
 def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
-    """The operation that turns a loaded photo upright, and its ICC profile; None if it has none."""
+    """The operation that turns a loaded photo upright, and its ICC profile; each is None if there is none."""
     if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways of decoding agree
         applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
         exif, xmp, profile = jpeg.gather(applications)
@@ -358,7 +358,7 @@ def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | 
     profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
     try:
         return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG, 1)), profile
-    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
+    except Exception:  # damaged EXIF raises almost any exception in Pillow; the pixels may be intact
         return None, profile
 
 

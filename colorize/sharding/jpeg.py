@@ -53,7 +53,7 @@ _MEMORABLE = 4096  # bytes of the longest header that is remembered
 
 
 class _Last:
-    """The header that was read last. Decoding a 64x64 JPEG takes 60 us; a remembered header saves 9 us of them."""
+    """The header that was read last. Decoding a 64x64 JPEG takes 60 us; a remembered header saves 9 us."""
 
     # the bytes up to the end of the first scan's header; the number of bytes before the final tables; the result
     read: tuple[bytes, int, Header | None] = (b"", 0, None)  # one tuple, so that a thread never mixes two headers
@@ -149,7 +149,7 @@ def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
 
 
 def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
-    """Whether libjpeg reads the same size and number of components. This takes two microseconds."""
+    """Whether libjpeg reads the same size and components as in `header`. This takes two microseconds."""
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -168,7 +168,7 @@ def without_broken_profile(data: bytes | memoryview) -> bytes | None:
 
 
 def is_flooded(data: bytes | memoryview) -> bool:
-    """Whether a JPEG may have megabytes of fill bytes, which slow Pillow down; valid if `read_header` returns None."""
+    """Whether a JPEG whose header `read_header` refused may have megabytes of fill bytes, which slow Pillow down."""
     return _FLOOD.search(data) is not None
 
 

@@ -39,7 +39,7 @@ def _digests(folder: Path) -> np.ndarray:
 
 
 def _names(folder: Path, rows: np.ndarray) -> list[str]:
-    """The names in the archive of the images in the given rows of a split's table."""
+    """Read the archive names of images from a split's table; `rows`, (M,), are the row numbers in the table."""
     if not len(rows):
         return []
     wanted = set(rows.tolist())

@@ -43,8 +43,8 @@ def _ask_pillow(exif: bytes) -> int:
     parsed = Pillow.Exif()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns about odd metadata
             parsed.load(exif)
         return (parsed[_TAG] or 1) if _TAG in parsed else 0
-    except Exception:  # Pillow raises almost anything on damaged EXIF, which says nothing about the pixels
+    except Exception:  # damaged EXIF raises almost any exception in Pillow; the pixels may be intact
         return 0

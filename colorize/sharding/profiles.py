@@ -40,12 +40,12 @@ def apply(photo: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, str | None
 
 @functools.lru_cache(maxsize=32)
 def is_srgb(profile: bytes) -> bool:
-    """Whether an RGB profile is equivalent to sRGB, or unusable. Its name may be wrong, so it converts test colors."""
+    """Whether an RGB profile is equivalent to sRGB, or unusable. Test colors decide, because its name may be wrong."""
     levels = np.linspace(0, 255, 8).astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(8, 64, 3)
     try:
         moved, _ = _convert(Pillow.fromarray(cube), profile)
-    except Exception:  # Pillow raises almost anything on damaged profiles, which say nothing about the pixels
+    except Exception:  # a damaged profile raises almost any exception in Pillow; the pixels may be intact
         return True
     return int(np.abs(np.asarray(moved).astype(int) - cube).max()) <= 2  # levels
 
@@ -112,7 +112,7 @@ def _colorants(chromaticities: tuple[float, ...]) -> np.ndarray | None:
         return None
     adapted = np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white)) @ _BRADFORD
     colorants = adapted @ primaries * np.linalg.solve(primaries, white)
-    return colorants if np.abs(colorants).max() < 4 else None  # their Y sum up to 1; larger values are damaged
+    return colorants if np.abs(colorants).max() < 4 else None  # the Y sum to 1, so values of 4 or more are damaged
 
 
 def _make(gamma: float | None, colorants: np.ndarray) -> bytes:

@@ -1,7 +1,7 @@
 """Read the description of a data set, `sources/<name>.yaml`, and list its images.
 
     source = load("tiny_imagenet")
-    paths = locate(source, raw_dir)              # of existing, built (the sample) or downloaded archives
+    paths = locate(source, raw_dir)              # paths of existing, built (the sample) or downloaded archives
     splits = list_images(source, paths).splits   # one sorted list per split; an image's position is its key
 
 A source names archives to download (`archives`), a local folder, zip or tar (`path`), or photographs from which
@@ -29,7 +29,7 @@ from colorize.data.shards import SPLITS, SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
 
-OTHER = "in no split"  # such as lists of classes
+OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
 PATH = "path"  # name of the archive of a source that has a local path
 
@@ -96,7 +96,7 @@ class SplitPattern(Pattern):
 
 
 class Fractions(Section):
-    """Shares of the images that are held out, chosen by a hash of the name."""
+    """Shares of the images that are held out for val and test; a hash of its name assigns each image to a split."""
 
     val: Annotated[float, Field(ge=0, lt=1)]
     test: Annotated[float, Field(ge=0, lt=1)]
@@ -148,13 +148,17 @@ class Source(Section):
 
     @property
     def files(self) -> list[str]:
-        """Names of the archives; `path` for a local path."""
+        """Names of the archives; only `PATH` if the source has a local path."""
         if self.sample is not None:
             return self.sample.files
         return [PATH] if self.path is not None else list(self.archives)
 
     def archive_of(self, split: SplitName) -> str:
-        """The name in `files` of the archive that holds a split."""
+        """The name in `files` of the archive that holds a split.
+
+        Raises:
+            ValueError: the split names an archive that is not in `files`, or none although there are several.
+        """
         named = self.splits[split].archive if self.splits else None
         if named is None and len(self.files) == 1:
             return self.files[0]
@@ -176,7 +180,7 @@ class Images(NamedTuple):
     """The images of a source."""
 
     splits: dict[SplitName, list[Member]]
-    skipped: dict[str, dict[str, int]]  # per archive and kind, such as OTHER: number of files in no split
+    skipped: dict[str, dict[str, int]]  # archive -> kind (such as OTHER) -> number of files that are in no split
 
 
 def load(name: str, folder: Path | str = "sources") -> Source:
@@ -278,7 +282,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
     found: dict[SplitName, list[Member]] = {}
     skipped = {}
     for file, path in paths.items():
-        listing = containers.scan(path)  # half a gigabyte for Places, so only one at a time
+        listing = containers.scan(path)  # half a gigabyte for Places, so only one listing exists at a time
         here = [split for split in splits if source.archive_of(split) == file]
         assign = _by_fractions if source.fractions else _by_names
         members, others = assign(source, here, path, listing)

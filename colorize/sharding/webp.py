@@ -1,4 +1,4 @@
-"""Read the size of a WebP's canvas (RFC 9649) before Pillow allocates the canvas, which it does on opening the file."""
+"""Read the size of a WebP's canvas (RFC 9649), to check it before Pillow opens the file and allocates the canvas."""
 
 _KEY_FRAME = b"\x9d\x01\x2a"  # start code of a lossy image; it follows three bytes that describe the frame
 _SIDE = (1 << 14) - 1  # bit mask for the width or height in a simple WebP
