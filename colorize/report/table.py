@@ -86,7 +86,7 @@ class Table:
         """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
 
         If the paper has numbers for a model in one quadrant of the band, two lines follow the model's line in every
-        quadrant: the paper's numbers and the differences.
+        quadrant. They show the paper's numbers and the differences.
         """
         quadrants = [self.quadrant(source, target) for source, target in band]
         in_paper = {found.cell.model for quadrant in quadrants for found in quadrant if found.paper}
