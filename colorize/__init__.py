@@ -28,8 +28,8 @@ def load(
             Default: 0.38. A regression model accepts only None.
 
     Returns:
-        a `colorize.photos.predict.Colorizer`. Called with a Pillow image of mode RGB or L, or with an array of uint8,
-        (H, W, 3) or (H, W), it returns (H, W, 3) uint8 sRGB that keeps the L of the image. Its method `predict_ab`
+        a `colorize.photos.predict.Colorizer`. Call it with a Pillow image of mode RGB or L, or with a uint8 array,
+        (H, W, 3) or (H, W). It returns (H, W, 3) uint8 sRGB that keeps the L of the image. Its method `predict_ab`
         returns the predicted ab.
 
     Raises:

@@ -146,7 +146,7 @@ def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:
 
     Returns:
         all photos, each once; the number of arguments without a photo, each reported on stderr; and the number of
-        skipped results of earlier runs, which may be in the same folder as the photos.
+        skipped results. Results of earlier runs may be in the same folder as the photos.
     """
     photos: dict[Path, Path] = {}  # resolved path -> path as given
     results: set[Path] = set()

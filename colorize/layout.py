@@ -1,7 +1,7 @@
 """Names that several packages use: names of runs, cells of Table 1, DVC stages and output folders.
 
-No stage in `dvc.yaml` depends on this file, because a name must not change a result. If you move a folder here, move
-it in `dvc.yaml` too; DVC then computes the outputs in this folder again.
+No stage in `dvc.yaml` depends on this file, because a name must not change a result. If you change a path here, change
+it in `dvc.yaml` too; DVC then computes the outputs at this path again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Folders:
         return self.root / "data" / "models" / run.name
 
     def history(self, run: Run) -> Path:
-        """The validation measures of a training, the table of the model's layers, and validation pictures."""
+        """Losses and validation measures of a training, the model's layer list, and pictures of validation images."""
         return self.root / "data" / "histories" / run.name
 
     def evaluation(self, cell: Cell) -> Path:

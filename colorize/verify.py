@@ -1,7 +1,7 @@
 """Verify the pipeline's files: `python -m colorize.verify [path]`, or `make verify`; `--repair` repairs them.
 
 DVC trusts its cache and its records. It links a damaged object back into the workspace, even with `dvc repro -f`. It
-also restores a result that was recorded with other parameters than it was computed with. This program hashes the
+also restores a result if the recorded parameters differ from those that the stage used. This program hashes the
 objects of the cache, compares the outs with `dvc.lock`, and compares DVC's records with the records of the stages.
 Shards, priors, models, predictions and checkpoints are also checked against their own checksums.
 
@@ -109,7 +109,7 @@ def verify(place: Path = Path()) -> Checked:
     """Check all outs below a path. The working directory must be the top of the repository.
 
     Raises:
-        ParameterError: no out of the pipeline is at or below this path, or contains it.
+        ParameterError: the path is not an out of the pipeline, is not inside an out, and contains no out.
     """
     known = recorded.read()
     stages = stages_by_out(known)
@@ -229,7 +229,7 @@ def _md5_of_out(path: Path, md5s: dict[Path, str]) -> str | None:
 
 
 def _content_problems(known: Recorded, mine: dict[Path, str], md5s: dict[Path, str]) -> Iterator[Problem]:
-    """Outs that fail their check in `contents`; if DVC recorded the damage, the repair removes DVC's records too."""
+    """Outs that fail their check in `contents`; if DVC recorded damaged content, the repair removes the records too."""
     md5_of = {out.path: out.md5 for out in known.outs}
     for path, name in sorted(mine.items()):
         check = contents.check_of(path)

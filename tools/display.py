@@ -111,7 +111,7 @@ class Screen:
     def __init__(self, shown: Sequence[Job], records: Path, log: Path):
         self._jobs, self._records, self._log = shown, records, log
         self._began = time.monotonic()
-        for name in ("COLUMNS", "LINES"):  # of a shell; with them, rich does not ask the terminal for its size
+        for name in ("COLUMNS", "LINES"):  # if a shell exports them, rich does not ask the terminal for its size
             os.environ.pop(name, None)
         self._console = Console()
         self._size = self._console.size

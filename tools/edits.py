@@ -1,8 +1,8 @@
-"""Edits a project while `dvc repro` runs in it, and compares what DVC records with what was computed; for `soak.py`.
+"""Edit a project while `dvc repro` runs in it, and compare DVC's records with the computed results; used by `soak.py`.
 
-The truth is known: the only parameter that is edited is the learning rate, and of every rate an undisturbed run has
-made the weights. A model that `dvc.lock` or the cache of runs lists under another rate than its own is a wrong result,
-unless `make verify` names it.
+The correct results are known: only one parameter is edited, the learning rate, and an undisturbed run trains the model
+at each rate. A result is wrong if `dvc.lock` or the run cache records another rate than that of the weights. A wrong
+result that `make verify` does not report is a problem.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from tests.helpers import processes, projects
 
 MODEL = "cnn"
 RATES = ("0.001", "0.002", "0.004")
-EDITS = {"parameter": 4, "experiment": 3, "code": 3, "source": 2, "kill": 2, "remark": 1, "other code": 1}  # how often
-_SECONDS, _TRAINING_SECONDS = 14.0, 5.0  # in which a run of DVC, or its training, is disturbed
-_IN_TRAINING = 0.6  # share of the disturbances
-_DISTURBANCES = 5  # a round
-_CHANGED, _LATE, _UNDONE = 0.9, 0.4, 0.6  # shares: something to compute, edits in the last moment, edits undone
+EDITS = {"parameter": 4, "experiment": 3, "code": 3, "source": 2, "kill": 2, "remark": 1, "other code": 1}  # weights
+_SECONDS, _TRAINING_SECONDS = 14.0, 5.0  # latest disturbance after the start of DVC, of the training
+_IN_TRAINING = 0.6  # fraction of the disturbances that happen in the training, if not late
+_DISTURBANCES = 5  # per round
+_CHANGED, _LATE, _UNDONE = 0.9, 0.4, 0.6  # fractions: rate changed before, edit after the last check, edit undone
 _REFUSED = re.compile(r"changed during the run")
 _RESUMED = re.compile(r"resumes after step (\d+)")
 
 
 class Truth(NamedTuple):
-    """A project before its first stage, and what undisturbed runs make of it."""
+    """A project before its first stage, and the results of undisturbed runs."""
 
     pristine: Path
     model: str  # <data set>-<model>
-    weights: dict[str, bytes]  # by learning rate
-    trees: dict[str, dict[str, bytes]]
+    weights: dict[str, bytes]  # learning rate -> model.safetensors
+    trees: dict[str, dict[str, bytes]]  # learning rate -> file name -> content
 
 
 @dataclass
 class EditScore:
-    """What was done so far."""
+    """Counts of the disturbances and of their consequences so far."""
 
     edits: Counter = field(default_factory=Counter)
-    refused: int = 0  # stages that ended because something had changed
-    named: int = 0  # wrong results that verify named
-    resumed: int = 0  # trainings that went on from a checkpoint
-    compared: int = 0  # trees
+    refused: int = 0  # stages that ended because an input had changed
+    named: int = 0  # wrong results that `make verify` reported
+    resumed: int = 0  # trainings that resumed from a checkpoint
+    compared: int = 0  # projects compared with an undisturbed run
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -66,13 +66,13 @@ class EditScore:
         )
 
     def note(self, problem: str) -> None:
-        """Something that must not be."""
+        """Count a problem and print it."""
         self.problems.append(problem)
         print(f"WRONG {problem}", flush=True)
 
 
 def make_truth(pristine: Path) -> Truth:
-    """Run a project undisturbed at every rate; it becomes a git repository."""
+    """Make the project a git repository, and run a copy of it at each rate without disturbance."""
     _git(pristine, "init", "--quiet")
     (pristine / ".gitignore").write_text("/data/\n/.state/\n/log\n__pycache__/\n*.tmp\n")
     config = pristine / ".dvc/config"
@@ -92,7 +92,7 @@ def make_truth(pristine: Path) -> Truth:
 
 
 def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> None:
-    """One round: `dvc repro` disturbed several times, edits kept or undone, then run to its end and compared."""
+    """Run one round: disturb `dvc repro` several times, keep or undo the edits, then let it finish; compare files."""
     shutil.copytree(truth.pristine, project)
     for _ in range(_DISTURBANCES):
         (kind,) = rng.choices(list(EDITS), list(EDITS.values()))
@@ -108,10 +108,10 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> No
             is_training = f"error: train {truth.model}: " in said and "changed during the run" in said
             _finish(project, score, f"{kind}, undone", _last_checkpoint(project, truth.model) if is_training else None)
             _check_records(truth, project, score, f"{kind}, undone")
-    for path in _editable(project)[1:]:  # all but the parameters
+    for path in _editable(project)[1:]:  # restore all files except the parameters
         shutil.copy(truth.pristine / path.relative_to(project), path)
     _finish(project, score, "the end")
-    if _verify(project):  # such as code that was edited in the last moment
+    if _verify(project):  # reports, for example, code that was edited after the last check
         score.named += 1
         _verify(project, "--repair")
         _finish(project, score, "the end, repaired")
@@ -121,7 +121,7 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> No
 
 
 def _disturb(project: Path, kind: str, rng: random.Random) -> Callable[[], None]:
-    """Run `dvc repro` on something to do, and disturb it; returns what undoes the edit."""
+    """Run `dvc repro`, usually at a new rate, and disturb it; return a function that undoes the edit."""
     if rng.random() < _CHANGED:
         _set_rate(project, rng.choice(RATES))
     before = {path: path.read_bytes() for path in _editable(project)}
@@ -149,14 +149,14 @@ def _disturb(project: Path, kind: str, rng: random.Random) -> Callable[[], None]
 
 
 def _wait(dvc: subprocess.Popen, seconds: float, is_reached: Callable[[], bool] = lambda: False) -> None:
-    """So long, or until something is reached, or the run has ended or stands still."""
+    """Wait for `seconds`, or until `is_reached` is true, DVC has ended, or one of its stages is stopped."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and dvc.poll() is None and not _stopped(dvc) and not is_reached():
         time.sleep(0.05)
 
 
 def _reach_last_look(dvc: subprocess.Popen, lock: Path) -> None:
-    """Until the training stands still after its last look; the other stages go on."""
+    """Wait until SIGSTOP has stopped the training after its last check; let the other stages continue."""
     while dvc.poll() is None and not (lock.exists() and _stopped(dvc)):
         _continue(dvc)
 
@@ -168,7 +168,7 @@ def _continue(dvc: subprocess.Popen) -> None:
 
 
 def _stopped(dvc: subprocess.Popen) -> list[int]:
-    """Stages of a run that stand still."""
+    """PIDs of the stages of a run that SIGSTOP has stopped."""
     try:
         children = Path(f"/proc/{dvc.pid}/task/{dvc.pid}/children").read_text().split()
         states = {int(pid): Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in children}
@@ -185,7 +185,7 @@ def _edit_parameter(project: Path, rng: random.Random, dvc: subprocess.Popen) ->
 
 
 def _run_experiment(project: Path, rng: random.Random, dvc: subprocess.Popen) -> None:
-    """DVC refuses it, but has rewritten params.yaml before it meets the lock."""
+    """Run an experiment. DVC refuses it because of the lock, but only after it has changed params.yaml."""
     rate = rng.choice([rate for rate in RATES if rate != _rate(project)])
     with (project / "log").open("a") as log:
         command = [sys.executable, "-m", "dvc", "exp", "run", "-S", f"train.lr={rate}"]
@@ -201,7 +201,7 @@ def _append(*paths: str) -> Callable[[Path, random.Random, subprocess.Popen], No
 
 
 def _kill(project: Path, rng: random.Random, dvc: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
+    with contextlib.suppress(ProcessLookupError):  # DVC has just ended
         os.killpg(dvc.pid, rng.choice((signal.SIGKILL, signal.SIGTERM)))
 
 
@@ -230,11 +230,11 @@ def _set_rate(project: Path, rate: str) -> None:
     path.write_text(re.sub(r"lr: [\d.e-]+", f"lr: {rate}", path.read_text()))
 
 
-# --- the truth -------------------------------------------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _check_records(truth: Truth, project: Path, score: EditScore, where: str) -> None:
-    """Every wrong result that DVC has recorded must be named by verify, which then takes it away."""
+    """Check that `verify` reports every wrong result that DVC has recorded, and that a repair removes it."""
     wrong = _wrong_results(truth, project)
     if not wrong:
         return
@@ -250,7 +250,7 @@ def _check_records(truth: Truth, project: Path, score: EditScore, where: str) ->
 
 
 def _wrong_results(truth: Truth, project: Path) -> list[str]:
-    """Trainings that DVC has recorded under another rate than that of their weights."""
+    """One text for each model whose recorded learning rate is not the rate that made its weights."""
     lock = project / "dvc.lock"
     entries = list(yaml.safe_load(lock.read_text())["stages"].values()) if lock.exists() else []
     entries += [yaml.safe_load(path.read_text()) for path in (project / ".dvc/cache/runs").glob("*/*/*")]
@@ -278,13 +278,13 @@ def _cached_weights(project: Path, md5: str) -> bytes | None:
 
 
 def _last_checkpoint(project: Path, model: str) -> int | None:
-    """The step of the newest checkpoint of the training that was just refused."""
+    """The step of the newest checkpoint of a model; None if there is none."""
     paths = list((project / ".state/checkpoints" / model).glob("*/*.ckpt"))
     return int(max(paths, key=lambda path: path.stat().st_mtime_ns).stem) if paths else None
 
 
 def _finish(project: Path, score: EditScore, where: str, step: int | None = None) -> None:
-    """Run to the end, which succeeds and, where a training was refused after a step, goes on from that."""
+    """Run `dvc repro` to its end; note a problem if it fails, or if no training resumes after a given `step`."""
     code = _repro(project).wait()
     said = (project / "log").read_text()
     resumed = [int(found) for found in _RESUMED.findall(said)]
@@ -319,7 +319,7 @@ def _repro(project: Path, **changes: str) -> subprocess.Popen:
 
 
 def _verify(project: Path, *arguments: str) -> str:
-    """What verify says; nothing where all is well."""
+    """The output of `verify`; empty if it finds no problem."""
     command = [sys.executable, "-m", "colorize.verify", *arguments]
     done = subprocess.run(command, cwd=project, env=_environment(), capture_output=True, text=True)
     return done.stdout + done.stderr if done.returncode else ""

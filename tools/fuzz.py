@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SLOW_S, LARGE_GB = 5.0, 1.0  # limits: time for one file, memory of the process that reads all files
 _ROUND_S = 120.0  # longest round of damaged files
-_TESTS_S = 90.0  # a round of the tests takes about half of it; none begins if less time is left
+_TESTS_S = 90.0  # a round of the tests begins only if this much time is left; it takes about half
 _SCORE = re.compile(r"^fuzz: (\d+) examples, (\d+) failures$", re.MULTILINE)
 
 

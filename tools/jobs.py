@@ -28,7 +28,7 @@ class Progress(NamedTuple):
     done: int
     total: int
     unit: str
-    left_s: float | None  # None until the speed is known
+    left_s: float | None  # expected time left, seconds; None until the speed is known
 
     def __str__(self) -> str:
         of_total = f" of {self.total:,}" if self.total else ""  # 0: unknown, such as the length of a download
@@ -93,13 +93,13 @@ class Job:
         return self.output[first:] or ["it printed nothing"]
 
     def _summary(self) -> str:
-        """The error in one line. For a traceback, this is the exception: its first line without indentation."""
+        """The error in one line. For a traceback, this is its first line without indentation: the exception."""
         first, *others = self.error()
         return next((line for line in others if line and line[0] != " "), first) if first == _TRACEBACK else first
 
 
 def stage_of(job: Job, records: Path) -> str | None:
-    """The stage that a job runs, or ran last; None before the first."""
+    """The stage that a job runs, or ran last; None before the first stage."""
     return next((stage for stage in reversed(job.stages) if (records / f"{stage}.json").exists()), None)
 
 

@@ -1,10 +1,11 @@
-"""Kills stages at random moments and named points, runs them again, and compares with an undisturbed run.
+"""Kill stages at random times and at fault points, run them again, and compare the files with an undisturbed run.
 
-    make soak [MINUTES=20] [KILLS=200]    until interrupted, or until either is reached
+    make soak [MINUTES=20] [KILLS=200]    until interrupted, or until one limit is reached
 
-Most stages run as children forked from this process, which has loaded torch once; every fourth round goes through
-`dvc repro`, and kills now the stage, now DVC, now both; another fourth edits the project meanwhile (`edits.py`). Ends
-with 1 where a single byte differs, or DVC has recorded what was not computed and `make verify` does not say so.
+There are three kinds of rounds. Half of the rounds fork each stage from this process, which imports torch only once. A
+fourth of them runs `dvc repro`, and kills the stage, DVC, or both. Another fourth edits the project while `dvc repro`
+runs (`edits.py`). The exit code is 1 if a byte differs, or if DVC recorded a wrong result that `make verify` does not
+report.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch, whatever was set: a pool of threads does not survive a fork
+os.environ["OMP_NUM_THREADS"] = "1"  # set before torch is imported: a thread pool does not survive a fork
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -33,28 +34,28 @@ sys.path.insert(0, str(ROOT))
 from tests.helpers import processes, projects  # noqa: E402
 from tools import edits  # noqa: E402
 
-DVC_MODELS = ("regression", "unet_weighted")  # fewer, for every stage loads torch anew
-DVC_ROUND, EDIT_ROUND = 4, 1  # every fourth round, and the first of each four
-DVC_KILLS = 6  # a round
-_DVC_SECONDS = 12.0  # in which a run of DVC is killed
+DVC_MODELS = ("regression", "unet_weighted")  # only two models, because each stage imports torch again
+DVC_ROUND, EDIT_ROUND = 4, 1  # the last of four rounds runs `dvc repro`, the first one edits
+DVC_KILLS = 6  # per round
+_DVC_SECONDS = 12.0  # latest time of a kill after the start of DVC
 
 
 class Arena(NamedTuple):
-    """A project before its first stage, and what an undisturbed run makes of it."""
+    """A project before its first stage, and the results of an undisturbed run."""
 
     pristine: Path
     stages: list[tuple[str, ...]]
-    trees: list[dict[str, bytes]]  # after each of the stages
-    seconds: list[float]  # of each
+    trees: list[dict[str, bytes]]  # file name -> content, after each stage
+    seconds: list[float]  # duration of each stage
 
 
 @dataclass
 class Score:
-    """What was done so far."""
+    """Counts of the kills and comparisons so far, and the differences."""
 
-    kills: Counter = field(default_factory=Counter)  # by stage
-    resumed: int = 0  # trainings that went on from a checkpoint
-    compared: int = 0  # trees
+    kills: Counter = field(default_factory=Counter)  # stage, or "dvc" -> number of kills
+    resumed: int = 0  # trainings that resumed from a checkpoint
+    compared: int = 0  # projects compared with the undisturbed run
     differing: list[str] = field(default_factory=list)
     edits: edits.EditScore = field(default_factory=edits.EditScore)
 
@@ -65,7 +66,7 @@ class Score:
         return f"{kills}; {self.edits}"
 
     def compare(self, project: Path, expected: dict[str, bytes], where: str) -> None:
-        """Note whether a project's files are those of the undisturbed run."""
+        """Compare a project's files with those of the undisturbed run; note and print the names that differ."""
         found = projects.tree(project)
         self.compared += 1
         names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
@@ -75,7 +76,7 @@ class Score:
 
 
 def make_arena(folder: Path, models: tuple[str, ...]) -> Arena:
-    """Make a project and run it undisturbed."""
+    """Make a project, and run a copy of it without disturbance."""
     pristine = projects.make_project(folder / "pristine", models)
     project = shutil.copytree(pristine, folder / "undisturbed")
     stages = [stage for stage in projects.STAGES if not set(stage) & (set(projects.MODELS) - set(models))]
@@ -90,7 +91,7 @@ def make_arena(folder: Path, models: tuple[str, ...]) -> Arena:
 
 
 def run_forked(arena: Arena, project: Path, rng: random.Random, score: Score) -> None:
-    """One round: every stage killed up to four times, then run to its end and compared."""
+    """Run one round: kill each stage up to four times, then let it finish and compare the files."""
     shutil.copytree(arena.pristine, project)
     log = project / "log"
     for stage, expected, seconds in zip(arena.stages, arena.trees, arena.seconds, strict=True):
@@ -106,17 +107,17 @@ def run_forked(arena: Arena, project: Path, rng: random.Random, score: Score) ->
 
 
 def _kill_once(project: Path, stage: tuple[str, ...], log: Path, rng: random.Random, seconds: float) -> bool:
-    """Start a stage and kill it, at a named point or a random moment; returns whether it died before its end.
+    """Start a stage and kill it, at a fault point or a random time; return whether it was killed before it ended.
 
     Raises:
-        RuntimeError: it ended in a way that no kill explains.
+        RuntimeError: the stage failed for another reason than the kill.
     """
     if rng.random() < 0.5:
         pid = processes.start(project, stage, log, COLORIZE_FAULT=_random_fault(stage[0], rng))
     else:
         pid = processes.start(project, stage, log)
         time.sleep(rng.uniform(0, seconds))
-        os.kill(pid, signal.SIGKILL)  # a child that has ended is still there to be waited for
+        os.kill(pid, signal.SIGKILL)  # safe if the child has ended: its PID stays in use until `wait`
     code = processes.wait(pid)
     if code not in (0, -signal.SIGKILL) and "a worker was killed" not in log.read_text():
         raise RuntimeError(f"{' '.join(stage)} ended with {code}: {log.read_text()[-2000:]}")
@@ -128,7 +129,7 @@ def _random_fault(stage: str, rng: random.Random) -> str:
 
 
 def run_dvc(arena: Arena, project: Path, rng: random.Random, score: Score) -> None:
-    """One round through DVC itself: killed several times, then run to its end and compared."""
+    """Run one round with `dvc repro`: kill it several times, then let it finish and compare the files."""
     shutil.copytree(arena.pristine, project)
     log = project / "log"
     for _ in range(DVC_KILLS):
@@ -166,7 +167,7 @@ def _repro(project: Path, log: Path, **environment: str) -> subprocess.Popen:
 
 
 def soak(folder: Path, minutes: float, kills: float, rng: random.Random) -> Score:
-    """Rounds until the time is up or enough was killed; prints the score after each."""
+    """Run rounds until the time is over or the number of kills is reached; print the score after each round."""
     processes.load_everything()
     arena, dvc_arena = (make_arena(folder / str(len(models)), models) for models in (projects.MODELS, DVC_MODELS))
     edited = projects.make_project(folder / "edited" / "pristine", (edits.MODEL,), select="last")
@@ -187,7 +188,7 @@ def soak(folder: Path, minutes: float, kills: float, rng: random.Random) -> Scor
 
 
 def main() -> None:
-    """Read the command line, soak, show the score."""
+    """Read the command line and run the rounds; exit with code 1 if there is a problem."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--kills", type=float, default=math.inf)

@@ -1,4 +1,4 @@
-"""The parameter file as frozen, typed objects; every error of the file is reported at once.
+"""The parameter file as frozen, typed objects; all errors of the file are reported in one message.
 
 `params.yaml` and the files in `profiles/` contain every parameter. No parameter has a default here, so that the file
 shows all parameters. Numbers follow YAML 1.2 (`1e-4` is a number); duplicate keys are refused.
@@ -33,7 +33,7 @@ class Shard(Section):
     gray: Literal["keep", "drop"]  # whether images without color are kept
     min_colorfulness: NotNegative  # measure of Hasler and Suesstrunk; images with a lower value are left out
     max_reject_fraction: Fraction  # largest fraction of broken images in a split; the stage fails with more
-    max_leaked: CountOrZero | None  # val and test images that are also in train; None: any number
+    max_leaked: CountOrZero | None  # largest number of val and test images that are also in train; None: any
 
 
 class SoftTargets(Section):

@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads scalars by the core schema of YAML 1.2, as DVC does; numbers that differ in YAML 1.1 remain strings.
+    """Reads scalars by the core schema of YAML 1.2, as DVC does; a number with another value in YAML 1.1 is a string.
 
     PyYAML follows YAML 1.1: `1e-4` is a string, `010` is 8, `1:30` is 90, and `yes` is true. It also accepts a key that
     is repeated, and uses the last value.
@@ -60,7 +60,7 @@ for _tag, _pattern, _first_characters in (
 
 
 class FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # some builds of PyYAML lack it
-    """Reads the same scalars ten times as fast, but accepts repeated keys; for generated files such as `dvc.lock`."""
+    """Reads scalars as `_Loader`, ten times as fast; accepts repeated keys; for generated files such as `dvc.lock`."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -70,7 +70,7 @@ def read(path: Path, missing: str) -> dict:
 
     Args:
         path: path of the file.
-        missing: error message, after the path, if the file does not exist.
+        missing: text after the path in the error message if the file does not exist.
 
     Raises:
         ParameterError: the file does not exist, is not YAML, or is not a mapping.
@@ -92,7 +92,7 @@ def load(path: Path, model: type[Model], missing: str) -> Model:
     Args:
         path: path of the file.
         model: class of the result.
-        missing: error message, after the path, if the file does not exist.
+        missing: text after the path in the error message if the file does not exist.
 
     Raises:
         ParameterError: the file is missing, not YAML, or contains wrong values; the message names all of them.
@@ -139,7 +139,7 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _suggestion(location: tuple, section: type[BaseModel]) -> str:
     for part in location[:-1]:
-        # a part that is not a field is a key of a dict or an index of a list, whose model is already `section`
+        # for a key of a dict or an index of a list, `section` is already the model of the items
         section = next(iter(_models_in(_fields(section).get(part))), section)
     near = difflib.get_close_matches(str(location[-1]), list(_fields(section)), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -28,7 +28,7 @@ from colorize.runtime import DataError, ParameterError
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
-_FINER = 2  # largest default size / training size: finer color borders, but objects still look as in training
+_FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 _MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
 _STRIP_PIXELS = 1 << 17  # pixels of one strip; small enough for the CPU's cache
 
@@ -154,7 +154,7 @@ class Colorizer:
         lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device).movedim(-1, 0)[None])  # (1, 3, h, w)
         L_norm = cielab.split_lab(lab)[0].contiguous(memory_format=torch.channels_last)
         predicted = self._model(L_norm)
-        if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide it
+        if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide a NaN
             raise DataError("the model's colors are not finite: its weights are too large; train it again")
         # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
         # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.

@@ -15,7 +15,7 @@ def problem(check: Callable[[Path], None], folder: Path) -> tuple[str, bool]:
 
     Returns:
         the problem ("" if there is none), and whether files of the pipeline are certainly damaged. The second value is
-        False for files that may be the user's own: no files of the pipeline, or another format.
+        False if the files may be the user's own: the pipeline did not write them, or they have another format.
     """
     try:
         check(folder)
@@ -38,7 +38,10 @@ def _check_shards(folder: Path) -> None:
 
 
 def _check_shard(path: Path, sha256: str) -> None:
-    """Bit rot leaves the modification time unchanged, so the cached verification is ignored here."""
+    """Check the SHA-256 of a shard.
+
+    Bit rot leaves the modification time unchanged, so the cached verification is ignored here.
+    """
     if not path.exists() or runtime.sha256_of(path) != sha256:
         raise Damaged(f"{path}: missing or damaged")
 

@@ -3,8 +3,8 @@
 DVC hashes the parameters and dependencies of a stage after the stage has ended. If a file is edited during the run, DVC
 would record the edited file with a result of the old one. A stage therefore computes the digests of its inputs before
 it imports its own code, and compares them at every checkpoint and before it succeeds. If they differ, the stage ends
-with exit code 3, and its checkpoints remain. An edit between the last comparison and DVC's own is found by the records
-in `records.py`.
+with exit code 3, and its checkpoints remain. If a file is edited between the last comparison and DVC's hashing, the
+records in `records.py` show it.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def read() -> Recorded:
 
 
 def joined(outs: list[Out], folder: Path, listing_of: Callable[[str], Listing | None]) -> Listing | None:
-    """Listing of a folder that contains several outs, such as `data/shards/test`; None if unknown."""
+    """Listing of a folder that contains outs, such as `data/shards/test`; None without outs or with an unknown out."""
     held: Listing = {}
     for out in outs:
         if out.path == folder or not out.path.is_relative_to(folder):

@@ -63,7 +63,7 @@ def record_of(entry: dict) -> tuple[str, str] | None:
 
 
 def difference(key: str, before: object, now: object) -> list[str]:
-    """The parameters below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1, 1.0 and true differ too."""
+    """Texts about the values below a key that differ, such as `["train.lr 0.003 -> 0.005"]`; 1, 1.0 and true differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = sorted(before.keys() | now.keys())
         pairs = ((name, before.get(name, ABSENT), now.get(name, ABSENT)) for name in names)
@@ -78,7 +78,7 @@ def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listin
     Args:
         record: record of the stage.
         entry: entry of `dvc.lock` or of the run cache.
-        listing_of: gives the listing of a folder for its `.dir` hash; None if it is unknown.
+        listing_of: function that takes the `.dir` hash of a folder and returns its listing, or None if it is unknown.
 
     Yields:
         one text per contradiction.
@@ -99,7 +99,7 @@ def contradictions(record: dict, entry: dict, listing_of: Callable[[str], Listin
 
 
 def _other_file(seen: Digest, md5: str, listing_of: Callable[[str], Listing | None]) -> str | None:
-    """The first file that differs between the record and DVC's; "." for the whole path; None for no difference."""
+    """Name of the first file that differs, "." for the path itself; None if none differs or the listing is unknown."""
     if isinstance(seen, str):
         return None if seen == md5 else "."
     listing = {"": md5} if not md5.endswith(".dir") else listing_of(md5)

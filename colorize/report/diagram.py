@@ -171,7 +171,7 @@ def network_title(models: list[str]) -> str:
 
 
 def network_subtitle(layers: Layers, models: list[str]) -> str:
-    """Number of parameters, width, and what the output means."""
+    """Text with the number of parameters, the width and the meaning of the output."""
     output = f"{layers['blocks'][-1]['out_channels']} ab " + (
         "bins" if spec_of(models[0]).is_classifier else "channels"
     )

@@ -19,7 +19,7 @@ from colorize.report.labels import model_title, short_model_title
 from colorize.runtime import DataError
 
 THUMBNAIL = 8  # side of the thumbnails whose colors are compared, pixels
-MIN_DISTANCE = 25.0  # images differ if `nearest` is at least this; most crops of one photo are nearer
+MIN_DISTANCE = 25.0  # images differ if `nearest` is at least this; for most crops of one photo it is less
 
 
 def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[PhotoGroup]:
@@ -35,7 +35,7 @@ def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[PhotoGroup]:
 
 
 def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list[PhotoGroup]:
-    """Figure 4: dissimilar images among the images with the largest L2 of a test split, the largest L2 at the left.
+    """Figure 4: for each model, dissimilar images among its worst predictions, in descending order of L2.
 
     Raises:
         DataError: no worst predictions are saved.
@@ -66,7 +66,7 @@ def named(inputs: Inputs, cell: Cell, keys: list[int]) -> list[PhotoGroup]:
 
 
 def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int) -> list[PhotoGroup]:
-    """Figure 6: images of two data sets, with predictions of one model that was trained on either data set."""
+    """Figure 6: images of two data sets, with predictions of one model trained on the first, and on the second."""
     groups = []
     for target, other in (pair, pair[::-1]):
         own, foreign = (inputs.predictions(Cell(source, model, target)) for source in (target, other))
@@ -112,7 +112,7 @@ def select_varied(predictions: Predictions, columns: int) -> np.ndarray:
 
 
 def select_unlike(images: np.ndarray, count: int) -> list[int]:
-    """Positions of the first images that differ from each other. If they are too few, the least similar ones are added.
+    """Positions of the first images that differ from each other, and of the least similar others if too few differ.
 
     Args:
         images: (N, S, S, 3) uint8, in order of preference.

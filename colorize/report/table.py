@@ -85,8 +85,8 @@ class Table:
     def method_rows(self, band: list[Quadrant]) -> list[list[MethodRow]]:
         """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
 
-        If the paper has numbers for a model in one quadrant of the band, its two extra lines follow the model's line in
-        every quadrant.
+        If the paper has numbers for a model in one quadrant of the band, two lines follow the model's line in every
+        quadrant. They show the paper's numbers and the differences.
         """
         quadrants = [self.quadrant(source, target) for source, target in band]
         in_paper = {found.cell.model for quadrant in quadrants for found in quadrant if found.paper}

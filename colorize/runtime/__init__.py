@@ -4,15 +4,15 @@ Not here: anything about color, images or networks.
 
 Importing this package does not change the process: the programs (stages, the command line, benchmarks) call
 `set_up_process` instead. No other package of colorize/ reads the environment. The variables are not parameters because
-they change only the speed, and at most the last digits of a result:
+they change the speed, and at most the last digits of a result:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
-    COLORIZE_THREADS             CPU threads of torch, set by programs    (default: torch's own choice)
+    COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda if available)
     COLORIZE_CACHE               device, host, stream, see data/loader.py (default: auto, which chooses one)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
-    COLORIZE_CHECKPOINT_SECONDS  seconds between two checkpoints          (default: 60 or more; 0: after every step)
+    COLORIZE_CHECKPOINT_SECONDS  seconds between two checkpoints          (default: at least 60; 0: after every step)
     COLORIZE_PROGRESS            folder of the stages' progress records   (default: a stage prints its progress)
     COLORIZE_NO_WAIT             1: fail if another run holds a lock      (default: wait for the other run)
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)

@@ -52,12 +52,12 @@ def checkpoint_seconds(default: int) -> int:
 
 
 def may_wait() -> bool:
-    """Whether to wait if another run holds the lock, rather than fail."""
+    """Whether to wait, rather than fail, if another run holds a lock."""
     return not _whole_number("COLORIZE_NO_WAIT", 0, at_least=0)
 
 
 def gpus() -> list[str]:
-    """Names of the usable CUDA devices, in the form of CUDA_VISIBLE_DEVICES; torch is not imported, as it is slow."""
+    """Names of the usable CUDA devices, as in CUDA_VISIBLE_DEVICES; found without torch, because its import is slow."""
     if os.environ.get("COLORIZE_DEVICE", "cuda") == "cpu":
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

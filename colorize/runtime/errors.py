@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 class ParameterError(UserError):
-    """A parameter or source file is wrong."""
+    """A parameter, a command-line argument, an environment variable or a file in `sources/` is wrong."""
 
     exit_code = 2
 
@@ -33,7 +33,7 @@ def first_line(error: Exception) -> str:
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:
-    """The command that removes damaged data below a path and, if a stage is given, runs this stage again.
+    """The command that removes damaged data (all, or below a path) and then, if a stage is given, runs it again.
 
     It is not enough to remove the files, because DVC would link a damaged object of its cache back into the workspace.
     """

@@ -1,8 +1,8 @@
 """Fault points: named points in the code at which a process sends itself a signal, for tests.
 
 COLORIZE_FAULT=shard-member          SIGKILL when the process reaches the point for the first time
-COLORIZE_FAULT=shard-member:3        SIGKILL for the third time
-COLORIZE_FAULT=shard-member:3:TERM   SIGTERM for the third time
+COLORIZE_FAULT=shard-member:3        SIGKILL when it reaches the point for the third time
+COLORIZE_FAULT=shard-member:3:TERM   SIGTERM when it reaches the point for the third time
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from colorize.runtime.errors import ParameterError
 FAULT_POINTS = (
     "shard-member",  # in a worker, after a member was written
     "shard-rename",  # in a worker, after a shard was written, before it is renamed
-    "shard-manifest",  # after all shards and tables were written, before the manifest
+    "shard-manifest",  # after all shards and tables were written, before the manifests
     "write-rename",  # any file, after it was written, before it is renamed
     "write-sync",  # any file, after it was renamed, before its folder is synchronized
     "prior-write",  # between two arrays of a prior

@@ -180,7 +180,7 @@ def note_written(path: Path, size: int) -> None:
 
 
 def check_written(folders: Iterable[Path]) -> None:
-    """Check that the files that were written to these folders still exist.
+    """Check that the files that this process and its workers wrote to these folders are still complete.
 
     Raises:
         DataError: a file is missing, or has another size.

@@ -34,12 +34,12 @@ class Lock:
 
 @contextlib.contextmanager
 def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
-    """Hold a lock during the block. If another process holds it, print which one, and wait.
+    """Hold a lock during the block. If another process holds it, name this process on stderr and wait.
 
     Args:
         path: the lock file, which is removed when the lock is released.
         what: name of the work for messages, such as "train objects-unet".
-        wait: whether to wait for the holder, rather than fail; by default as COLORIZE_NO_WAIT says.
+        wait: whether to wait for the holder, rather than fail; None: wait unless COLORIZE_NO_WAIT is 1.
 
     Yields:
         the lock.
@@ -57,7 +57,7 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
         os.write(descriptor, json.dumps(holder).encode())
         yield Lock(path)
     finally:
-        with contextlib.suppress(OSError):  # before the lock is released: the file is still our own
+        with contextlib.suppress(OSError):  # removed while the lock is held, so no other process holds it
             if not Lock(path).is_awaited():
                 _waiting_file(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)

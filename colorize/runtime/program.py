@@ -24,7 +24,7 @@ def executor(workers: int) -> Iterator[Executor]:
     """Pool of worker processes; work that has not started when the block ends is canceled.
 
     Raises:
-        DataError: a worker was killed or ended with an error of its own, or memory ran out.
+        DataError: a worker was killed, a worker reported why it ended itself, or memory ran out.
     """
     last_words, to_parent = multiprocessing.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(to_parent,))
@@ -66,7 +66,7 @@ def _begin_worker(to_parent: Connection) -> None:
 
 @contextlib.contextmanager
 def outputs(what: str, *folders: Path) -> Iterator[None]:
-    """Hold the lock of a stage during the block, and prepare its output folders: writable, without temporary files.
+    """Hold the lock of a stage during the block, and prepare its output folders with `prepare_folder`.
 
     Under `torchrun`, only the process with rank 0 does this.
 
@@ -85,7 +85,7 @@ def outputs(what: str, *folders: Path) -> Iterator[None]:
             prepare_folder(folder)
         yield
         for folder in folders:
-            sweep(folder)  # files of workers of an earlier, killed run that were still ending when this run began
+            sweep(folder)  # workers of an earlier, killed run may have left files after this run began
 
 
 def run(main: Callable[..., None], arguments: list[str]) -> None:
@@ -113,7 +113,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out. On a GPU, torch raises a class of its own; on a CPU, only the message tells it."""
+    """Whether memory ran out. On a GPU, torch raises OutOfMemoryError; on a CPU, a RuntimeError with a known text."""
     is_of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError) or is_of_torch
 

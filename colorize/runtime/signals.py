@@ -40,7 +40,7 @@ def install_handlers() -> None:
     handle_bus_errors(_print_error)
     signal.signal(signal.SIGTERM, _handle)
     for number in (signal.SIGINT, signal.SIGHUP):  # SIGHUP: the terminal was closed
-        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored by a shell for `command &`, or by nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores SIGINT for `command &`, nohup SIGHUP
             signal.signal(number, _handle)
     if environment.is_run_by_dvc():
         die_with_parent(signal.SIGTERM)
@@ -55,12 +55,12 @@ def die_with_parent(number: int) -> None:
 def handle_bus_errors(report: Callable[[str], None]) -> None:
     """End this process with one line and exit code 3 when a file becomes shorter while it is mapped.
 
-    Python runs its own handlers after the interrupted instruction, but this instruction is repeated without end. The
-    handler is therefore registered with libc, and it never returns. ctypes acquires the GIL for the handler in any
-    thread; torch releases the GIL before it copies.
+    After SIGBUS, the interrupted instruction is repeated without end, so a handler of Python would never run. The
+    handler is therefore registered with libc, and it never returns. ctypes acquires the GIL before it calls the
+    handler. This works in any thread, because torch releases the GIL before it copies.
 
     Args:
-        report: called with the line.
+        report: function that is called with the line to print.
     """
 
     is_ending = threading.Lock()
@@ -104,7 +104,7 @@ def _shortened_files() -> Iterator[str]:
 def _handle(number: int, frame: FrameType | None) -> None:
     is_repeated = number == signal.SIGINT == _State.caught  # a second Ctrl-C does not wait
     if _State.is_deferring and not is_repeated:
-        _State.caught = _State.caught or number  # the first counts: an ending DVC sends SIGTERM, then the kernel does
+        _State.caught = _State.caught or number  # keep the first: DVC sends SIGTERM when it ends, then the kernel too
     else:
         _leave(number)
 
@@ -117,7 +117,7 @@ def _leave(number: int) -> None:
 
 @contextlib.contextmanager
 def finish_step() -> Iterator[None]:
-    """Delay signals until the block ends; then a signal ends the process. Of nested blocks, the outermost counts."""
+    """Delay signals until the block ends; then a signal ends the process. A block inside another one has no effect."""
     if _State.is_deferring:
         yield
         return
