@@ -36,7 +36,7 @@ class Shard(Section):
     max_leaked: CountOrZero | None  # largest number of val and test images that are also in train; None: any
 
 
-class SoftTargets(Section):
+class SoftTargetsSection(Section):
     """How a color becomes a distribution over the ab bins."""
 
     sigma: Positive  # standard deviation of the Gaussian, CIELAB units
@@ -103,7 +103,7 @@ class Settings(Section):
     datasets: Annotated[list[Name], Field(min_length=1)]
     models: Annotated[list[Name], Field(min_length=1)]
     shard: Shard
-    soft_targets: SoftTargets
+    soft_targets: SoftTargetsSection
     prior: Prior
     train: Train
     evaluate: Evaluate

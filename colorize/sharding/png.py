@@ -12,12 +12,12 @@ from typing import NamedTuple
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length of the content, type
 _CHECKSUM = struct.Struct(">I")
-_HEADER = struct.Struct(">IIBBxxB")  # the fields of Header
+_HEADER = struct.Struct(">IIBBxxB")  # the fields of `PngHeader`
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # color type -> channels
 _PIECE = 1 << 16  # bytes unpacked at once
 
 
-class Header(NamedTuple):
+class PngHeader(NamedTuple):
     """The fields of the chunk IHDR."""
 
     width: int  # pixels
@@ -27,7 +27,7 @@ class Header(NamedTuple):
     interlacing: int  # 0 for none
 
 
-def read_header(data: bytes | memoryview) -> Header:
+def read_header(data: bytes | memoryview) -> PngHeader:
     """The header of a PNG.
 
     Raises:
@@ -38,7 +38,7 @@ def read_header(data: bytes | memoryview) -> Header:
     headers = [(start, length) for kind, start, length in _chunks(data) if kind == b"IHDR"]
     if headers != [(first, 13)] or len(data) < first + 13:
         raise ValueError("not one header at the start")
-    return Header(*_HEADER.unpack_from(data, first))
+    return PngHeader(*_HEADER.unpack_from(data, first))
 
 
 def check_pixels(data: bytes | memoryview) -> None:
