@@ -33,9 +33,9 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "params, evaluate": (f"evaluate@tiny-{MODEL}", "params.yaml", "num_worst: 2", "num_worst: 1"),
     "params, report": ("report", "params.yaml", "columns: 2", "columns: 3"),
     "type of a parameter": (TRAIN, "params.yaml", "weight_decay: 0.001", "weight_decay: 0.0010001"),
-    "code, shard": ("shard@tiny", "colorize/sharding/build.py", '"""From raw', '"""From  raw'),
-    "code, train": (TRAIN, "colorize/models/unet.py", '"""The U-Net', '"""The  U-Net'),
-    "code, report": ("report", "colorize/report/table.py", '"""Table 1:', '"""Table  1:'),
+    "code, shard": ("shard@tiny", "colorize/sharding/build.py", "import csv", "import csv  # a remark"),
+    "code, train": (TRAIN, "colorize/models/unet.py", "NETWORK = UNet", "NETWORK  = UNet"),
+    "code, report": ("report", "colorize/report/table.py", "import csv", "import csv  # a remark"),
     "source": ("shard@tiny", "sources/tiny.yaml", "path: tiny.zip", "path: ./tiny.zip"),
 }
 
@@ -198,7 +198,7 @@ def test_an_experiment_beside_a_running_stage_is_noticed_and_can_be_undone(proje
 def test_an_edit_that_another_stage_reads_disturbs_nothing(project):
     folder = project(TRAIN)
     with halted_in_dvc(folder) as process:
-        edit(folder / "colorize/report/table.py", '"""Table 1:', '"""Table  1:')
+        edit(folder / "colorize/report/table.py", "import csv", "import csv  # a remark")
         edit(folder / "params.yaml", "num_worst: 2", "num_worst: 1")
         with (folder / "params.yaml").open("a") as file:
             file.write("# a remark\n")
