@@ -127,7 +127,7 @@ def write_dataset(
         with (folder / shards.TABLE).open("w", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(shards.COLUMNS)
-            table.writerows((key, "", f"photo {key}.jpg", "", "1.00", 0) for key in numbers)
+            table.writerows((key, "", "", f"photo {key}.jpg", "", "1.00", 0) for key in numbers)
         manifest = {"format": shards.FORMAT, "dataset": name, "split": split, "size": images.shape[1]}
         runtime.write_json(folder / "manifest.json", {**manifest, "images": len(images), "shards": tars})
     return folders

@@ -244,6 +244,8 @@ def small_archives(tmp_path) -> Path:
     with zipfile.ZipFile(folder / "tiny-imagenet-200.zip", "w") as archive:
         for seed, name in enumerate(tiny):
             archive.writestr(f"tiny-imagenet-200/{name}", photo(64, seed))
+        annotations = "".join(f"val_{n}.JPEG\tn01443537\t0\t0\t63\t63\n" for n in range(3))
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", annotations)
     places = {
         "train_256_places365standard.tar": [f"data_256/a/airfield/{n:08d}.jpg" for n in range(1, 7)],
         "val_256.tar": [f"val_256/Places365_val_{n:08d}.jpg" for n in range(1, 4)],
@@ -256,6 +258,12 @@ def small_archives(tmp_path) -> Path:
                 data = photo(256, seed)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
+    with tarfile.open(folder / "filelist_places365-standard.tar", "w") as archive:
+        val = "".join(f"Places365_val_{n:08d}.jpg 0\n" for n in range(1, 4))
+        for name, text in (("places365_val.txt", val), ("categories_places365.txt", "/a/airfield 0\n")):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
     return folder
 
 

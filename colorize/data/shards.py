@@ -6,7 +6,7 @@ and image viewers open the members. `mapped.py` maps shards into memory and gath
 loss, because JPEG would move a fifth of them to other ab bins.
 
     <split>/<dataset>/manifest.json  written last: geometry, counts, rejections, sha256 of every shard
-    <split>/<dataset>/images.csv     per image: key, class, source, xxh128 (of the pixels), colorfulness, is_gray
+    <split>/<dataset>/images.csv     per image: key, class, group, source, xxh128 (of the pixels), colorfulness, is_gray
     <split>/<dataset>/000000.tar     members 00000000.ppm ...; the key is the index in the sorted listing of the split,
                                      so that a rejected image leaves a gap and changes no other key
 
@@ -35,7 +35,7 @@ SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 FORMAT = "strided-ppm-2"
 TABLE = "images.csv"
-COLUMNS = ("key", "class", "source", "xxh128", "colorfulness", "is_gray")  # of TABLE
+COLUMNS = ("key", "class", "group", "source", "xxh128", "colorfulness", "is_gray")  # of TABLE
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)

@@ -45,6 +45,7 @@ class Task(NamedTuple):
     archive: Path
     first_key: int
     class_names: list[str]
+    groups: list[str]
     entries: list[tuple]  # one tuple per field of Entry, with the values of all members
 
 
@@ -152,7 +153,8 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings:
 
 def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iterator[Task]:
     for number, start in enumerate(range(0, len(members), settings.per_shard)):
-        keys, class_names, entries, (archive, *_) = zip(*members[start : start + settings.per_shard], strict=True)
+        part = members[start : start + settings.per_shard]
+        keys, class_names, entries, (archive, *_), groups = zip(*part, strict=True)
         yield Task(
             path=folder / f"{number:06d}.tar",
             size=settings.size,
@@ -161,6 +163,7 @@ def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iter
             archive=archive,  # the same for all members of a split
             first_key=keys[0],
             class_names=list(class_names),
+            groups=list(groups),
             entries=list(zip(*entries, strict=True)),
         )
 
@@ -203,14 +206,14 @@ class _Work:
 
     def parts(self) -> Iterator[list[int]]:
         """Decode all images of the task: repeatedly fill `members` and yield the keys of the images in it."""
-        kept: list[tuple] = []  # key, class, source, whether it is gray
+        kept: list[tuple] = []  # key, class, group, source, whether it is gray
         places = list(self.members.pixels)
         entries = map(Entry, *self.task.entries)
-        listed = zip(self.task.class_names, entries, strict=True)
+        listed = zip(self.task.class_names, self.task.groups, entries, strict=True)
         with containers.Reader(self.task.archive) as reader:
-            for key, (class_name, entry) in enumerate(listed, self.task.first_key):
+            for key, (class_name, group, entry) in enumerate(listed, self.task.first_key):
                 if image := self._decode(reader, entry, places[len(kept)]):
-                    kept.append((key, class_name, entry.name, int(image.is_gray)))
+                    kept.append((key, class_name, group, entry.name, int(image.is_gray)))
                 if len(kept) == len(places):
                     yield self._finish(kept)
                     kept = []

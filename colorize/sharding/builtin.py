@@ -35,6 +35,7 @@ from colorize.sharding import images
 QUALITY = 95  # JPEG quality; the JPEGs have no chroma subsampling
 TRIES = 256  # positions drawn for one crop size before another size is drawn
 SYMBOLS = {"train": ".", "val": "v", "test": "t"}
+LABELS = "sample_labels.txt"  # in each archive: name, class and group of its images
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # the pixels depend on the code of these files and on the versions of these packages
@@ -209,6 +210,30 @@ class Tiling:
         inside -= count[last_row, first_column] - count[first_row, first_column]
         return inside == (last_row - first_row) * (last_column - first_column)
 
+    @functools.cached_property
+    def components(self) -> np.ndarray:
+        """(rows, columns) int: number of the connected component of each tile; tiles that touch by a corner connect.
+
+        Two crops share pixels, or pixels side by side, only if they lie in one component.
+        """
+        numbers = np.zeros(self.labels.shape, dtype=int)  # 0: not yet known
+        for first in np.ndindex(numbers.shape):
+            waiting = [] if numbers[first] else [first]
+            number = numbers.max() + 1
+            while waiting:
+                row, column = waiting.pop()
+                numbers[row, column] = number
+                around = (slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2))
+                alike = (self.labels[around] == self.labels[row, column]) & (numbers[around] == 0)
+                waiting += [(int(r) + around[0].start, int(c) + around[1].start) for r, c in np.argwhere(alike)]
+        return numbers
+
+    def component_of(self, box: "Box") -> int:
+        """The component that a crop of one split lies in."""
+        row = int(np.searchsorted(self.row_edges, box.top, "right")) - 1
+        column = int(np.searchsorted(self.column_edges, box.left, "right")) - 1
+        return int(self.components[row, column])
+
     @staticmethod
     def _span(edges: np.ndarray, start: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
         return np.searchsorted(edges, start, "right") - 1, np.searchsorted(edges, start + side - 1, "right")
@@ -232,6 +257,7 @@ class Crop(NamedTuple):
     photo: str
     box: Box
     is_gray: bool
+    group: str  # of crops that may share pixels, such as "astronaut-3"
 
 
 def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
@@ -241,15 +267,12 @@ def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
     count = getattr(recipe.counts, split)
     names = np.resize(list(recipe.photos), count)[rng.permutation(count)]
     grays = set(rng.permutation(count)[: recipe.gray if split == "train" else 0].tolist())
-    return [
-        Crop(
-            recipe.photos[name].class_name,
-            str(name),
-            tilings[name].draw(rng, split, recipe.smallest, recipe.largest),
-            position in grays,
-        )
-        for position, name in enumerate(names)
-    ]
+    crops = []
+    for position, name in enumerate(names.tolist()):
+        box = tilings[name].draw(rng, split, recipe.smallest, recipe.largest)
+        group = f"{name}-{tilings[name].component_of(box)}"
+        crops.append(Crop(recipe.photos[name].class_name, name, box, position in grays, group))
+    return crops
 
 
 def _crops(recipe: Recipe, split: str) -> Iterator[tuple[Crop, bytes]]:
@@ -286,10 +309,12 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
         _add_zipped(archive, root + "wnids.txt", "".join(f"{name}\n" for name in classes).encode())
         numbers = dict.fromkeys(classes, 0)
         boxes = dict.fromkeys(classes, "")
+        labels = ""
         for crop, data in _crops(recipe, "train"):
             name = f"{crop.class_name}_{numbers[crop.class_name]}.JPEG"
             numbers[crop.class_name] += 1
             boxes[crop.class_name] += f"{name}\t{_whole(recipe)}\n"
+            labels += _label(f"{root}train/{crop.class_name}/images/{name}", crop)
             _add_zipped(archive, f"{root}train/{crop.class_name}/images/{name}", data)
             advance(1)
         for name, lines in boxes.items():
@@ -297,10 +322,17 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
         annotations = ""
         for split in ("val", "test"):
             for number, (crop, data) in enumerate(_crops(recipe, split)):
+                labels += _label(f"{root}{split}/images/{split}_{number}.JPEG", crop)
                 _add_zipped(archive, f"{root}{split}/images/{split}_{number}.JPEG", data)
                 annotations += f"val_{number}.JPEG\t{crop.class_name}\t{_whole(recipe)}\n" if split == "val" else ""
                 advance(1)
         _add_zipped(archive, root + "val/val_annotations.txt", annotations.encode())
+        _add_zipped(archive, LABELS, labels.encode())
+
+
+def _label(name: str, crop: Crop) -> str:
+    """The line of `LABELS` for one image."""
+    return f"{name}\t{crop.class_name}\t{crop.group}\n"
 
 
 def _whole(recipe: Recipe) -> str:
@@ -319,6 +351,7 @@ def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int
     """Three tars: for train, one folder per class; for val and test, one folder without classes."""
     for split, path in zip(SYMBOLS, paths.values(), strict=True):
         numbers: dict[str, int] = {}
+        labels = ""
         with runtime.atomic_write(path) as file, _tar(file) as archive:
             for number, (crop, data) in enumerate(_crops(recipe, split), start=1):
                 numbers[crop.class_name] = numbers.get(crop.class_name, 0) + 1
@@ -326,10 +359,16 @@ def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int
                     name = f"data_256/{crop.class_name}/{numbers[crop.class_name]:08d}.jpg"
                 else:
                     name = f"{split}_256/Places365_{split}_{number:08d}.jpg"
-                info = tarfile.TarInfo(name)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
+                labels += _label(name, crop)
+                _add_to_tar(archive, name, data)
                 advance(1)
+            _add_to_tar(archive, LABELS, labels.encode())
+
+
+def _add_to_tar(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
 
 
 def _tar(file: BinaryIO) -> tarfile.TarFile:

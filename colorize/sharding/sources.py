@@ -28,6 +28,8 @@ from colorize.config.strict_yaml import Section
 from colorize.data.shards import SPLITS, SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
+from colorize.sharding import labels
+from colorize.sharding.labels import LabelList
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
@@ -125,6 +127,7 @@ class Source(Section):
     splits: dict[SplitName, SplitPattern] = Field(default_factory=dict)
     fractions: Fractions | None = None  # instead of `splits`
     images: Pattern = Pattern()  # with `fractions`: which files are images, and their class
+    lists: list[LabelList] = Field(default_factory=list)  # classes and groups of images whose names do not tell them
 
     @field_validator("archives")
     @classmethod
@@ -142,6 +145,8 @@ class Source(Section):
             raise ValueError("give exactly one of splits and fractions")
         for split in self.splits:
             self.archive_of(split)
+        for number, wanted in enumerate(self.lists):
+            self._archive_named(wanted.archive, f"lists.{number}")
         if self.fractions and len(self.files) != 1:
             raise ValueError("fractions needs exactly one archive")
         return self
@@ -159,12 +164,18 @@ class Source(Section):
         Raises:
             ValueError: the split names an archive that is not in `files`, or none although there are several.
         """
-        named = self.splits[split].archive if self.splits else None
-        if named is None and len(self.files) == 1:
+        return self._archive_named(self.splits[split].archive if self.splits else None, f"splits.{split}")
+
+    def _archive_named(self, name: str | None, place: str) -> str:
+        if name is None and len(self.files) == 1:
             return self.files[0]
-        if named not in self.files:
-            raise ValueError(f"splits.{split}.archive is {named!r}, expected one of {', '.join(self.files)}")
-        return named
+        if name not in self.files:
+            raise ValueError(f"{place}.archive is {name!r}, expected one of {', '.join(self.files)}")
+        return name
+
+    def lists_of(self, archive: str) -> list[LabelList]:
+        """The lists in one archive, by its name in `files`."""
+        return [wanted for wanted in self.lists if self._archive_named(wanted.archive, "lists") == archive]
 
 
 class Member(NamedTuple):
@@ -174,6 +185,7 @@ class Member(NamedTuple):
     class_name: str
     entry: Entry
     archive: Path
+    group: str = ""  # name of a group of images that are not independent; empty if it is unknown
 
 
 class Images(NamedTuple):
@@ -280,6 +292,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
             f"{source._file}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
     found: dict[SplitName, list[Member]] = {}
+    label_lists: list[tuple[Path, LabelList, dict[str, labels.Label]]] = []
     skipped = {}
     for file, path in paths.items():
         listing = containers.scan(path)  # half a gigabyte for Places, so only one listing exists at a time
@@ -287,11 +300,30 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
         assign = _by_fractions if source.fractions else _by_names
         members, others = assign(source, here, path, listing)
         found |= members
+        lists = source.lists_of(file)
+        label_lists += [(path, wanted, labels.read(wanted, path, listing)) for wanted in lists]
+        others -= len({name for wanted in lists for name in (wanted.file, wanted.classes) if name})
         skipped[file] = dict(sorted((+Counter({**listing.skipped, OTHER: others})).items()))
         for split in here:
             if not found[split]:
                 raise DataError(f"{path}: {_why_empty(source, split, listing)}")
+    for path, wanted, read in label_lists:
+        _add_labels(found, read, f"{path}: {wanted.file}")
     return Images({split: found[split] for split in splits}, skipped)
+
+
+def _add_labels(found: dict[SplitName, list[Member]], read: dict[str, labels.Label], name: str) -> None:
+    """Replace class and group of the images that a list names."""
+    count = 0
+    for members in found.values():
+        for position, member in enumerate(members):
+            label = labels.label_of(read, member.entry[0])
+            if label is not None:
+                class_name, group = label.class_name or member.class_name, label.group or member.group
+                members[position] = member._replace(class_name=sys.intern(class_name), group=sys.intern(group))
+                count += 1
+    if not count:
+        raise DataError(f"{name}: none of its names is an image of a split; correct `lists` in the source file")
 
 
 def _by_names(source: Source, splits: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:

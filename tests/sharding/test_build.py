@@ -104,7 +104,7 @@ def test_an_own_cut_is_named_in_the_manifest_and_in_one_line_with_the_way_back(b
 def test_the_table_has_a_row_an_image(build, files):
     folders, _ = build(files)
     rows = table(folders)
-    assert tuple(rows[0]) == ("key", "class", "source", "xxh128", "colorfulness", "is_gray")
+    assert tuple(rows[0]) == ("key", "class", "group", "source", "xxh128", "colorfulness", "is_gray")
     assert [int(row["key"]) for row in rows] == list(range(13))
     assert [row["source"] for row in rows] == sorted(name for name in files if name.startswith("train/"))
     assert rows[0]["class"] == "train/n00"

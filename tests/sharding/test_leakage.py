@@ -22,7 +22,7 @@ def folder(tmp_path):
                 table.writerow(COLUMNS)
                 for key, letter in enumerate(letters):
                     digest = xxhash.xxh3_128_hexdigest(letter.encode())
-                    table.writerow((key, "class, quoted", f"{split} {letter}{key}", digest, "1.00", 0))
+                    table.writerow((key, "class, quoted", "", f"{split} {letter}{key}", digest, "1.00", 0))
         return tmp_path
 
     return write

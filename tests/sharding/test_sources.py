@@ -47,6 +47,15 @@ def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
     ]
 
 
+def test_validation_images_have_the_classes_of_the_published_lists(tmp_path, real_layouts):
+    tiny = sources.list_images(*published("tiny_imagenet", tmp_path, real_layouts)).splits
+    assert [member.class_name for member in tiny["val"]] == ["n02123045", "n01443537", "n01443537", "n02123045"]
+    places = sources.list_images(*published("places365", tmp_path, real_layouts)).splits
+    assert [member.class_name for member in places["val"]] == ["a/apartment_building/outdoor", "a/airfield"]
+    assert [member.class_name for member in places["test"]] == [""]  # none are published
+    assert {member.group for members in (*tiny.values(), *places.values()) for member in members} == {""}
+
+
 def own(tmp_path, **values) -> sources.Source:
     return sources.Source.model_validate({"path": str(tmp_path / "photos"), **values})
 
@@ -280,4 +289,5 @@ def test_published_facts_of_the_papers_data_sets():
         "train_256_places365standard.tar": "53ca1c756c3d1e7809517cc47c5561c5",
         "val_256.tar": "e27b17d8d44f4af9a78502beb927f808",
         "test_256.tar": "f532f6ad7b582262a2ec8009075e186b",
+        "filelist_places365-standard.tar": "35a0585fee1fa656440f3ab298f8479c",
     }
