@@ -22,6 +22,7 @@ _SIGMA, _RADIUS = 1.5, 5  # of SSIM's Gaussian window, pixels: 11 x 11, as in th
 _C1, _C2 = (0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2
 _CENTER = 127.5  # subtracted before squaring, which loses less in float32
 _MAX_DISTANCE = 150  # the largest threshold of AuC, CIELAB units
+_TOLERANCE = 1e-4  # CIELAB units: the rounding of float32 must not decide on which side of a threshold a pixel is
 
 
 def psnr(batch: Compared) -> Tensor:
@@ -72,7 +73,7 @@ def _scores(batch: Compared) -> Tensor:
     """(B, H, W): the share of the thresholds that are not smaller than the distance of the predicted to the true ab."""
     distance = (batch.predicted - batch.ab_norm).norm(dim=1) * AB_SCALE
     count = _MAX_DISTANCE + 1
-    return (count - distance.ceil()).clamp_min(0) / count
+    return (count - (distance - _TOLERANCE).ceil()).clamp_min(0) / count
 
 
 def _smooth(maps: Tensor) -> Tensor:
