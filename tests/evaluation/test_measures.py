@@ -1,6 +1,7 @@
 """The paper's measures of predictions whose values are known by hand, and the value of a split."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -144,3 +145,11 @@ def test_a_weight_is_a_measure_that_every_model_has():
     weights = {one.weight for one in MEASURES.values()} - {None}
     assert weights == {"class_weight", "inverse_prior"}
     assert all(MEASURES[name].kind == Kind.COLORS for name in weights)
+
+
+def test_the_page_of_measures_describes_every_measure_with_its_weight(repo):
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", (repo / "docs/measures.md").read_text(encoding="utf-8"), re.MULTILINE)
+    weights = {name: re.search(r"Weight: `(\w+)`", text) for name, text in rows}
+    assert {name: found and found[1] for name, found in weights.items()} == {
+        name: one.weight for name, one in MEASURES.items()
+    }
