@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from colorize.config.params import Evaluate
 
 _DIGITS = 5  # of all values of a split
-_RAREST = 0.01  # times the uniform share: a rarer bin counts as so frequent, or a bin that the source lacks decides all
+# Smallest prior of a bin in the rebalanced measures, as a share of 1 / Q. Without it, one bin that the training images
+# do not contain can decide the value of a whole split.
+_RAREST = 0.01
 
 
 def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders, device: str) -> dict[str, float]:
@@ -65,9 +67,8 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
     shown = kept.choose(split, table["l2"], settings, settings.named.get(cell.target, []))
     kept.save(out, shown, split, lambda L: predictor(L)[0], device)
     keys = split.keys(np.arange(len(split)))
-    write_npz(
-        out / "per_image.npz", {"key": keys} | {name: column.astype(np.float32) for name, column in table.items()}
-    )
+    columns = {name: column.astype(np.float32) for name, column in table.items()}
+    write_npz(out / "per_image.npz", {"key": keys} | columns)
     details = {"images": len(split), "kept_images": len(shown.rows), "measures": values}
     ratios = {name: MEASURES[name].weight for name in values if MEASURES[name].weight}
     runtime.write_json(out / "details.json", details | {"weights": ratios})
