@@ -18,8 +18,8 @@ from torch.nn import functional
 from benchmarks import harness, inputs, straight_port
 from colorize.color import gamut, targets
 from colorize.data.split import Split
-from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind, images_at_once, measure
+from colorize.evaluation.paper import MEASURES
 from colorize.models.contract import build_model
 from colorize.photos.predict import Colorizer
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from colorize import runtime
+from colorize.color.gamut import NUM_BINS
 from colorize.color.targets import Options
 from colorize.data.split import Split
 from colorize.evaluation import kept, measuring, paper
 from colorize.evaluation.measures import MEASURES
-from colorize.evaluation.measuring import Kind, Measure, Predictor
+from colorize.evaluation.measuring import Kind, Predictor
+from colorize.evaluation.npz import write_npz
 from colorize.layout import Cell, Folders, stage_name
 from colorize.models import files
 from colorize.models.contract import Classifier
@@ -25,13 +27,18 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from colorize.config.params import Evaluate
 
-_DIGITS = 5  # decimals of the mean measures
-_TARGET_ENTROPY = "target_entropy"  # a property of the images, not of the model
-_MEASURED = {**MEASURES, _TARGET_ENTROPY: Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
+_DIGITS = 5  # of all values of a split
+# Smallest prior of a bin in the rebalanced measures, as a share of 1 / Q. Without it, one bin that the training images
+# do not contain can decide the value of a whole split.
+_RAREST = 0.01
 
 
 def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders, device: str) -> dict[str, float]:
-    """Compute one cell of Table 1; write its metrics, its per-image table and the predictions that the report shows.
+    """Compute one cell of Table 1; write its metrics, all measures, and the predictions that the report shows.
+
+    The committed metrics are those of the paper. `details.json` has the value of every measure over the split, and the
+    name of the weight of those that have one (see `Measure`). `per_image.npz` has one float32 array per measure, and
+    the keys of the images.
 
     Args:
         cell: the model or baseline, its data set (source), and the data set of the test images (target).
@@ -48,22 +55,34 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
             not finite.
     """
     split = Split(folders.shards("test", cell.target))
-    weights = load_tensor(folders.prior(cell.source) / "rebalancing.npy").to(device)
+    weights, inverse_prior = (values.to(device) for values in _bin_weights(folders.prior(cell.source)))
     predictor, kind = _predictor(cell, folders, split, device)
     with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        measured = measuring.measure(predictor, kind, split, _MEASURED, weights, options, advance=advance)
+        measured = measuring.measure(
+            predictor, kind, split, MEASURES, weights, options, advance=advance, inverse_prior=inverse_prior
+        )
     table = {name: values.cpu().numpy() for name, values in measured.items()}
-    means = {name: round(float(values.mean()), _DIGITS) for name, values in table.items()}
-    _check(cell, means)
+    values = {name: round(value, _DIGITS) for name, value in measuring.values_of_split(table, MEASURES).items()}
+    _check(cell, values)
     out = folders.evaluation(cell)
     shown = kept.choose(split, table["l2"], settings, settings.named.get(cell.target, []))
-    details = kept.save(out, shown, split, lambda L: predictor(L)[0], device)
-    _write_table(out / "per_image.csv", split.keys(np.arange(len(split))), table)
-    details |= {"images": len(split), _TARGET_ENTROPY: means.pop(_TARGET_ENTROPY, None)}
-    runtime.write_json(out / "details.json", details)
+    kept.save(out, shown, split, lambda L: predictor(L)[0], device)
+    keys = split.keys(np.arange(len(split)))
+    columns = {name: column.astype(np.float32) for name, column in table.items()}
+    write_npz(out / "per_image.npz", {"key": keys} | columns)
+    details = {"images": len(split), "kept_images": len(shown.rows), "measures": values}
+    ratios = {name: MEASURES[name].weight for name in values if MEASURES[name].weight}
+    runtime.write_json(out / "details.json", details | {"weights": ratios})
     runtime.fault_point("evaluate-metrics")
-    runtime.write_json(folders.metrics(cell), means)
-    return means
+    metrics = {name: value for name, value in values.items() if name in paper.MEASURES}
+    runtime.write_json(folders.metrics(cell), metrics)
+    return metrics
+
+
+def _bin_weights(prior: Path) -> tuple[Tensor, Tensor]:
+    """Class weights and inverse prior of a source, (Q,) each."""
+    frequencies = load_tensor(prior / "prior.npy").clamp_min(_RAREST / NUM_BINS)
+    return load_tensor(prior / "rebalancing.npy"), frequencies.reciprocal()
 
 
 def _check(cell: Cell, means: dict[str, float]) -> None:
@@ -106,11 +125,3 @@ def _constant_prior(folder: Path, device: str) -> Predictor:
         return logits[None, :, None, None].expand(shape), weighted[None, :, None, None].expand(shape)
 
     return predict
-
-
-def _write_table(path: Path, keys: np.ndarray, table: dict[str, np.ndarray]) -> None:
-    """Write one line per image and one column per measure; measures that the model does not have stay empty."""
-    import pandas as pd
-
-    frame = pd.DataFrame({"key": keys, **{name: table.get(name, np.nan) for name in MEASURES}})
-    runtime.write_text(path, frame.to_csv(index=False, float_format="%.5f", lineterminator="\n"))

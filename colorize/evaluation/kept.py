@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize import runtime
 from colorize.color import cielab
-from colorize.color.colorfulness import colorfulness
 from colorize.data import loader, shards
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
 from colorize.evaluation.measuring import images_at_once
+from colorize.evaluation.npz import write_npz
 from colorize.layout import stage_name
 from colorize.models import output as outputs
 from colorize.runtime import DataError, repair_command
@@ -70,7 +67,7 @@ def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -
 
 
 @torch.inference_mode()
-def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Tensor], device: str) -> dict:
+def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Tensor], device: str) -> None:
     """Predict the kept images once more and write `predictions.npz`.
 
     The file has the fields of `Kept` except `rows`, and three uint8 arrays: `truth` and `predicted`, (N, H, W, 3) RGB,
@@ -82,40 +79,15 @@ def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Ten
         split: the test split.
         predict: function from L_norm to the output of the model.
         device: device to run on.
-
-    Returns:
-        `kept_images` (their number), `clipped_fraction` (fraction of pixels whose predicted color is outside sRGB), and
-        `colorfulness_predicted` and `colorfulness_true` (means over the images).
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
-    clipped = []
     for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, kept.rows):
         L_norm, ab_norm = to_networks(batch)
         ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
-        lab, is_clipped = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab))
+        lab, _ = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab))
         gray = cielab.lab_to_rgb(cielab.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
         arrays["truth"].append(batch.rgb.cpu().numpy())
         arrays["gray"].append(gray.cpu().numpy())
         arrays["predicted"].append(cielab.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
-        clipped.append(is_clipped.flatten(1).double().mean(dim=1).cpu().numpy())
     images = {name: np.concatenate(parts) for name, parts in arrays.items()}
-    _write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)
-    return {
-        "kept_images": len(kept.rows),
-        "clipped_fraction": round(float(np.concatenate(clipped).mean()), 4),
-        "colorfulness_predicted": _colorfulness(images["predicted"]),
-        "colorfulness_true": _colorfulness(images["truth"]),
-    }
-
-
-def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Like `np.savez_compressed`, but without zip headers that depend on the version of Python."""
-    with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.save(content, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
-
-
-def _colorfulness(rgb: np.ndarray) -> float:
-    return round(float(colorfulness(rgb).mean()), 2)
+    write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)

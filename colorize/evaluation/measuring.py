@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize.color import gamut
+from colorize.color import cielab, gamut
 from colorize.color.cielab import AB_SCALE
 from colorize.color.targets import Options, SoftTargets, pool, soft_targets, weigh
 from colorize.data import loader
@@ -30,30 +30,48 @@ class Kind(IntEnum):
     DISTRIBUTIONS = 3  # a distribution over the ab bins
 
 
+class Truth(NamedTuple):
+    """B images: as in the shards, and as the input and target of the networks."""
+
+    rgb: Tensor  # (B, H, W, 3) uint8
+    L_norm: Tensor  # (B, 1, H, W)
+    ab_norm: Tensor  # (B, 2, H, W)
+
+
 class Compared:
     """Predictions and true colors of B images. Values that several measures need are computed once, at first use.
 
     Args:
         output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H or H / 2.
-        ab_norm: (B, 2, H, W), the truth.
+        truth: the images.
         weights: (Q,) class weights.
         options: options of the soft targets.
         logits_for_weighted: (B, Q, h, w) logits for the weighted cross entropy; None means `output`. Only the constant
             prior has separate logits.
+        inverse_prior: (Q,) weights of the rebalanced measures; None gives all bins the same weight.
     """
 
     def __init__(
         self,
         output: Tensor,
-        ab_norm: Tensor,
+        truth: Truth,
         weights: Tensor,
         options: Options,
         logits_for_weighted: Tensor | None = None,
+        inverse_prior: Tensor | None = None,
     ):
         self.logits = output
         self.logits_for_weighted = output if logits_for_weighted is None else logits_for_weighted
-        self.ab_norm = ab_norm
-        self._weights, self._options = weights, options
+        self.truth, self.ab_norm = truth, truth.ab_norm
+        self.weights, self._options = weights, options
+        self.inverse_prior = torch.ones_like(weights) if inverse_prior is None else inverse_prior
+        self._results: dict[Callable[[Compared], Tensor], Tensor] = {}
+
+    def once(self, function: Callable[[Compared], Tensor]) -> Tensor:
+        """The result of a function of this batch, computed at the first call: a measure can use other measures."""
+        if function not in self._results:
+            self._results[function] = function(self)
+        return self._results[function]
 
     @cached_property
     def predicted(self) -> Tensor:
@@ -71,6 +89,26 @@ class Compared:
         return gamut.nearest_bin(self.ab_norm * AB_SCALE)
 
     @cached_property
+    def true_lab(self) -> Tensor:
+        """(B, 3, H, W)."""
+        return cielab.join_lab(self.truth.L_norm, self.ab_norm)
+
+    @cached_property
+    def true_rgb(self) -> Tensor:
+        """(B, 3, H, W) float32, whole numbers in [0, 255]."""
+        return self.truth.rgb.movedim(-1, 1).float()
+
+    @cached_property
+    def fitted(self) -> tuple[Tensor, Tensor]:
+        """The prediction with the true L, fitted to the gamut of sRGB: (B, 3, H, W) lab, (B, H, W) bool is_changed."""
+        return cielab.fit_to_gamut(cielab.join_lab(self.truth.L_norm, self.predicted))
+
+    @cached_property
+    def predicted_rgb(self) -> Tensor:
+        """(B, 3, H, W) float32, whole numbers in [0, 255]: the picture that the report shows."""
+        return cielab.lab_to_rgb(self.fitted[0]).float()
+
+    @cached_property
     def targets(self) -> SoftTargets:
         """The soft targets, (B, H, W, K)."""
         return soft_targets(self.ab_norm, self._options)
@@ -78,23 +116,29 @@ class Compared:
     @cached_property
     def pooled_targets(self) -> SoftTargets:
         """The soft targets at the resolution of the logits, (B, h, w, K') with K' = K * (H / h)^2."""
-        return pool(self.targets, self._stride)
+        return pool(self.targets, self.stride)
 
     @cached_property
     def pooled_weighted_targets(self) -> SoftTargets:
         """The pooled soft targets, with each pixel multiplied by its class weight, (B, h, w, K')."""
-        return pool(weigh(self.targets, self.ab_norm, self._weights), self._stride)
+        return pool(weigh(self.targets, self.ab_norm, self.weights), self.stride)
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
+        """Size of the images divided by the size of the logits."""
         return self.ab_norm.shape[-1] // self.logits.shape[-1]
 
 
 class Measure(NamedTuple):
-    """A function that returns one number per image, and the predictions that it needs."""
+    """A function that returns one number per image, and the predictions that it needs.
+
+    The value of a split is the mean over its images. If the measure has a weight, the value of a split is
+    sum(function) / sum(weight) over the images: a mean over pixels of different weights, not a mean of ratios.
+    """
 
     function: Callable[[Compared], Tensor]  # returns (B,) float64
     kind: Kind  # lowest kind of prediction that has this measure
+    weight: str | None = None  # name of another measure, which all kinds have
 
 
 # L_norm (B, 1, H, W) -> the output of the model, and `logits_for_weighted` of `Compared`
@@ -111,6 +155,7 @@ def measure(
     options: Options,
     rows: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    inverse_prior: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Compute the measures of the predictions for the images of a split.
 
@@ -123,6 +168,7 @@ def measure(
         options: options of the soft targets.
         rows: (N,) row numbers; None for all N rows.
         advance: called with the number of images measured since the last call.
+        inverse_prior: (Q,) weights of the rebalanced measures; None gives all bins the same weight.
 
     Returns:
         (N,) float64 per measure, by name, on the device of `weights`.
@@ -132,11 +178,26 @@ def measure(
     for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, rows):
         L_norm, ab_norm = to_networks(batch)
         output, logits_for_weighted = predict(L_norm)
-        compared = Compared(output, ab_norm, weights, options, logits_for_weighted)
+        truth = Truth(batch.rgb, L_norm, ab_norm)
+        compared = Compared(output, truth, weights, options, logits_for_weighted, inverse_prior)
         for name, values in collected.items():
-            values.append(measures[name].function(compared))
+            values.append(compared.once(measures[name].function))
         advance(len(L_norm))
     return {name: torch.cat(values) for name, values in collected.items()}
+
+
+def values_of_split(measured: Mapping[str, np.ndarray], measures: Mapping[str, Measure]) -> dict[str, float]:
+    """The value of each measure over a split, as `Measure` defines it.
+
+    Args:
+        measured: (N,) float64 of some measures, with all weights that they name.
+        measures: by name.
+    """
+    weights = {name: measures[name].weight for name in measured}
+    return {
+        name: float(values.mean() if (weight := weights[name]) is None else values.sum() / measured[weight].sum())
+        for name, values in measured.items()
+    }
 
 
 def images_at_once(device: str | torch.device, size: int) -> int:

@@ -11,6 +11,7 @@ import torch
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.evaluation import evaluate
+from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind
 from colorize.layout import Cell, Folders
 from colorize.models import files
@@ -45,8 +46,8 @@ def run(tiny, models, settings, tmp_path, linked):
         out = folders.evaluation(cell)
         with np.load(out / "predictions.npz", allow_pickle=False) as arrays:
             predictions = dict(arrays)
-        with (out / "per_image.csv").open(newline="") as file:
-            table = list(csv.DictReader(file))
+        with np.load(out / "per_image.npz", allow_pickle=False) as arrays:
+            table = dict(arrays)
         details = json.loads((out / "details.json").read_text())
         assert json.loads(folders.metrics(cell).read_text()) == metrics
         return SimpleNamespace(metrics=metrics, predictions=predictions, table=table, details=details, out=out)
@@ -118,25 +119,59 @@ def test_every_model_is_measured_by_the_sources_weights(run, tiny, tmp_path):
 
 def test_metrics_are_the_means_of_the_per_image_table(run):
     found = run("cnn")
-    assert list(found.table[0]) == ["key", "l2", "l1", "accuracy", "cross_entropy", "weighted_cross_entropy"]
-    assert [row["key"] for row in found.table] == [str(key) for key in range(6)]
+    assert found.table["key"].dtype == np.int64
+    assert found.table["key"].tolist() == [0, 1, 2, 3, 4, 5]
     for name, value in found.metrics.items():
-        assert np.mean([float(row[name]) for row in found.table]) == pytest.approx(value, abs=1e-4)
+        assert found.table[name].mean() == pytest.approx(value, abs=1e-5)
 
 
-@pytest.mark.parametrize("model", ["regression", "gray"])
-def test_metrics_that_a_model_lacks_stay_empty_in_the_table(run, model):
-    for row in run(model).table:
-        assert row["cross_entropy"] == row["weighted_cross_entropy"] == ""
+@pytest.mark.parametrize(("model", "kind"), [
+    ("regression", Kind.COLORS), ("gray", Kind.BINS), ("cnn", Kind.DISTRIBUTIONS), ("prior", Kind.DISTRIBUTIONS),
+])  # fmt: skip
+def test_the_per_image_table_has_one_array_per_measure_of_the_models_kind(run, model, kind):
+    table = run(model).table
+    names = [name for name, one in MEASURES.items() if one.kind <= kind]
+    assert list(table) == ["key", *names]
+    assert all(table[name].shape == (6,) and table[name].dtype == np.float32 for name in names)
 
 
-def test_details_hold_what_is_no_dvc_metric(run):
-    details = run("cnn").details
-    assert details["images"] == 6
-    assert 0 < details["target_entropy"] < np.log(10)
-    assert 0 <= details["clipped_fraction"] <= 1
-    assert details["colorfulness_true"] > 0
-    assert run("gray").details["colorfulness_predicted"] == pytest.approx(0, abs=0.5)
+@pytest.mark.parametrize("model", ["regression", "gray", "cnn", "prior"])
+def test_details_have_the_value_of_every_measure_as_its_weight_defines_it(run, model):
+    found = run(model)
+    measures, weights = found.details["measures"], found.details["weights"]
+    assert measures.keys() == found.table.keys() - {"key"}
+    for name, value in measures.items():
+        total = found.table[weights[name]].sum(dtype=float) if name in weights else 6
+        assert found.table[name].sum(dtype=float) / total == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    assert weights["rebalanced_auc"] == "inverse_prior"
+    assert found.metrics.items() <= measures.items()
+
+
+def test_details_count_all_images_and_the_kept_ones(run):
+    found = run("cnn")
+    assert found.details["images"] == 6
+    assert found.details["kept_images"] == len(found.predictions["key"])
+
+
+def test_the_weights_are_the_class_weights_and_the_inverse_prior_of_the_true_bins(run, tiny, truth):
+    table = run("gray").table
+    bins = gamut.nearest_bin(truth).numpy()
+    weights = load_array(tiny.prior / "rebalancing.npy")
+    frequencies = np.maximum(load_array(tiny.prior / "prior.npy"), 0.01 / 313)
+    np.testing.assert_allclose(table["class_weight"], weights[bins].mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(table["inverse_prior"], (1 / frequencies[bins]).mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_gray_images_give_every_model_finite_measures(run, tmp_path, write_images):
+    """Equal pictures have no signal-to-noise ratio, and gray ones no hue."""
+    images = np.full((2, 16, 16, 3), 77, dtype=np.uint8)
+    images[1] = np.arange(16, dtype=np.uint8)[:, None, None]
+    shards = write_images(tmp_path / "gray", {"test": images})
+    for model in ("gray", "regression", "cnn", "prior"):
+        table = run(model, shards=shards).table
+        assert all(np.isfinite(values).all() for values in table.values()), model
+    table = run("gray", shards=shards).table
+    assert np.allclose(table["psnr"], 58.92, atol=0.01) and table["near_gray"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("model", ["regression", "cnn", "gray", "prior"])
@@ -166,7 +201,7 @@ def test_predictions_show_truth_input_and_prediction_of_their_keys(run, tiny):
 
 def test_evenly_spaced_worst_and_named_images_are_kept(run):
     found = run("cnn", named={"tiny": [1], "other": [999]})
-    predictions, error = found.predictions, np.array([float(row["l2"]) for row in found.table])
+    predictions, error = found.predictions, found.table["l2"]
     assert predictions["key"][predictions["is_saved"]].tolist() == [0, 2, 5]
     assert set(predictions["key"][predictions["is_worst"]]) == set(np.argsort(-error)[:2])
     assert set(predictions["key"]) == {0, 1, 2, 5, *np.argsort(-error)[:2]}
@@ -181,7 +216,7 @@ def test_the_same_images_are_saved_for_every_model(run):
 def test_keys_are_those_of_the_split_where_an_image_was_rejected(run, tiny, tmp_path, write_images):
     shards = write_images(tmp_path / "gaps", tiny.images, keys={"test": [0, 1, 3, 4, 8, 9]})
     found = run("gray", shards=shards, named={"tiny": [8]})
-    assert [row["key"] for row in found.table] == ["0", "1", "3", "4", "8", "9"]
+    assert found.table["key"].tolist() == [0, 1, 3, 4, 8, 9]
     at = found.predictions["key"].tolist().index(8)
     assert np.array_equal(found.predictions["truth"][at], tiny.images["test"][4])
     assert found.predictions["source"][at] == "photo 8.jpg"

@@ -1,14 +1,17 @@
-"""Metrics of predictions whose values are known by hand."""
+"""The paper's measures of predictions whose values are known by hand, and the value of a split."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from colorize.color import gamut, targets
 from colorize.evaluation import measuring, paper
-from colorize.evaluation.measuring import Compared, Kind, Measure
+from colorize.evaluation.measures import MEASURES
+from colorize.evaluation.measuring import Compared, Kind, Measure, Truth
 from colorize.models.output import is_distribution
 
 OPTIONS = targets.Options(10, 5.0, "pixel")
@@ -25,7 +28,8 @@ def per_image(output, ab_norm, weights, options) -> dict[str, torch.Tensor]:
     """All measures that a prediction has; color that is no distribution counts as that of a bin."""
     measures = {**paper.MEASURES, "target_entropy": Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
     kind = Kind.DISTRIBUTIONS if is_distribution(output) else Kind.BINS
-    compared = Compared(output, ab_norm, weights, options)
+    rgb = torch.zeros(len(ab_norm), *ab_norm.shape[2:], 3, dtype=torch.uint8)  # these measures do not look at it
+    compared = Compared(output, Truth(rgb, rgb[..., 0, None].movedim(-1, 1).float(), ab_norm), weights, options)
     return {name: one.function(compared) for name, one in measures.items() if one.kind <= kind}
 
 
@@ -127,3 +131,25 @@ def test_larger_images_are_fewer_at_once_and_never_none(device, at_64):
     assert measuring.images_at_once(device, 64) == at_64
     assert measuring.images_at_once(device, 128) == at_64 // 4
     assert measuring.images_at_once(device, 2048) == 1
+
+
+def test_the_value_of_a_split_is_the_mean_over_images_or_the_ratio_of_two_sums():
+    measured = {"l2": np.array([1.0, 2.0, 6.0]), "class_weight": np.array([1.0, 1.0, 2.0])}
+    measured["normalized_weighted_cross_entropy"] = np.array([2.0, 4.0, 8.0])
+    found = measuring.values_of_split(measured, MEASURES)
+    expected = 14 / 4  # the mean of the three ratios would be 10 / 3
+    assert found == {"l2": 3, "class_weight": 4 / 3, "normalized_weighted_cross_entropy": expected}
+
+
+def test_a_weight_is_a_measure_that_every_model_has():
+    weights = {one.weight for one in MEASURES.values()} - {None}
+    assert weights == {"class_weight", "inverse_prior"}
+    assert all(MEASURES[name].kind == Kind.COLORS for name in weights)
+
+
+def test_the_page_of_measures_describes_every_measure_with_its_weight(repo):
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", (repo / "docs/measures.md").read_text(encoding="utf-8"), re.MULTILINE)
+    weights = {name: re.search(r"Weight: `(\w+)`", text) for name, text in rows}
+    assert {name: found and found[1] for name, found in weights.items()} == {
+        name: one.weight for name, one in MEASURES.items()
+    }

@@ -1,0 +1,69 @@
+"""Measures of the predicted colors as such: how colorful they are, how many are gray, and how many sRGB cannot show."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from colorize.color.cielab import AB_SCALE
+from colorize.evaluation.measuring import Compared, mean_per_image
+
+_NEAR_GRAY = 5.0  # largest chroma, CIELAB units
+
+
+def colorfulness(batch: Compared) -> Tensor:
+    """Colorfulness M3 (Hasler and Suesstrunk 2003, eq. 9 to 11) of the predicted picture: 0 is gray, 109 extreme."""
+    return _m3(*_opponents(batch.predicted_rgb))
+
+
+def true_colorfulness(batch: Compared) -> Tensor:
+    """The same of the true picture."""
+    return _m3(*_opponents(batch.true_rgb))
+
+
+def colorfulness_error(batch: Compared) -> Tensor:
+    """Absolute difference between the colorfulness of the predicted and of the true picture."""
+    return (batch.once(colorfulness) - batch.once(true_colorfulness)).abs()
+
+
+def absolute_colorfulness(batch: Compared) -> Tensor:
+    """The variant that CT2 and DDColor report: the absolute values of the opponent channels take their place."""
+    return _m3(*(channel.abs() for channel in _opponents(batch.predicted_rgb)))
+
+
+def true_absolute_colorfulness(batch: Compared) -> Tensor:
+    """The same of the true picture."""
+    return _m3(*(channel.abs() for channel in _opponents(batch.true_rgb)))
+
+
+def absolute_colorfulness_error(batch: Compared) -> Tensor:
+    """Absolute difference between this variant of the predicted and of the true picture."""
+    return (batch.once(absolute_colorfulness) - batch.once(true_absolute_colorfulness)).abs()
+
+
+def near_gray(batch: Compared) -> Tensor:
+    """Fraction of the pixels whose predicted ab is at most 5 CIELAB units from gray; near 1, color has collapsed."""
+    return mean_per_image(batch.predicted.norm(dim=1) * AB_SCALE <= _NEAR_GRAY)
+
+
+def true_near_gray(batch: Compared) -> Tensor:
+    """The same of the true ab."""
+    return mean_per_image(batch.ab_norm.norm(dim=1) * AB_SCALE <= _NEAR_GRAY)
+
+
+def out_of_gamut(batch: Compared) -> Tensor:
+    """Fraction of the pixels whose prediction sRGB cannot show; their chroma is reduced in the picture."""
+    return mean_per_image(batch.fitted[1])
+
+
+def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 3, H, W) -> the opponent channels R - G and (R + G) / 2 - B, (B, H, W) each."""
+    red, green, blue = rgb.unbind(1)
+    return red - green, (red + green) / 2 - blue
+
+
+def _m3(rg: Tensor, yb: Tensor) -> Tensor:
+    """(B, H, W) each -> (B,) float64: norm of the standard deviations plus 0.3 times norm of the means."""
+    channels = torch.stack([rg, yb], dim=1).flatten(2).double()  # (B, 2, H W)
+    deviation = channels.var(dim=2, correction=0).sum(dim=1).sqrt()
+    return deviation + 0.3 * channels.mean(dim=2).norm(dim=1)
