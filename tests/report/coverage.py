@@ -1,21 +1,22 @@
 """Coverage of the intervals on made-up images: `python -m tests.report.coverage` prints the table of docs/intervals.md.
 
-Each group has 10 images. The intraclass correlation of every normal variable below is .8: sqrt(.8) times a value of the
-group plus sqrt(.2) times a value of the image. A lognormal(s) value is exp(s x) of such a variable x. All true means are
-known exactly. One repetition is one column of `intervals.ratio_limits`.
+Each group has 10 images. The intraclass correlation of every normal variable below is .8: sqrt(.8) times a value of
+the group plus sqrt(.2) times a value of the image. A lognormal(s) value is exp(s x) of such a variable x. All true
+means are known exactly. One repetition is one column of `intervals.ratio_limits`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from colorize.report import intervals
 
-NUM_GROUPS, IMAGES, REPETITIONS, SLAB, SEED = (20, 40, 100), 10, 3_000, 250, 7
+NUM_GROUPS, IMAGES, REPETITIONS, SLAB, SEED = (20, 40, 100, 1_000), 10, 3_000, 250, 7
 ICC, MODELS, WEIGHTS = 0.8, 0.7, 0.5  # correlations: of images in a group; of two models; of weights and values
 
 
@@ -82,36 +83,35 @@ KINDS: dict[str, Callable[[Draw], Made]] = {
 }
 
 
-def coverage(kind: str, num_groups: int, *, repetitions: int = REPETITIONS, has_groups: bool = True) -> float:
-    """Percentage of the intervals that contain the true value.
+@cache
+def coverage(kind: str, num_groups: int, *, has_groups: bool = True) -> float:
+    """Percentage of the intervals of 3,000 made-up splits that contain the true value.
 
     Args:
         kind: a key of `KINDS`.
         num_groups: G, of 10 images each.
-        repetitions: number of made-up splits.
         has_groups: whether the intervals know the groups; otherwise, each image is a group of its own.
     """
     groups = intervals.Groups.single(num_groups if has_groups else num_groups * IMAGES)
-    generator = np.random.Generator(np.random.PCG64([SEED, num_groups, sorted(KINDS).index(kind)]))
+    generator = np.random.Generator(np.random.PCG64([SEED, num_groups, list(KINDS).index(kind)]))
     covered = 0
-    for start in range(0, repetitions, SLAB):
-        draw = Draw(generator, min(SLAB, repetitions - start), num_groups)
-        made = KINDS[kind](draw)
-        s, w = (x.sum(axis=-1) if has_groups else x.reshape(len(x), -1) for x in made[:2])
+    for _ in range(REPETITIONS // SLAB):
+        made = KINDS[kind](Draw(generator, SLAB, num_groups))
+        s, w = (x.sum(axis=-1) if has_groups else x.reshape(SLAB, -1) for x in (made.s, made.w))
         _, low, high = intervals.ratio_limits(groups, s, w, allow_log=kind.startswith("mean"))
         covered += int(((low <= made.truth) & (made.truth <= high)).sum())
-    return 100 * covered / repetitions
+    return 100 * covered / REPETITIONS
 
 
-def rows() -> list[str]:
-    """The lines of the table in docs/intervals.md, one for each kind."""
-    lines = []
-    for kind in KINDS:
-        values = [coverage(kind, num_groups) for num_groups in NUM_GROUPS]
-        values.append(coverage(kind, NUM_GROUPS[0], has_groups=False))
-        lines.append(f"| {kind} | " + " | ".join(f"{value:.1f} %" for value in values) + " |")
-    return lines
+def percentages(kind: str) -> list[float]:
+    """The numbers of one row of the table in docs/intervals.md."""
+    return [*(coverage(kind, num_groups) for num_groups in NUM_GROUPS), coverage(kind, 20, has_groups=False)]
+
+
+def table_row(kind: str) -> str:
+    """One row of the table."""
+    return f"| {kind} | " + " | ".join(f"{value:.1f} %" for value in percentages(kind)) + " |"
 
 
 if __name__ == "__main__":
-    print(*rows(), sep="\n")
+    print(*map(table_row, KINDS), sep="\n")
