@@ -184,13 +184,14 @@ def ratio_limits(
         m = s.sum(axis=-1) / total  # (K,)
         m = np.where(np.isfinite(m), m, np.nan)
         residuals = s - m[:, None] * w  # (K, G)
-        spread = np.sqrt((residuals * residuals).sum(axis=-1))
-        is_log = (np.minimum(s, w) > 0).all(axis=-1, keepdims=True) & allow_log  # (K, 1)
+        spread = _norm(residuals)
+        lowest = np.minimum(s, w).min(axis=-1, keepdims=True) if allow_log else np.zeros((len(s), 1))
+        is_log = lowest > 0  # (K, 1)
         if num_groups == 1:
             half = np.where(np.isnan(m), np.nan, np.inf)
         else:
             half = _quantile(groups, residuals, w, m, is_log) * spread * _correction(num_groups) / np.abs(total)
-            half = np.where(spread <= _ROUNDING * np.sqrt((s * s).sum(axis=-1)), 0.0, half)  # equal in all groups
+            half = np.where(spread <= _ROUNDING * _norm(s), 0.0, half)  # equal in all groups
         low, high = np.where(is_log[:, 0], m * np.exp([-half / m, half / m]), [m - half, m + half])
         return m, low, high
 
@@ -202,6 +203,11 @@ def _intervals(groups: Groups, columns: Iterator[np.ndarray], w: np.ndarray, *, 
         limits = ratio_limits(groups, np.stack(chunk), w, allow_log=allow_log)
         for value, low, high in zip(*limits, strict=True):
             yield Interval(float(value), float(low), float(high), groups.num_groups)
+
+
+def _norm(columns: np.ndarray) -> np.ndarray:
+    """Euclidean norm of each column, (K,); einsum needs no temporary array and starts no threads."""
+    return np.sqrt(np.einsum("kg,kg->k", columns, columns))
 
 
 def _correction(num_groups: int) -> float:
