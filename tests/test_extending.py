@@ -60,13 +60,13 @@ def extended(tmp_path_factory) -> Path:
     return repo
 
 
-def test_the_new_model_measure_and_data_set_are_in_table_1(extended):
+def test_the_new_model_measure_and_data_set_are_in_the_tables(extended):
     text = (extended / "results/table1.md").read_text()
-    assert "Shallow Network" in text and "Chroma Error" in text and "My Holidays" in text
-    with (extended / "results/table1.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "chroma_error" and row["model"] == "shallow"]
+    assert "Shallow Network" in text and "My Holidays" in text
+    with (extended / "results/measures.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["measure"] == "chroma_error" and row["model"] == "shallow"]
     assert len(rows) == 4  # two data sets, each evaluated on both
-    assert all(0 < float(row["value"]) < 180 for row in rows)
+    assert all(0 < float(row["low"]) < float(row["value"]) < float(row["high"]) < 180 for row in rows)
 
 
 def test_the_new_parameter_reaches_the_training(extended):

@@ -18,7 +18,12 @@ from colorize.pipeline.recorded import Out, Recorded
 from colorize.runtime import DataError, ParameterError
 
 PARAMS = Path("params.yaml")
-_KEPT = ("results/figures", "results/table1", "results/curves")  # not removed, because the report overwrites them
+_KEPT = (
+    "results/figures",
+    "results/table1",
+    "results/curves",
+    "results/measures",
+)  # not removed, because the report overwrites them
 
 
 def main(name: str = "") -> None:

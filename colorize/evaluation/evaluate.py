@@ -13,6 +13,7 @@ from torch import Tensor
 from colorize import runtime
 from colorize.color.gamut import NUM_BINS
 from colorize.color.targets import Options
+from colorize.data import shards
 from colorize.data.split import Split
 from colorize.evaluation import kept, measuring, paper
 from colorize.evaluation.measures import MEASURES
@@ -38,7 +39,7 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
 
     The committed metrics are those of the paper. `details.json` has the value of every measure over the split, and the
     name of the weight of those that have one (see `Measure`). `per_image.npz` has one float32 array per measure, and
-    the keys of the images.
+    the keys and groups of the images.
 
     Args:
         cell: the model or baseline, its data set (source), and the data set of the test images (target).
@@ -69,7 +70,8 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
     kept.save(out, shown, split, lambda L: predictor(L)[0], device)
     keys = split.keys(np.arange(len(split)))
     columns = {name: column.astype(np.float32) for name, column in table.items()}
-    write_npz(out / "per_image.npz", {"key": keys} | columns)
+    group = np.array(list(shards.read_column(split.folder, "group")), dtype=np.str_)
+    write_npz(out / "per_image.npz", {"key": keys, "group": group} | columns)
     details = {"images": len(split), "kept_images": len(shown.rows), "measures": values}
     ratios = {name: MEASURES[name].weight for name in values if MEASURES[name].weight}
     runtime.write_json(out / "details.json", details | {"weights": ratios})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import Cell
-from colorize.report import curves, diagram, figures, gallery, grid, table
+from colorize.report import curves, diagram, figures, gallery, grid, measures, table
 from colorize.report.inputs import Inputs
 from colorize.runtime import atomic_write, fault_point, progress
 
@@ -41,8 +41,10 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     inputs = Inputs(settings.datasets, settings.models, root)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
         _write_tables(table1, root / "results")
+        advance(1)
+        _write(root / "results" / "measures.csv", measures.to_csv(inputs).encode())
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)

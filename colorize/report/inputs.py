@@ -67,6 +67,16 @@ class Predictions:
         return np.array([self._position[int(key)] for key in keys], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class PerImage:
+    """All measures of one cell for each of the N test images."""
+
+    key: np.ndarray  # (N,) int64
+    group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
+    measures: dict[str, np.ndarray]  # (N,) float64 each
+    weights: dict[str, str]  # measure -> the measure by whose sum its sum is divided
+
+
 class Inputs:
     """The input files of one report; each file of predictions is read only once, at first use.
 
@@ -139,6 +149,39 @@ class Inputs:
             path = self.folders.evaluation(cell) / "predictions.npz"
             self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(cell.run))
         return self._predictions[cell]
+
+    def per_image(self, cell: Cell) -> PerImage:
+        """All measures of one cell, image by image."""
+        folder, stage = self.folders.evaluation(cell), layout.evaluation_stage(cell.run)
+        path, details = folder / "per_image.npz", _read_json(folder / "details.json", stage)
+        arrays = _read_arrays(path, stage)
+        weights = details.get("weights") if isinstance(details, dict) else None
+        if (problem := _per_image_problem(arrays, weights)) or weights is None:
+            raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
+        key, group = arrays.pop("key"), arrays.pop("group")
+        return PerImage(key, group, {name: array.astype(np.float64) for name, array in arrays.items()}, weights)
+
+
+def _read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+    _require(path, stage)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
+        raise DataError(f"{path} cannot be read ({first_line(error)}); run `{repair_command(path, stage)}`") from None
+
+
+def _per_image_problem(arrays: dict[str, np.ndarray], weights: Any) -> str:
+    """How these arrays differ from those of an evaluation; empty if they do not."""
+    if missing := [name for name in ("key", "group", "l2") if name not in arrays]:
+        return f"`{missing[0]}` is missing"
+    if not isinstance(weights, dict) or not all(name in arrays for pair in weights.items() for name in pair):
+        return "`weights` in details.json does not name its measures"
+    for name, array in arrays.items():
+        kind = {"key": "i", "group": "U"}.get(name, "f")
+        if array.dtype.kind != kind or array.shape != arrays["key"].shape or not array.size:
+            return f"`{name}` is {array.dtype} of shape {array.shape}"
+    return ""
 
 
 def _require(path: Path, stage: str) -> None:

@@ -131,7 +131,7 @@ def test_metrics_are_the_means_of_the_per_image_table(run):
 def test_the_per_image_table_has_one_array_per_measure_of_the_models_kind(run, model, kind):
     table = run(model).table
     names = [name for name, one in MEASURES.items() if one.kind <= kind]
-    assert list(table) == ["key", *names]
+    assert list(table) == ["key", "group", *names]
     assert all(table[name].shape == (6,) and table[name].dtype == np.float32 for name in names)
 
 
@@ -139,7 +139,7 @@ def test_the_per_image_table_has_one_array_per_measure_of_the_models_kind(run, m
 def test_details_have_the_value_of_every_measure_as_its_weight_defines_it(run, model):
     found = run(model)
     measures, weights = found.details["measures"], found.details["weights"]
-    assert measures.keys() == found.table.keys() - {"key"}
+    assert measures.keys() == found.table.keys() - {"key", "group"}
     for name, value in measures.items():
         total = found.table[weights[name]].sum(dtype=float) if name in weights else 6
         assert found.table[name].sum(dtype=float) / total == pytest.approx(value, rel=1e-5, abs=1e-5), name
@@ -169,7 +169,7 @@ def test_gray_images_give_every_model_finite_measures(run, tmp_path, write_image
     shards = write_images(tmp_path / "gray", {"test": images})
     for model in ("gray", "regression", "cnn", "prior"):
         table = run(model, shards=shards).table
-        assert all(np.isfinite(values).all() for values in table.values()), model
+        assert all(np.isfinite(values).all() for name, values in table.items() if name != "group"), model
     table = run("gray", shards=shards).table
     assert np.allclose(table["psnr"], 58.92, atol=0.01) and table["near_gray"].tolist() == [1, 1]
 
@@ -260,9 +260,12 @@ def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
     shards = write_images(tmp_path / "names", tiny.images)
     table = shards.shards("test", "tiny") / "images.csv"
     with table.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("key", "source"), *enumerate(names)])
+        csv.writer(file, lineterminator="\n").writerows(
+            [("key", "group", "source"), *((n, "a" * n, name) for n, name in enumerate(names))]
+        )
     found = run("gray", shards=shards, num_saved=6).predictions
     assert found["source"].tolist() == names
+    assert run("gray", shards=shards).table["group"].tolist() == ["a" * n for n in range(6)]
     table.write_text("key,source\n0,only one\n")
     with pytest.raises(DataError, match=r"test/tiny/images\.csv: 1 rows, but the shards hold 6 images; run `"):
         run("gray", shards=shards)

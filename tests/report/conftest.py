@@ -39,6 +39,7 @@ class Outputs:
                 for model in (*BASELINES, *models):
                     self.write_metrics(source, model, target)
                     self.write_predictions(source, model, target)
+                    self.write_per_image(source, model, target)
 
     @property
     def inputs(self) -> Inputs:
@@ -89,6 +90,20 @@ class Outputs:
         folder.mkdir(parents=True, exist_ok=True)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)
+
+    def write_per_image(self, source: str, model: str, target: str, /, **arrays) -> None:
+        """Measures of two groups of images, one of them divided by a weight."""
+        every = np.arange(self.images)
+        values = {
+            "key": every * 10,
+            "group": np.array(["" if i < 4 else f"photo {i % 4}" for i in every]),
+            "l2": (every / 100).astype(np.float32),
+            "weight": (1 + every % 3).astype(np.float32),
+            "weighted": ((1 + every % 3) * every / 10).astype(np.float32),
+        }
+        folder = self.folders.evaluation(Cell(source, model, target))
+        np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
+        (folder / "details.json").write_text(json.dumps({"weights": {"weighted": "weight"}}))
 
     def write_history(self, dataset: str, model: str) -> None:
         """Two rows of history and the layers of a tiny network."""

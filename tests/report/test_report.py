@@ -38,6 +38,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "figures/figure4.jpg",
         "figures/figure5.jpg",
         "figures/figure6.jpg",
+        "measures.csv",
         "table1.csv",
         "table1.md",
         "table1.tex",
