@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 Quadrant = tuple[str, str]  # source, target
 PAPER_TABLE = Path(__file__).with_name("paper_table.csv")
 CSV_COLUMNS = ("source", "target", "model", "metric", "value", "paper", "difference")
+WORSE = "\N{DAGGER}"
 CAPTION = (
     "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
-    "and accuracy of the most probable bin, all on the test splits. The best model of each column is bold; the two "
-    "baselines are left out of this comparison."
+    "and accuracy of the most probable bin, all on the test splits. Gray and Constant Prior are baselines without "
+    f"training. The best model of a column is bold if it is better than the baselines. {WORSE} marks a model that is "
+    "worse than a baseline."
 )
 
 
@@ -47,11 +49,12 @@ class CellMetrics:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One printed line of a quadrant: a title, one text per metric, and in `best` the metrics to be marked."""
+    """One printed line of a quadrant: a title and one text per metric."""
 
     title: str
     texts: dict[str, str]
-    best: frozenset[str] = frozenset()
+    best: frozenset[str] = frozenset()  # metrics in which the model is the best, and better than the baselines
+    worse: frozenset[str] = frozenset()  # metrics in which the model is worse than a baseline
     is_note: bool = False  # True: the paper's numbers or the differences
 
 
@@ -76,11 +79,23 @@ class Table:
         return [self.cells[Cell(source, model, target)] for model in (*BASELINES, *self.models)]
 
     def best(self, source: str, target: str, metric: str) -> set[str]:
-        """The models with the best value in a column of a quadrant (several if equal); baselines are left out."""
-        competing = self.quadrant(source, target)[len(BASELINES) :]
-        values = {found.cell.model: found.ours[metric] for found in competing if metric in found.ours}
+        """The models with the best value in a column of a quadrant, several if equal, none if a baseline is as good."""
+        values = self._column(source, target, metric)
         best = labels.best_value(list(values.values()), metric)
-        return {model for model, value in values.items() if value == best}
+        found = {model for model, value in values.items() if value == best}
+        return set() if found & set(BASELINES) else found
+
+    def worse(self, source: str, target: str, metric: str) -> set[str]:
+        """The models whose value in a column of a quadrant is worse than that of a baseline."""
+        values = self._column(source, target, metric)
+        best = labels.best_value([values.pop(name) for name in BASELINES if name in values], metric)
+        if best is None:
+            return set()
+        return {model for model, value in values.items() if labels.best_value([value, best], metric) != value}
+
+    def _column(self, source: str, target: str, metric: str) -> dict[str, float]:
+        cells = self.quadrant(source, target)
+        return {found.cell.model: found.ours[metric] for found in cells if metric in found.ours}
 
     def method_rows(self, band: list[Quadrant]) -> list[list[MethodRow]]:
         """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
@@ -94,8 +109,11 @@ class Table:
 
     def _rows_of(self, found: CellMetrics, in_paper: set[str]) -> list[MethodRow]:
         source, model, target = found.cell
-        best = frozenset(metric for metric in self.metrics if model in self.best(source, target, metric))
-        rows = [MethodRow(model_title(model), self._texts(found.ours), best)]
+        best, worse = (
+            frozenset(metric for metric in self.metrics if model in among(source, target, metric))
+            for among in (self.best, self.worse)
+        )
+        rows = [MethodRow(model_title(model), self._texts(found.ours), best, worse)]
         if model in in_paper:
             rows.append(MethodRow("paper", self._texts(found.paper, labels.PAPER_DECIMALS), is_note=True))
             rows.append(MethodRow("difference", self._texts(found.differences(), sign="+"), is_note=True))
@@ -155,7 +173,7 @@ def to_markdown(table: Table) -> str:
         lines = [header, [":---", *["---:"] * (len(header) - 1)], names]
         for rows in zip(*table.method_rows(band), strict=True):
             title = f"· *{rows[0].title}*" if rows[0].is_note else escape_markdown(rows[0].title)
-            lines.append([title, *(_bold(row, metric, "**{}**") for row in rows for metric in table.metrics)])
+            lines.append([title, *(_marked(row, metric, "**{}**") for row in rows for metric in table.metrics)])
         blocks.append(_aligned(lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -169,10 +187,10 @@ def to_latex(table: Table) -> str:
         lines += [rf"\begin{{tabular}}{{l{columns}}}", r"\toprule", *_latex_head(table, band), r"\midrule"]
         for rows in zip(*table.method_rows(band), strict=True):
             title = rf"\quad\emph{{{escape_latex(rows[0].title)}}}" if rows[0].is_note else escape_latex(rows[0].title)
-            texts = [_bold(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
-            lines.append(" & ".join([title, *(text.replace(MINUS, "$-$") for text in texts)]) + r" \\")
+            texts = [_marked(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
+            lines.append(" & ".join([title, *map(_with_latex_signs, texts)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", ""]
-    caption = escape_latex(CAPTION)
+    caption = escape_latex(CAPTION).replace(WORSE, r"$^\dagger$")
     return "\n".join([*lines[:-1], rf"\caption{{{caption}}}", r"\label{tab:results}", r"\end{table*}", ""])
 
 
@@ -211,7 +229,7 @@ def _rich_quadrant(table: Table, pair: Quadrant, rows: list[MethodRow], with_met
     for row in rows:
         style = "dim" if row.is_note else ""
         label = [Text(f"  {row.title}" if row.is_note else row.title, style)] if with_method else []
-        texts = (Text(row.texts[m], "bold green" if m in row.best else style) for m in table.metrics)
+        texts = (Text(_marked(row, m, "{}"), "bold green" if m in row.best else style) for m in table.metrics)
         quadrant.add_row(*label, *texts)
     return quadrant
 
@@ -232,9 +250,15 @@ def _headings(table: Table, band: list[Quadrant]) -> list[str]:
     return [metric_title(metric) for _ in band for metric in table.metrics]
 
 
-def _bold(row: MethodRow, metric: str, template: str) -> str:
+def _with_latex_signs(text: str) -> str:
+    """Replace the signs that LaTeX sets in math mode; the dagger takes no room, so that the numbers stay aligned."""
+    return text.replace(MINUS, "$-$").replace(WORSE, r"\rlap{$^\dagger$}")
+
+
+def _marked(row: MethodRow, metric: str, template: str) -> str:
+    """The text of a cell: in the template if it is the best, with a dagger if it is worse than a baseline."""
     text = row.texts[metric]
-    return template.format(text) if metric in row.best else text
+    return template.format(text) if metric in row.best else text + WORSE * (metric in row.worse)
 
 
 def _aligned(lines: list[list[str]]) -> str:

@@ -31,7 +31,8 @@ def test_three_data_sets_give_three_same_domain_and_six_cross_domain_quadrants(m
 
 def test_markdown_of_one_quadrant_is_exact(make_run):
     run = make_run(("my_photos",), ("regression", "cnn"))
-    run.write_metrics("my_photos", "cnn", "my_photos", l2=0.4)
+    worse = {"cross_entropy": 3.1, "accuracy": 0.1}
+    run.write_metrics("my_photos", "cnn", "my_photos", l2=0.4, weighted_cross_entropy=8.0, **worse)
     lines = table.to_markdown(read(run)).splitlines()
     assert lines[0].startswith("**Table 1.** L2 and L1")
     assert [[text.strip() for text in line.strip("|").split("|")] for line in lines[2:]] == [
@@ -40,8 +41,8 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
         ["**Method**", "**L2**", "**L1**", "**Cross Entropy**", "**Weighted CE**", "**Accuracy**"],
         ["Gray", "0.5000", "0.2500", "-", "-", "0.1250"],
         ["Constant Prior", "0.5000", "0.2500", "3.000", "9.000", "0.1250"],
-        ["Baseline Regression", "0.5000", "**0.2500**", "-", "-", "-"],
-        ["CNN", "**0.4000**", "**0.2500**", "**3.000**", "**9.000**", "**0.1250**"],
+        ["Baseline Regression", "0.5000", "0.2500", "-", "-", "-"],
+        ["CNN", "**0.4000**", "0.2500", "3.100\N{DAGGER}", "**8.000**", "0.1000\N{DAGGER}"],
     ]
     assert len({len(line) for line in lines[2:]}) == 1  # the raw text is aligned
 
@@ -129,22 +130,34 @@ def test_papers_table_is_complete():
     }
 
 
-def test_best_is_highest_accuracy_and_lowest_error_and_no_baseline(make_run):
+def test_best_is_highest_accuracy_and_lowest_error(make_run):
     run = make_run(("a",), ("cnn", "unet", "unet_weighted"))
-    run.write_metrics("a", "gray", "a", l2=0.0, accuracy=1.0)
     run.write_metrics("a", "unet", "a", l2=0.1, accuracy=0.9)
     run.write_metrics("a", "unet_weighted", "a", l2=0.1, weighted_cross_entropy=5.0)
     found = read(run)
     assert found.best("a", "a", "l2") == {"unet", "unet_weighted"}
     assert found.best("a", "a", "accuracy") == {"unet"}
     assert found.best("a", "a", "weighted_cross_entropy") == {"unet_weighted"}
-    assert found.best("a", "a", "cross_entropy") == {"cnn", "unet", "unet_weighted"}
+
+
+def test_no_model_is_best_that_is_not_better_than_each_baseline(make_run):
+    run = make_run(("a",), ("cnn", "unet"))
+    run.write_metrics("a", "gray", "a", l2=0.1, accuracy=0.9)
+    run.write_metrics("a", "unet", "a", l2=0.2, accuracy=0.9)
+    found = read(run)
+    assert found.best("a", "a", "l2") == set()
+    assert found.best("a", "a", "accuracy") == set()  # as good as a baseline
+    assert found.worse("a", "a", "l2") == {"cnn", "unet"}
+    assert found.worse("a", "a", "accuracy") == {"cnn"}
+    assert found.worse("a", "a", "cross_entropy") == set()
 
 
 def test_latex_is_balanced_and_escaped(make_run):
     run = make_run(("a", "b"), ("cnn", "unet"))
+    run.write_metrics("a", "cnn", "b", l2=0.3)
+    run.write_metrics("a", "unet", "b", l2=0.9)
     text = table.to_latex(read(run))
-    assert r"\textbf{0.5000}" in text
+    assert r"\textbf{0.3000}" in text and r"0.9000\rlap{$^\dagger$}" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 3
     rows = [line for line in text.splitlines() if line.startswith(("CNN", "Method", "Gray"))]
     assert len(rows) == 6
