@@ -65,6 +65,7 @@ def write_shards(folder: Path, count: int, size: int = 64, per_shard: int = 5000
         path = folder / f"{start // per_shard:06d}.tar"
         sha256 = shards.write_shard(path, size, keys, [crops(size)[key % _DISTINCT] for key in keys])
         entries.append({"name": path.name, "images": len(keys), "sha256": sha256})
-    manifest = {"format": shards.FORMAT, "size": size, "images": count, "shards": entries}
+    manifest = {"format": shards.FORMAT, "dataset": folder.name, "split": folder.parent.name, "size": size}
+    manifest |= {"images": count, "shards": entries}
     runtime.write_json(folder / "manifest.json", manifest)
     return Split(folder)

@@ -12,6 +12,8 @@ def main(source: str, *models: str) -> None:
 
     The outputs are data/evaluations/<source>-<model>/<target> and results/metrics/<source>-<model>/<target>.json.
     """
+    if not models:
+        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL ..., or DATASET gray prior")
     if set(models) <= set(BASELINES):
         with promise.stage("baseline", source=source) as stage:
             _evaluate(stage, source, BASELINES)

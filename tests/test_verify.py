@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from colorize import runtime, verify
+from colorize.models import contract
 from tests.helpers import processes, projects
 
 MODEL = "unet"
@@ -158,6 +159,26 @@ def test_something_wrong_is_exit_code_3_and_a_command(project, capsys):
     assert lines[-1].endswith(" files checked, 2 problems")
     with pytest.raises(runtime.ParameterError, match=r"expected: python -m colorize\.verify"):
         verify.main("--all")
+
+
+def test_a_model_whose_code_is_elsewhere_is_named_and_a_repair_leaves_it(project, monkeypatch):
+    """On another branch the file of a model may not exist; its weights must survive."""
+
+    def network_of(name):
+        raise runtime.DataError(f"no model {name!r}: there is no colorize/models/{name}.py")
+
+    monkeypatch.setattr(contract, "network_of", network_of)
+    assert f"there is no colorize/models/{MODEL}.py" in found()[f"data/models/tiny-{MODEL}"]
+    verify.main("--repair")
+    assert (project / f"data/models/tiny-{MODEL}/model.json").exists()
+    assert f"train@tiny-{MODEL}" in (project / "dvc.lock").read_text()
+
+
+def test_a_prior_without_files_of_a_model_that_came_later_is_intact(project):
+    for path in (project / "data/priors/tiny").glob("*-cnn.npy"):
+        path.unlink()
+    dvc(project, "commit", "--force", "prior@tiny")
+    assert "data/priors/tiny" not in found()
 
 
 def test_the_command_repairs_what_dvc_alone_would_not(project):

@@ -173,7 +173,7 @@ def read_manifest(folder: Path) -> dict:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        problem = _problem(manifest)
+        problem = _problem(manifest, (folder.parent.name, folder.name))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro {stage_name('shard', folder.name)}`") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -186,17 +186,26 @@ def read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def _problem(manifest: object) -> str:
-    """Describe what is wrong with the fields of a manifest; empty if nothing is wrong."""
+def _problem(manifest: object, place: tuple[str, str]) -> str:
+    """Describe what is wrong with the fields of a manifest; empty if nothing is wrong.
+
+    Args:
+        manifest: content of the file.
+        place: split and data set, as the folder is named.
+    """
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), str):
         return "no `format`"
     if manifest["format"] != FORMAT:  # fields of other formats are not known
         return ""
     if not (_is_count(manifest.get("size")) and 1 <= manifest["size"] <= _MAX_SIZE):
         return f"`size` is {reprlib.repr(manifest.get('size'))}"
+    if (manifest.get("split"), manifest.get("dataset")) != place:
+        return f"it belongs to {reprlib.repr(manifest.get('split'))} of {reprlib.repr(manifest.get('dataset'))}"
     shards = manifest.get("shards")
-    if not isinstance(shards, list) or not all(map(_is_shard, shards)):
+    if not isinstance(shards, list) or not shards or not all(map(_is_shard, shards)):
         return "the list of shards is wrong"
+    if len({shard["name"] for shard in shards}) < len(shards):
+        return "a shard is listed twice"
     if not _is_count(manifest.get("images")) or manifest["images"] != sum(shard["images"] for shard in shards):
         return "the number of images is wrong"
     return ""
@@ -208,6 +217,7 @@ def _is_shard(entry: object) -> bool:
         isinstance(entry, dict)
         and _is_text(entry.get("name"), r"[0-9]{6,}\.tar")
         and _is_count(entry.get("images"))
+        and entry["images"] > 0
         and _is_text(entry.get("sha256"), r"[0-9a-f]{64}")
     )
 

@@ -72,7 +72,7 @@ def _check_geometry(path: Path, geometry: shards.Geometry, count: int, remedy: s
     with path.open("rb") as file:
         header = file.read(geometry.pixel_offset)[shards.TAR_BLOCK :]
     if header != geometry.ppm_header():
-        raise DataError(f"{path}: not a shard of {geometry.size}x{geometry.size} images; shard the data set again")
+        raise DataError(f"{path}: not a shard of {geometry.size}x{geometry.size} images; {remedy}")
 
 
 def spread(length: int, count: int) -> np.ndarray:

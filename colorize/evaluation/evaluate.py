@@ -19,7 +19,7 @@ from colorize.evaluation import kept, measuring, paper
 from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind, Predictor
 from colorize.evaluation.npz import write_npz
-from colorize.layout import Cell, Folders, stage_name
+from colorize.layout import BASELINES, Cell, Folders, stage_name
 from colorize.models import files
 from colorize.models.contract import Classifier
 from colorize.prior.files import load_tensor
@@ -64,11 +64,11 @@ def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders,
         )
     table = {name: values.cpu().numpy() for name, values in measured.items()}
     values = {name: round(value, _DIGITS) for name, value in measuring.values_of_split(table, MEASURES).items()}
-    _check(cell, values)
+    keys = split.keys(np.arange(len(split)))
+    _check(cell, values, table, keys)
     out = folders.evaluation(cell)
     shown = kept.choose(split, table["l2"], settings, settings.named.get(cell.target, []))
     kept.save(out, shown, split, lambda L: predictor(L)[0], device)
-    keys = split.keys(np.arange(len(split)))
     columns = {name: column.astype(np.float32) for name, column in table.items()}
     group = np.array(list(shards.read_column(split.folder, "group")), dtype=np.str_)
     write_npz(out / "per_image.npz", {"key": keys, "group": group} | columns)
@@ -87,14 +87,20 @@ def _bin_weights(prior: Path) -> tuple[Tensor, Tensor]:
     return load_tensor(prior / "rebalancing.npy"), frequencies.reciprocal()
 
 
-def _check(cell: Cell, means: dict[str, float]) -> None:
-    for name, value in means.items():
-        if not math.isfinite(value):
-            train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
-            raise DataError(
-                f"evaluate {cell.name}: {name} is {value}: the model's weights are too large; "
-                f"lower train.lr or train.clip_norm and run `{train}`"
-            )
+def _check(cell: Cell, values: dict[str, float], table: dict[str, np.ndarray], keys: np.ndarray) -> None:
+    """Raise DataError if a value of the split is not finite."""
+    wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
+    if wrong is None:
+        return
+    if cell.model not in BASELINES and not math.isfinite(values["l2"]):
+        train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
+        raise DataError(
+            f"evaluate {cell.name}: l2 is {values['l2']}: the model's weights are too large; "
+            f"lower train.lr or train.clip_norm and run `{train}`"
+        )
+    images = keys[~np.isfinite(table[wrong])]
+    where = f", first for the image with key {images[0]}" if len(images) else ""
+    raise DataError(f"evaluate {cell.name}: {wrong} is {values[wrong]}{where}; correct this measure")
 
 
 def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple[Predictor, Kind]:

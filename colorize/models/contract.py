@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
+import torch
 from torch import Tensor, nn
+
+from colorize.color.gamut import NUM_BINS
+from colorize.runtime import DataError
 
 
 class Network(nn.Module):
@@ -36,19 +40,31 @@ class Classifier(Network):
         return self.head(self.features(L_norm))
 
 
-def exists(name: object) -> bool:
-    """Whether the folder `colorize/models` has a file of this name that defines `NETWORK`."""
-    if not isinstance(name, str) or not name.isidentifier():
-        return False
-    module = f"{__package__}.{name}"
-    return importlib.util.find_spec(module) is not None and hasattr(importlib.import_module(module), "NETWORK")
+def network_of(name: str) -> type[Network]:
+    """The class of a model's network.
+
+    Raises:
+        DataError: `colorize/models/<name>.py` does not exist, or does not define `NETWORK` as described above.
+    """
+    file = f"colorize/models/{name}.py"
+    if not name.isidentifier() or importlib.util.find_spec(f"{__package__}.{name}") is None:
+        raise DataError(f"no model {name!r}: there is no {file}")
+    network = getattr(importlib.import_module(f"{__package__}.{name}"), "NETWORK", None)
+    if not (isinstance(network, type) and issubclass(network, Network)):
+        raise DataError(f"{file}: not a model; set NETWORK to a class derived from Network or Classifier")
+    attributes = ("multiple_of", "head_stride") if issubclass(network, Classifier) else ("multiple_of",)
+    if lacking := [attribute for attribute in attributes if not hasattr(network, attribute)]:
+        raise DataError(
+            f"{file}: {network.__name__} has no attribute {lacking[0]}; colorize/models/contract.py explains it"
+        )
+    return network
 
 
 def build_model(name: str, width: float, pretrained: bool = False) -> Network:
     """Build a network whose initial weights come from torch's global random generator.
 
     Args:
-        name: name of the model; the file `colorize/models/<name>.py` must define `NETWORK` (`exists` checks this).
+        name: name of the model; the file `colorize/models/<name>.py` must define `NETWORK`.
         width: factor for the number of channels; 1 is the paper's size.
         pretrained: start the regression's encoder with ImageNet weights (downloaded by torchvision).
 
@@ -56,6 +72,26 @@ def build_model(name: str, width: float, pretrained: bool = False) -> Network:
         the network on the CPU, in training mode.
 
     Raises:
-        DataError: the ImageNet weights cannot be downloaded.
+        DataError: there is no such model, or the ImageNet weights cannot be downloaded.
     """
-    return importlib.import_module(f"{__package__}.{name}").NETWORK(width, pretrained)
+    return network_of(name)(width, pretrained)
+
+
+@torch.inference_mode()
+def check_output(name: str, model: Network) -> None:
+    """Check that a network returns what its class promises: training on a GPU would not notice a wrong stride.
+
+    Raises:
+        DataError: the output has another shape, or the head is not a 1x1 convolution.
+    """
+    size = 2 * model.multiple_of
+    was_training = model.training
+    found = tuple(model.eval()(torch.zeros(1, 1, size, size)).shape)
+    model.train(was_training)
+    expected: tuple[int, ...] = (1, 2, size, size)
+    if isinstance(model, Classifier):
+        expected = (1, NUM_BINS, size // model.head_stride, size // model.head_stride)
+        if model.head.kernel_size != (1, 1):
+            raise DataError(f"colorize/models/{name}.py: the head must be a 1x1 convolution")
+    if found != expected:
+        raise DataError(f"colorize/models/{name}.py: the output has shape {found}, expected {expected}")

@@ -23,7 +23,7 @@ from colorize.models import contract
 from colorize.runtime import Damaged, DataError
 
 _NEEDED = {  # key of `model.json`: check of its value
-    "model": contract.exists,
+    "model": lambda value: isinstance(value, str) and value.isidentifier(),
     "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # the range of `train.width`
     "size": lambda value: type(value) is int and 16 <= value <= 1024,  # the range of `shard.size`
     "num_bins": lambda value: type(value) is int,
@@ -63,7 +63,10 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Net
         DataError: a file is missing or damaged, or the model has another number of bins; names the file and the remedy.
     """
     sidecar, path = check(folder), folder / "model.safetensors"
-    model = contract.build_model(sidecar["model"], sidecar["width"])
+    try:
+        model = contract.build_model(sidecar["model"], sidecar["width"])
+    except DataError as error:  # a model of other code, for example of another branch: the files are not damaged
+        raise DataError(f"{folder / 'model.json'}: {error}") from None
     try:
         state = safetensors.torch.load(path.read_bytes())
         model.load_state_dict(state)

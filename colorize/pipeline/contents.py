@@ -47,12 +47,11 @@ def _check_shard(path: Path, sha256: str) -> None:
 
 
 def _check_prior(folder: Path) -> None:
-    from colorize.models.registry import MODELS
     from colorize.prior.files import load_array
 
-    names = [f"{kind}-{model}" for kind in ("class_weights", "initial_distribution") for model in MODELS]
-    for name in ("counts", "prior", "rebalancing", "weighted_prior", *names):
-        load_array(folder / f"{name}.npy")
+    always = (folder / f"{name}.npy" for name in ("counts", "prior", "rebalancing", "weighted_prior"))
+    for path in dict.fromkeys((*always, *sorted(folder.glob("*.npy")))):  # and the files of the models of that run
+        load_array(path)
 
 
 def _check_model(folder: Path) -> None:

@@ -19,7 +19,7 @@ from colorize.data.split import Split
 from colorize.data.transform import to_networks
 from colorize.layout import Folders, Run
 from colorize.models import blocks, files
-from colorize.models.contract import Classifier, Network, build_model
+from colorize.models.contract import Classifier, Network, build_model, check_output
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 from colorize.training import checkpoint, describe, distributed, sharing, validation
@@ -150,6 +150,7 @@ def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: 
     """Build the model with its initial weights, and write `layers.json` for the report."""
     torch.manual_seed(settings.seed)
     model = build_model(run.model, settings.width, settings.pretrained)
+    check_output(run.model, model)
     layers = describe.describe(run.model, model, settings.width, data.train.size)
     runtime.write_json(history_folder / "layers.json", layers)
     if isinstance(model, Classifier) and settings.head_bias == "prior":

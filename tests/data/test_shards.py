@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 import tarfile
 
 import numpy as np
@@ -172,7 +173,9 @@ def change(folder, path: tuple, value) -> None:
     ("path", "value"),
     [
         (("format",), ["strided-ppm-2"]), (("size",), "16"), (("size",), True), (("size",), 0), (("size",), 10**9),
-        (("size",), float("nan")), (("shards",), None), (("images",), 6), (("images",), "5"), (("shards",), {}),
+        (("size",), float("nan")), (("shards",), None), 
+        (("split",), "test"), (("dataset",), "other"), (("dataset",), None), (("shards",), []), (("shards",), {}),
+        (("images",), 6), (("images",), "5"),
         (("shards", 0), "000000.tar"),
         (("shards", 0, "name"), "../000000.tar"),
         (("shards", 0, "name"), "/etc/passwd"),
@@ -186,6 +189,23 @@ def test_a_manifest_of_another_shape_is_refused_with_its_remedy(damaged, path, v
     change(damaged, path, value)
     assert "manifest.json: damaged (" in refusal(damaged)
     assert f"run `python -m colorize.verify --repair {damaged} && dvc repro shard@mine`" in refusal(damaged)
+
+
+def test_a_shard_that_is_listed_twice_or_empty_is_refused(damaged):
+    entries = json.loads((damaged / "manifest.json").read_text())["shards"]
+    change(damaged, ("shards",), [entries[0], entries[0]])
+    change(damaged, ("images",), 2 * entries[0]["images"])
+    assert "a shard is listed twice" in refusal(damaged)
+    change(damaged, ("shards",), [{**entries[0], "images": 0}])
+    change(damaged, ("images",), 0)
+    assert "the list of shards is wrong" in refusal(damaged)
+
+
+def test_the_images_of_another_split_are_not_taken_for_this_one(damaged):
+    """Otherwise a model would be tested on the images that it was trained on."""
+    other = damaged.parents[1] / "test" / "mine"
+    shutil.copytree(damaged, other)
+    assert "manifest.json: damaged (it belongs to 'train' of 'mine')" in refusal(other)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff", b"[" * 100_000, b"1" * 5000])

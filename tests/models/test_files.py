@@ -10,7 +10,7 @@ import torch
 from colorize import runtime
 from colorize.models import files
 from colorize.models.contract import build_model
-from colorize.runtime import DataError
+from colorize.runtime import Damaged, DataError
 
 SIDECAR = {"model": "cnn", "width": 0.03, "size": 16}
 
@@ -143,7 +143,7 @@ def test_damaged_weights_with_a_checksum_that_fits_are_refused(folder, content):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model", ["cnn"]), ("model", {}), ("model", "resnet"), ("width", "abc"), ("width", None), ("width", True),
+        ("model", ["cnn"]), ("model", {}), ("model", "a.b"), ("width", "abc"), ("width", None), ("width", True),
         ("width", float("nan")), ("width", -1), ("width", 1e9), ("size", None), ("size", 16.0), ("size", 0),
         ("size", [16]), ("num_bins", "313"), ("weights_sha256", 5), ("weights_sha256", "0"),
     ],
@@ -151,6 +151,15 @@ def test_damaged_weights_with_a_checksum_that_fits_are_refused(folder, content):
 def test_values_of_other_types_in_the_sidecar_are_refused(folder, key, value):
     change_sidecar(folder, **{key: value})
     assert f"model.json: `{key}` has the wrong value " in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["resnet", "files", "os"])
+def test_a_model_of_other_code_is_named_and_not_taken_for_damaged(folder, name):
+    """For example of another branch: a repair must leave it."""
+    change_sidecar(folder, model=name)
+    with pytest.raises(DataError, match=rf"model\.json: .*colorize/models/{name}\.py") as caught:
+        files.load(folder)
+    assert not isinstance(caught.value, Damaged)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "5", '"text"', "[" * 100_000, "\xff"])

@@ -1,5 +1,6 @@
 """The five models: the paper's sizes and shapes, skips that are sums, what is described, where training starts."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from colorize import models
 from colorize.color import gamut, targets
 from colorize.models import blocks, contract
-from colorize.models.contract import Classifier, build_model
+from colorize.models.contract import Classifier, Network, build_model
 from colorize.models.output import is_distribution, to_ab_norm
 from colorize.models.registry import MODELS
 from colorize.prior.weights import rebalancing_weights
@@ -41,10 +43,71 @@ def test_the_registry_says_what_the_networks_are(name):
     )
 
 
+def is_model(name: str) -> bool:
+    try:
+        return issubclass(contract.network_of(name), Network)
+    except DataError:
+        return False
+
+
 def test_every_model_of_the_registry_has_its_file_and_nothing_else_is_a_model():
     folder = Path(contract.__file__).parent
-    assert {path.stem for path in folder.glob("*.py") if contract.exists(path.stem)} == set(MODELS)
-    assert not any(map(contract.exists, ("nowhere", "", "..files", "os", None, 3)))
+    assert {path.stem for path in folder.glob("*.py") if is_model(path.stem)} == set(MODELS)
+    assert not any(map(is_model, ("nowhere", "", "..files", "os", "a.b")))
+
+
+@pytest.fixture
+def write_model(tmp_path, monkeypatch):
+    """`write_model("text")` -> the name of a model file with this text."""
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+
+    def write(text: str) -> str:
+        name = f"mine{len(sys.modules)}"
+        (tmp_path / f"{name}.py").write_text(f"from colorize.models.contract import *\n{text}")
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not a model; set NETWORK to a class derived from Network or Classifier"),
+        ("NETWORK = 3", "not a model"),
+        ("NETWORK = dict", "not a model"),
+        ("class A(Network): pass\nNETWORK = A", "A has no attribute multiple_of"),
+        ("class A(Classifier): multiple_of = 1\nNETWORK = A", "A has no attribute head_stride"),
+    ],
+)
+def test_a_file_that_defines_no_model_is_one_line(write_model, text, words):
+    name = write_model(text)
+    with pytest.raises(DataError) as caught:
+        contract.build_model(name, 1.0)
+    assert str(caught.value).startswith(f"colorize/models/{name}.py: ") and words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_papers_models_return_what_they_promise(name):
+    model = small(name)
+    state = torch.get_rng_state()
+    contract.check_output(name, model)
+    assert model.training and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("change", ["stride", "channels", "kernel", "size"])
+def test_a_network_that_returns_another_shape_is_refused(change):
+    """On a GPU, training would otherwise read targets of other pixels, or beyond them."""
+    model = small("regression" if change == "size" else "cnn")
+    if change == "stride":
+        model.head_stride = 1
+    elif change == "channels":
+        model.head = torch.nn.Conv2d(model.head.in_channels, 312, 1)
+    elif change == "kernel":
+        model.head = torch.nn.Conv2d(model.head.in_channels, 313, 3, padding=1)
+    else:
+        model.block5 = torch.nn.MaxPool2d(2)
+    with pytest.raises(DataError, match=r"colorize/models/mine\.py: (the output has shape .*, expected|the head must)"):
+        contract.check_output("mine", model)
 
 
 @pytest.mark.parametrize("name", ["regression", "cnn", "unet"])
