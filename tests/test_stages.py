@@ -197,7 +197,7 @@ def reads(path: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_exactly_what_the_stage_reads(stage):
-    """`data_set()` and `model()` only check a name against the lists, so those are no dependency."""
+    """`dataset()` and `model()` only check a name against the lists, so those are no dependency."""
     listed = set(STAGES[stage]["params"])
     read = set().union(*(reads(path) for path in closure(script_of(stage))))
     read = set().union(*({name} if name in listed else fields_of(name) for name in read))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from colorize.data.shards import SPLITS
 from colorize.layout import Cell, Folders, Run
+from colorize.report import labels
 
 ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache", "failed"
 OTHERS = RUNNING, STOPPING, STOPPED, WAITING, NOT_BEGUN = "running", "stopping", "stopped", "waiting", "not begun"
@@ -139,8 +140,8 @@ def _metrics(name: str) -> str:
     """Metrics of a model on the test images of the data set that it was trained on."""
     run = _run(name)
     metrics = json.loads(Folders().metrics(Cell(*run, run.dataset)).read_text())
-    words = {"l2": ("L2", ".4f"), "accuracy": ("accuracy", ".3f"), "cross_entropy": ("cross entropy", ".3f")}
-    return "  ".join(f"{word} {metrics[key]:{form}}" for key, (word, form) in words.items() if key in metrics)
+    shown = [name for name in ("l2", "accuracy", "cross_entropy") if name in metrics]
+    return "  ".join(f"{labels.metric_title(name)} {labels.format_number(metrics[name], name)}" for name in shown)
 
 
 def _run(name: str) -> Run:

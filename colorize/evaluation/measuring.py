@@ -42,7 +42,7 @@ class Compared:
     """Predictions and true colors of B images. Values that several measures need are computed once, at first use.
 
     Args:
-        output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H or H / 2.
+        output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H / head_stride and w = W / head_stride.
         truth: the images.
         weights: (Q,) class weights.
         options: options of the soft targets.

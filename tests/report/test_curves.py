@@ -9,8 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from colorize.layout import Run
-from colorize.report import curves, labels
+from colorize.report import curves, inputs, labels
 from colorize.runtime import DataError
+from colorize.training import history
 
 TEMPLATE = Path(__file__).parents[2] / "stages" / "plots" / "curves.json"
 
@@ -57,6 +58,10 @@ def test_no_legend_lies_on_the_curves(make_run):
         legend = axes.get_legend().get_window_extent(canvas.get_renderer())
         assert legend.y1 < axes.get_window_extent().y0
         assert legend.y0 > figure.legends[0].get_window_extent(canvas.get_renderer()).y1
+
+
+def test_the_report_reads_the_columns_that_training_writes():
+    assert inputs.HISTORY_COLUMNS == history.COLUMNS
 
 
 def test_history_without_a_column_is_refused(make_run):

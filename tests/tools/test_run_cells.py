@@ -54,8 +54,8 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     assert title.startswith("4 jobs: 4 done; ")
     results = {
         "tiny data": "22 images",
-        "tiny-cnn": r"L2 \d\.\d+  accuracy \d\.\d+  cross entropy \d\.\d+",
-        "tiny baselines": r"L2 \d\.\d+  accuracy \d\.\d+  cross entropy \d\.\d+",
+        "tiny-cnn": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
+        "tiny baselines": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
         "report": "results/table1.md, data/gallery/index.html",
     }
     for line, (name, result) in zip(table, results.items(), strict=True):
