@@ -219,6 +219,13 @@ def test_a_name_that_stands_twice_is_refused(text, refusal):
     assert "a name appears twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
 
 
+@pytest.mark.parametrize("name", ["gray", "prior"])
+def test_no_model_has_the_name_of_a_baseline(text, refusal, monkeypatch, name):
+    """Not even if the registry has it: both would write the same files."""
+    monkeypatch.setitem(params.MODELS, name, params.MODELS["cnn"])
+    assert f"{name}: the name of a baseline" in refusal(text.replace("- unet_weighted\n", f"- {name}\n", 1))
+
+
 @pytest.mark.parametrize("content", ["", "just text", "- a\n- list\n", "a: [", "a: *nowhere", "\x00"])
 def test_what_is_no_parameter_file_is_refused_in_one_line(refusal, content):
     assert "params.yaml" in refusal(content)
