@@ -9,7 +9,7 @@ import torch
 from colorize.color import cielab, gamut, targets
 from colorize.evaluation.measuring import Compared, Truth
 
-SIZES = [(1, 16, 16), (3, 64, 64), (2, 24, 40)]  # images, height, width
+SIZES = [(1, 16, 16), (2, 24, 40)]  # images, height, width
 
 
 def _gray(size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -201,7 +201,7 @@ def test_a_folder_has_the_hash_that_dvc_gives_it(repo):
     """Of the committed run: dvc.lock holds the hashes of the code that made it."""
     lock = yaml.safe_load((repo / "dvc.lock").read_text())["stages"]
     deps = {dep["path"]: dep["md5"] for entry in lock.values() for dep in entry["deps"]}
-    for name in ("colorize/report", "colorize/models"):
+    for name in ("colorize/report", "colorize/data"):
         assert digests.md5_of_listing(digests.listing_of(repo / name)) == deps[name]
 
 
