@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize import __version__, runtime
+from colorize.layout import stage_name
 from colorize.models.registry import MODELS
 from colorize.runtime import DataError, ParameterError
 
@@ -137,7 +138,9 @@ def _find_model(name: str) -> Path:
         raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
     is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
-    remedy = f"train it with `dvc repro train@{name}`" if is_cell else "model names have the form <data set>-<model>"
+    remedy = "model names have the form <data set>-<model>"
+    if is_cell:
+        remedy = f"train it with `dvc repro {stage_name('train', name)}`"
     raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
 
 

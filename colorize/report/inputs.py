@@ -9,7 +9,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,9 +71,8 @@ class Predictions:
 class PerImage:
     """All measures of one cell for each of the N test images."""
 
-    key: np.ndarray  # (N,) int64
     group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
-    measures: dict[str, np.ndarray]  # (N,) float64 each
+    measures: dict[str, np.ndarray]  # (N,) float32 each
     weights: dict[str, str]  # measure -> the measure by whose sum its sum is divided
 
 
@@ -153,22 +152,30 @@ class Inputs:
     def per_image(self, cell: Cell) -> PerImage:
         """All measures of one cell, image by image."""
         folder, stage = self.folders.evaluation(cell), layout.evaluation_stage(cell.run)
-        path, details = folder / "per_image.npz", _read_json(folder / "details.json", stage)
-        arrays = _read_arrays(path, stage)
-        weights = details.get("weights") if isinstance(details, dict) else None
-        if (problem := _per_image_problem(arrays, weights)) or weights is None:
-            raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
-        key, group = arrays.pop("key"), arrays.pop("group")
-        return PerImage(key, group, {name: array.astype(np.float64) for name, array in arrays.items()}, weights)
+        details = _read_json(folder / "details.json", stage)
+        weights: Any = details.get("weights") if isinstance(details, dict) else None
+        arrays = _read_arrays(folder / "per_image.npz", stage, lambda found: _per_image_problem(found, weights))
+        group = arrays.pop("group")
+        return PerImage(group, {name: array for name, array in arrays.items() if name != "key"}, weights)
 
 
-def _read_arrays(path: Path, stage: str) -> dict[str, np.ndarray]:
+def _read_arrays(
+    path: Path,
+    stage: str,
+    problem_of: Callable[[dict[str, np.ndarray]], str],
+    names: Iterable[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """Read the named arrays of an npz file, or all of them, and raise DataError if `problem_of` finds one wrong."""
     _require(path, stage)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in names or file.files}
+        problem = problem_of(arrays)
     except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
-        raise DataError(f"{path} cannot be read ({first_line(error)}); run `{repair_command(path, stage)}`") from None
+        problem = first_line(error)
+    if problem:
+        raise DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
+    return arrays
 
 
 def _per_image_problem(arrays: dict[str, np.ndarray], weights: Any) -> str:
@@ -226,15 +233,7 @@ def _history_problem(rows: list[dict[str, str]]) -> str:
 
 
 def _read_predictions(path: Path, stage: str) -> Predictions:
-    _require(path, stage)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in PREDICTION_ARRAYS}
-        problem = _predictions_problem(arrays)
-    except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
-        problem = first_line(error)
-    if problem:
-        raise DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
+    arrays = _read_arrays(path, stage, _predictions_problem, PREDICTION_ARRAYS)
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)
 

@@ -43,14 +43,13 @@ def _group_numbers(names: np.ndarray) -> np.ndarray:
 def _rows(groups: Groups, cells: dict[str, PerImage], measure: str) -> list[tuple[str, ...]]:
     """The lines of one measure; a model that does not have it has no line."""
     having = {model: cell for model, cell in cells.items() if measure in cell.measures}
+    values = {model: cell.measures[measure].astype(np.float64) for model, cell in having.items()}
     first = next(iter(having.values()))
-    weight = first.weights.get(measure)
-    if weight is None:
-        found = compare(groups, {model: cell.measures[measure] for model, cell in having.items()})
+    if (weight := first.weights.get(measure)) is None:
+        found = compare(groups, values)
     else:  # the files have the products of value and weight
-        weights = first.measures[weight]
-        values = {model: _divide(cell.measures[measure], weights) for model, cell in having.items()}
-        found = compare(groups, values, weights)
+        weights = first.measures[weight].astype(np.float64)
+        found = compare(groups, {model: _divide(products, weights) for model, products in values.items()}, weights)
     return [(model, measure, *_texts(interval)) for model, interval in found.means.items()]
 
 

@@ -25,7 +25,7 @@ from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.color.colorfulness import colorfulness
 from colorize.data import shards
-from colorize.layout import Folders
+from colorize.layout import Folders, stage_name
 from colorize.runtime import DataError
 from colorize.sharding import images, leakage, sources
 
@@ -127,7 +127,7 @@ def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], fou
             print(
                 f"warning: {path}: {found[file]['bytes']:,} bytes, but the published archive has "
                 f"{source.archives[file].bytes:,}; it is used as your own selection of the data set; if you replace "
-                f"it, run `dvc repro -f shard@{name}`",
+                f"it, run `dvc repro -f {stage_name('shard', name)}`",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
 

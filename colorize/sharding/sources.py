@@ -292,7 +292,7 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
             f"{source._file}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
         )
     found: dict[SplitName, list[Member]] = {}
-    label_lists: list[tuple[Path, LabelList, dict[str, labels.Label]]] = []
+    label_lists: dict[str, dict[str, labels.Label]] = {}  # by archive and file, for error messages
     skipped = {}
     for file, path in paths.items():
         listing = containers.scan(path)  # half a gigabyte for Places, so only one listing exists at a time
@@ -301,14 +301,14 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
         members, others = assign(source, here, path, listing)
         found |= members
         lists = source.lists_of(file)
-        label_lists += [(path, wanted, labels.read(wanted, path, listing)) for wanted in lists]
+        label_lists |= {f"{path}: {wanted.file}": labels.read(wanted, path, listing) for wanted in lists}
         others -= len({name for wanted in lists for name in (wanted.file, wanted.classes) if name})
         skipped[file] = dict(sorted((+Counter({**listing.skipped, OTHER: others})).items()))
         for split in here:
             if not found[split]:
                 raise DataError(f"{path}: {_why_empty(source, split, listing)}")
-    for path, wanted, read in label_lists:
-        _add_labels(found, read, f"{path}: {wanted.file}")
+    for name, read in label_lists.items():
+        _add_labels(found, read, name)
     return Images({split: found[split] for split in splits}, skipped)
 
 
