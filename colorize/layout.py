@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-BASELINES = ("gray", "prior")  # evaluated like models: ab = 0, and the constant prior
+# Evaluated like models, but not trained. docs/measures.md explains them.
+BASELINES = ("gray", "mean_ab", "median_ab", "prior", "target_prior", "lightness")
+REFERENCES = ("oracle",)  # shown beside the baselines, but no model has to be better
+UNTRAINED = (*BASELINES, *REFERENCES)
+ALL_BASELINES = "baselines"  # stands for all of them in the command of the stage `baseline`
 
 
 class Run(NamedTuple):
@@ -50,7 +54,7 @@ def stage_name(name: str, *items: str) -> str:
 
 def evaluation_stage(run: Run) -> str:
     """DVC's name for the stage that evaluates a model or a baseline."""
-    return stage_name("baseline", run.dataset) if run.model in BASELINES else stage_name("evaluate", run.name)
+    return stage_name("baseline", run.dataset) if run.model in UNTRAINED else stage_name("evaluate", run.name)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Evaluate models of one data set on every test split: `python -m stages.evaluate objects unet` (or `gray prior`)."""
+"""Evaluate models of one data set on every test split: `python -m stages.evaluate objects unet` (or `baselines`)."""
 
 import sys
 
 from colorize import runtime
-from colorize.layout import BASELINES, Cell, Folders
+from colorize.layout import ALL_BASELINES, UNTRAINED, Cell, Folders
 from colorize.pipeline import promise
 
 
@@ -13,10 +13,10 @@ def main(source: str, *models: str) -> None:
     The outputs are data/evaluations/<source>-<model>/<target> and results/metrics/<source>-<model>/<target>.json.
     """
     if not models:
-        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL ..., or DATASET gray prior")
-    if set(models) <= set(BASELINES):
+        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL ..., or DATASET baselines")
+    if models == (ALL_BASELINES,):
         with promise.stage("baseline", source=source) as stage:
-            _evaluate(stage, source, BASELINES)
+            _evaluate(stage, source, UNTRAINED)
         return
     for model in models:
         with promise.stage("evaluate", source=source, model=model) as stage:
@@ -29,9 +29,11 @@ def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> N
 
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
-    for cell in (Cell(source, model, target) for model in models for target in settings.datasets):
-        metrics = evaluate.evaluate(cell, settings.evaluate, options, Folders(), device)
-        print(cell.name, metrics, flush=True)
+    for target in settings.datasets:
+        cells = [Cell(source, model, target) for model in models]
+        metrics = evaluate.evaluate(cells, settings.evaluate, options, Folders(), device)
+        for cell in cells:
+            print(cell.name, metrics[cell.model], flush=True)
 
 
 if __name__ == "__main__":

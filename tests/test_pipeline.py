@@ -74,7 +74,7 @@ def repo(tmp_path_factory) -> Path:
 def test_repro_makes_every_cell_of_table_1(repo):
     for source in DATASETS:
         for target in DATASETS:
-            for model in (*MODELS, "gray", "prior"):
+            for model in (*MODELS, *UNTRAINED):
                 metrics = json.loads((repo / f"results/metrics/{source}-{model}/{target}.json").read_text())
                 assert 0 < metrics["l2"] < 1
                 assert len(metrics) <= 5
@@ -308,7 +308,7 @@ prior.main("tiny_imagenet")
 for model in {MODELS}:
     train.main("tiny_imagenet", model)
     evaluate.main("tiny_imagenet", model)
-evaluate.main("tiny_imagenet", "gray", "prior")
+evaluate.main("tiny_imagenet", "baselines")
 report.main()
 """  # in one process, which imports torch once: as fourteen, `dvc repro` takes a minute
     run(repo, sys.executable, "-c", every_stage, COLORIZE_RAW=str(small_archives), COLORIZE_PROCS="1")

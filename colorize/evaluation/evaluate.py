@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from colorize import runtime
 from colorize.color.gamut import NUM_BINS
 from colorize.color.targets import Options
-from colorize.data import shards
 from colorize.data.split import Split
-from colorize.evaluation import kept, measuring, paper
+from colorize.evaluation import baselines, decodings, kept, measuring, paper
 from colorize.evaluation.measures import MEASURES
-from colorize.evaluation.measuring import Kind, Predictor
+from colorize.evaluation.measuring import Kind, Prediction, Predictor, Truth
 from colorize.evaluation.npz import write_npz
-from colorize.layout import BASELINES, Cell, Folders, stage_name
+from colorize.evaluation.predicted import Distributions
+from colorize.layout import UNTRAINED, Cell, Folders, stage_name
 from colorize.models import files
 from colorize.models.contract import Classifier
 from colorize.prior.files import load_tensor
@@ -34,51 +34,93 @@ _DIGITS = 5  # of all values of a split
 _RAREST = 0.01
 
 
-def evaluate(cell: Cell, settings: Evaluate, options: Options, folders: Folders, device: str) -> dict[str, float]:
-    """Compute one cell of Table 1; write its metrics, all measures, and the predictions that the report shows.
+def evaluate(
+    cells: Sequence[Cell], settings: Evaluate, options: Options, folders: Folders, device: str
+) -> dict[str, dict[str, float]]:
+    """Compute cells of Table 1; write their metrics, all measures, and the predictions that the report shows.
 
-    The committed metrics are those of the paper. `details.json` has the value of every measure over the split, and the
-    name of the weight of those that have one (see `Measure`). `per_image.npz` has one float32 array per measure, and
-    the keys and groups of the images.
+    The committed metrics are those of the paper. `per_image.npz` has one float32 array per measure, and the keys and
+    groups of the images. `annealed_mean.npz` and `mean.npz` have the same for the colors of these decodings; only
+    predictions with a distribution have them. `details.json` has the value of every measure over the split, and the
+    name of the weight of those that have one (see `Measure`). Trained models also have the files of `kept.save`.
 
     Args:
-        cell: the model or baseline, its data set (source), and the data set of the test images (target).
+        cells: models or baselines of one data set (source) on the test images of one data set (target).
         settings: the section `evaluate` of the parameters.
         options: options of the soft targets.
         folders: folders of all inputs and outputs.
         device: device to run on.
 
     Returns:
-        the mean over the test split of each measure that the model has, rounded to 5 decimals.
+        by model: the value over the test split of each measure of the paper that it has, rounded to 5 decimals.
 
     Raises:
         DataError: an input is missing or damaged, the model was trained on images of another size, or a metric is
             not finite.
     """
-    split = Split(folders.shards("test", cell.target))
-    weights, inverse_prior = (values.to(device) for values in _bin_weights(folders.prior(cell.source)))
-    predictor, kind = _predictor(cell, folders, split, device)
-    with runtime.progress(f"evaluate {cell.name}", len(split), "images") as advance:
-        measured = measuring.measure(
-            predictor, kind, split, MEASURES, weights, options, advance=advance, inverse_prior=inverse_prior
-        )
-    table = {name: values.cpu().numpy() for name, values in measured.items()}
-    values = {name: round(value, _DIGITS) for name, value in measuring.values_of_split(table, MEASURES).items()}
-    keys = split.keys(np.arange(len(split)))
-    _check(cell, values, table, keys)
-    out = folders.evaluation(cell)
-    shown = kept.choose(split, table["l2"], settings, settings.named.get(cell.target, []))
-    kept.save(out, shown, split, lambda L: predictor(L)[0], device)
-    columns = {name: column.astype(np.float32) for name, column in table.items()}
-    group = np.array(list(shards.read_column(split.folder, "group")), dtype=np.str_)
-    write_npz(out / "per_image.npz", {"key": keys, "group": group} | columns)
-    details = {"images": len(split), "kept_images": len(shown.rows), "measures": values}
-    ratios = {name: MEASURES[name].weight for name in values if MEASURES[name].weight}
-    runtime.write_json(out / "details.json", details | {"weights": ratios})
-    runtime.fault_point("evaluate-metrics")
-    metrics = {name: value for name, value in values.items() if name in paper.MEASURES}
-    runtime.write_json(folders.metrics(cell), metrics)
+    source, target = cells[0].source, cells[0].target
+    split = Split(folders.shards("test", target))
+    weights, inverse_prior = (values.to(device) for values in _bin_weights(folders.prior(source)))
+    predictors = {cell: _predictor(cell, folders, split, device) for cell in cells}
+    measures = MEASURES | decodings.decoded_measures()
+    with runtime.progress(f"evaluate {', '.join(cell.name for cell in cells)}", len(split), "images") as advance:
+        measured = measuring.measure_all(
+            {cell.model: one for cell, one in predictors.items()},
+            split, measures, weights, options, advance=advance, inverse_prior=inverse_prior,
+        )  # fmt: skip
+    metrics = {}
+    for cell, (predict, kind) in predictors.items():
+        tables = decodings.by_decoding({name: values.cpu().numpy() for name, values in measured[cell.model].items()})
+        values = {decoding: _values_of_split(cell, decoding, table, split) for decoding, table in tables.items()}
+        if cell.model not in UNTRAINED:
+            shown = kept.choose(split, tables[decodings.MODE]["l2"], settings, settings.named.get(target, []))
+            kept.save(folders.evaluation(cell), shown, split, predict, kind, weights, options)
+        _write_measures(folders.evaluation(cell), split, tables, values)
+        runtime.fault_point("evaluate-metrics")
+        metrics[cell.model] = {name: value for name, value in values[decodings.MODE].items() if name in paper.MEASURES}
+        runtime.write_json(folders.metrics(cell), metrics[cell.model])
     return metrics
+
+
+def _write_measures(
+    out: Path, split: Split, tables: dict[str, dict[str, np.ndarray]], values: dict[str, dict[str, float]]
+) -> None:
+    """Write the measures of each image and of the split, both by decoding and measure."""
+    images = {
+        "key": split.keys(np.arange(len(split))),
+        "group": kept.read_column(split, "group"),
+    }
+    for decoding, table in tables.items():
+        name = "per_image" if decoding == decodings.MODE else decoding
+        columns = {measure: column.astype(np.float32) for measure, column in table.items()}
+        write_npz(out / f"{name}.npz", images | columns)
+    measures = values[decodings.MODE]
+    details = {
+        "images": len(split),
+        "measures": measures,
+        "decodings": {name: of_colors for name, of_colors in values.items() if name != decodings.MODE},
+        "weights": {name: weight for name in measures if (weight := MEASURES[name].weight)},
+    }
+    runtime.write_json(out / "details.json", details)
+
+
+def _values_of_split(cell: Cell, decoding: str, table: dict[str, np.ndarray], split: Split) -> dict[str, float]:
+    """The rounded values of the measures over the split. Raises DataError if one is not finite."""
+    values = {name: round(value, _DIGITS) for name, value in measuring.values_of_split(table, MEASURES).items()}
+    wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
+    if wrong is None:
+        return values
+    problem = f"evaluate {cell.name}: {wrong} is {values[wrong]}"
+    if decoding != decodings.MODE:
+        problem += f" with the decoding {decoding}"
+    if cell.model not in UNTRAINED and wrong in paper.MEASURES:  # which are finite for all finite predictions
+        train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
+        raise DataError(
+            f"{problem}: the model's weights are too large; lower train.lr or train.clip_norm and run `{train}`"
+        )
+    images = split.keys(np.flatnonzero(~np.isfinite(table[wrong])))
+    where = f", first for the image with key {images[0]}" if len(images) else ""
+    raise DataError(f"{problem}{where}; correct this measure")
 
 
 def _bin_weights(prior: Path) -> tuple[Tensor, Tensor]:
@@ -87,27 +129,10 @@ def _bin_weights(prior: Path) -> tuple[Tensor, Tensor]:
     return load_tensor(prior / "rebalancing.npy"), frequencies.reciprocal()
 
 
-def _check(cell: Cell, values: dict[str, float], table: dict[str, np.ndarray], keys: np.ndarray) -> None:
-    """Raise DataError if a value of the split is not finite."""
-    wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
-    if wrong is None:
-        return
-    if cell.model not in BASELINES and wrong in paper.MEASURES:  # which are finite for all finite predictions
-        train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
-        raise DataError(
-            f"evaluate {cell.name}: {wrong} is {values[wrong]}: the model's weights are too large; "
-            f"lower train.lr or train.clip_norm and run `{train}`"
-        )
-    images = keys[~np.isfinite(table[wrong])]
-    where = f", first for the image with key {images[0]}" if len(images) else ""
-    raise DataError(f"evaluate {cell.name}: {wrong} is {values[wrong]}{where}; correct this measure")
-
-
 def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple[Predictor, Kind]:
-    if cell.model == "gray":
-        return lambda L_norm: (torch.zeros_like(L_norm).expand(-1, 2, -1, -1), None), Kind.BINS
-    if cell.model == "prior":
-        return _constant_prior(folders.prior(cell.source), device), Kind.DISTRIBUTIONS
+    temperatures = tuple(decodings.DECODINGS.values())
+    if cell.model in UNTRAINED:
+        return baselines.predictor(cell, folders, device, temperatures)
     folder = folders.model(cell.run)
     model, sidecar = files.load(folder, device)
     if sidecar["size"] != split.size:
@@ -115,21 +140,10 @@ def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple
             f"{folder}: trained on images of {sidecar['size']} px, but {split.folder} has {split.size} px; "
             "run `dvc repro`, which uses one shard.size for all data sets"
         )
-    kind = Kind.DISTRIBUTIONS if isinstance(model, Classifier) else Kind.COLORS
-    return lambda L_norm: (model(L_norm), None), kind
+    if not isinstance(model, Classifier):
+        return lambda truth: Prediction(model(truth.L_norm)), Kind.COLORS
 
+    def predict(truth: Truth) -> Prediction:
+        return Prediction(Distributions.of_logits(model(truth.L_norm), temperatures))
 
-def _constant_prior(folder: Path, device: str) -> Predictor:
-    """Return a predictor that gives the same distribution to each pixel.
-
-    The prior minimizes the plain cross entropy, and the weighted prior minimizes the weighted cross entropy. The
-    predictor returns the logits of both.
-    """
-    names = ("prior", "weighted_prior")
-    logits, weighted = (load_tensor(folder / f"{name}.npy").clamp_min(1e-9).log().to(device) for name in names)
-
-    def predict(L_norm: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (len(L_norm), -1, *L_norm.shape[-2:])
-        return logits[None, :, None, None].expand(shape), weighted[None, :, None, None].expand(shape)
-
-    return predict
+    return predict, Kind.DISTRIBUTIONS

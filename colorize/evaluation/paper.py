@@ -6,13 +6,10 @@ Validation uses them too, so DVC trains every model again after a change in this
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from colorize.color.targets import SoftTargets
 from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
-
-_CACHED_PIXELS = 1 << 10  # pixels per chunk on a CPU: 1.3 MB of probabilities
 
 
 def l2(batch: Compared) -> Tensor:
@@ -32,14 +29,15 @@ def accuracy(batch: Compared) -> Tensor:
 
 def cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy against the soft targets, mean over pixels, in nats."""
-    pooled = batch.pooled_targets
-    return _soft_cross_entropy(log_probabilities_at(batch.logits, pooled.bins), pooled)
+    return _soft_cross_entropy(batch.once(_log_probabilities), batch.pooled_targets)
 
 
 def weighted_cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy with each pixel multiplied by its class weight, mean over pixels, in nats."""
-    weighted = batch.pooled_weighted_targets
-    return _soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
+    weighted, distributions = batch.pooled_weighted_targets, batch.distributions_for_weighted
+    if distributions is batch.distributions:
+        return _soft_cross_entropy(batch.once(_log_probabilities), weighted)
+    return _soft_cross_entropy(distributions.log_probabilities(weighted.bins), weighted)
 
 
 def target_entropy(batch: Compared) -> Tensor:
@@ -51,10 +49,15 @@ def target_entropy(batch: Compared) -> Tensor:
 MEASURES: dict[str, Measure] = {
     "l2": Measure(l2, Kind.COLORS),
     "l1": Measure(l1, Kind.COLORS),
-    "accuracy": Measure(accuracy, Kind.BINS),
+    "accuracy": Measure(accuracy, Kind.DISTRIBUTIONS),
     "cross_entropy": Measure(cross_entropy, Kind.DISTRIBUTIONS),
     "weighted_cross_entropy": Measure(weighted_cross_entropy, Kind.DISTRIBUTIONS),
 }
+
+
+def _log_probabilities(batch: Compared) -> Tensor:
+    """Log probabilities of the bins of the soft targets, (B, h, w, K); both cross entropies of a model share them."""
+    return batch.distributions.log_probabilities(batch.pooled_targets.bins)
 
 
 def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
@@ -68,21 +71,3 @@ def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
         (B,) float64, mean over pixels, in nats.
     """
     return mean_per_image(-(targets.values * log_p).sum(dim=-1))
-
-
-def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
-    """Log probabilities of the given bins of each pixel.
-
-    On a CPU, they are computed for a few rows of pixels at a time, so that the probabilities stay in the cache.
-
-    Args:
-        logits: (B, Q, h, w).
-        bins: (B, h, w, K) int64.
-
-    Returns:
-        (B, h, w, K) float32.
-    """
-    rows = logits.movedim(1, -1).flatten(0, 1)  # (B h, w, Q)
-    at_once = len(rows) if logits.device.type == "cuda" else max(1, _CACHED_PIXELS // rows.shape[1])
-    parts = zip(rows.split(at_once), bins.flatten(0, 1).split(at_once), strict=True)
-    return torch.cat([part.float().log_softmax(dim=-1).gather(-1, at) for part, at in parts]).view(bins.shape)

@@ -11,7 +11,7 @@ from colorize.color import targets
 from colorize.data import loader
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation.measuring import Kind, measure
+from colorize.evaluation.measuring import Kind, Prediction, measure
 from colorize.evaluation.paper import MEASURES
 from colorize.models.contract import Classifier, Network
 from colorize.training import history
@@ -39,7 +39,7 @@ def validate(
     is_classifier = isinstance(model, Classifier)
     kind = Kind.DISTRIBUTIONS if is_classifier else Kind.COLORS
     rows = spread(len(split), num_images)
-    measured = measure(lambda L_norm: (model(L_norm), None), kind, split, _MEASURES, weights, options, rows)
+    measured = measure(lambda truth: Prediction(model(truth.L_norm)), kind, split, _MEASURES, weights, options, rows)
     values = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
     means = dict(zip(measured, values, strict=True))
     return {

@@ -15,7 +15,7 @@ STAGES = {
     "prior": ("prior", projects.DATASET),
     "train": ("train", projects.DATASET, MODEL),
     "evaluate": ("evaluate", projects.DATASET, MODEL),
-    "baseline": ("evaluate", projects.DATASET, "gray", "prior"),
+    "baseline": ("evaluate", projects.DATASET, "baselines"),
     "report": ("report",),
 }
 POINTS = [

@@ -23,7 +23,7 @@ STAGES = {  # DVC's name -> script and arguments, and a point that it passes whe
     "prior@tiny": (("prior", "tiny"), "prior-write:9"),
     TRAIN: (("train", "tiny", MODEL), "checkpoint-written:3"),
     f"evaluate@tiny-{MODEL}": (("evaluate", "tiny", MODEL), "evaluate-metrics:1"),
-    "baseline@tiny": (("evaluate", "tiny", "gray", "prior"), "evaluate-metrics:1"),
+    "baseline@tiny": (("evaluate", "tiny", "baselines"), "evaluate-metrics:1"),
     "report": (("report",), "report-files:6"),
 }
 OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
