@@ -5,7 +5,8 @@ Not here: computing metrics, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
+    results/table1.csv .md .tex    results/measures.csv    results/curves.csv    results/calibration.csv
+    results/figures/*              data/gallery/*
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import Cell
-from colorize.report import curves, diagram, figures, gallery, grid, measures, table
-from colorize.report.inputs import Inputs
+from colorize.report import curves, diagram, figures, gallery, grid, measures, table, temperature
+from colorize.report.inputs import Inputs, spec_of
 from colorize.runtime import atomic_write, fault_point, progress
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     inputs = Inputs(settings.datasets, settings.models, root)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
         _write_tables(table1, root / "results")
         advance(1)
         _write(root / "results" / "measures.csv", measures.to_csv(inputs).encode())
@@ -50,6 +51,10 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
         _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
+        advance(1)
+        if any(spec_of(model).is_classifier for model in inputs.models):
+            pictures["temperature.png"] = temperature.draw_curves(inputs)
+        _write(root / "results" / "calibration.csv", temperature.to_csv(inputs).encode())
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))

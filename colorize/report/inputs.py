@@ -9,7 +9,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,17 @@ from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
 HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+TEMPERATURE_COLUMNS = (
+    "temperature",
+    "l2",
+    "psnr",
+    "colorfulness",
+    "true_colorfulness",
+    "cross_entropy",
+    "negative_log_likelihood",
+    "calibration_error",
+)
+MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
@@ -129,18 +140,17 @@ class Inputs:
     def history(self, run: Run) -> list[dict[str, str]]:
         """Rows of a training history. The values are strings as in the file; a missing value is empty."""
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
-        _require(path, stage)
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                names, rows = reader.fieldnames or [], list(reader)
-            missing = [f"column `{name}` is missing" for name in HISTORY_COLUMNS if name not in names]
-            problem = missing[0] if missing else _history_problem(rows)
-        except (OSError, ValueError, csv.Error) as error:
-            problem = str(error)
-        if problem:
+        return _read_csv(path, stage, HISTORY_COLUMNS)
+
+    def temperature_curve(self, cell: Cell) -> list[dict[str, str]]:
+        """Rows of the temperature curve of a classifier, from T = 0 on; the values are strings as in the file."""
+        path, stage = self.folders.evaluation(cell) / "temperature.csv", layout.evaluation_stage(cell.run)
+        rows = _read_csv(path, stage, TEMPERATURE_COLUMNS)
+        whole = [row for row in rows if all(row[name] for name in TEMPERATURE_COLUMNS[:-3])]
+        if missing := MARKED_TEMPERATURES.keys() - {float(row["temperature"]) for row in whole}:
+            problem = f"no colors at the temperature {min(missing)}"
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
-        return rows
+        return whole
 
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of one cell."""
@@ -219,10 +229,26 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _history_problem(rows: list[dict[str, str]]) -> str:
-    """Message about the first value of a history that is not a number; empty if there is none."""
+def _read_csv(path: Path, stage: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV of numbers; a value may be empty. Raises DataError if a column is missing or a value is wrong."""
+    _require(path, stage)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames or [], list(reader)
+        missing = [f"column `{name}` is missing" for name in columns if name not in names]
+        problem = missing[0] if missing else _number_problem(rows, columns)
+    except (OSError, ValueError, csv.Error) as error:
+        problem = str(error)
+    if problem:
+        raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
+    return rows
+
+
+def _number_problem(rows: list[dict[str, str]], columns: Sequence[str]) -> str:
+    """Message about the first value that is not a number; empty if there is none."""
     for row in rows:
-        for name in HISTORY_COLUMNS:
+        for name in columns:
             try:
                 is_number = row[name] == "" or math.isfinite(float(row[name]))
             except (TypeError, ValueError):  # a short row has None

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 import colorize
+from colorize.layout import BASELINES
 from tests.helpers import processes
 from tests.helpers.projects import make_project
 
@@ -47,7 +48,7 @@ def made(tmp_path_factory) -> Path:
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
     processes.load_everything()
-    for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
+    for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny unet"):
         processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
@@ -62,7 +63,7 @@ def project(made, tmp_path) -> Path:
 
 
 def test_names_of_images_that_look_like_numbers_stay_text(made):
-    with np.load(made / "data/evaluations/tiny-gray/tiny/predictions.npz") as predictions:
+    with np.load(made / "data/evaluations/tiny-unet/tiny/predictions.npz") as predictions:
         assert set(predictions["source"]) <= set(NAMES)
 
 
@@ -167,7 +168,7 @@ def test_a_damaged_copy_outside_of_the_repository_gets_a_remedy_that_helps(proje
 
 @pytest.mark.parametrize("value", ['"0.1"', "[0.1]", "NaN", "1e999"])
 def test_a_metric_that_is_no_number_is_one_line(project, value):
-    for model in ("gray", "prior", "unet"):
+    for model in (*BASELINES, "unet"):
         path = project / f"results/metrics/tiny-{model}/tiny.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"l1": 0.1, "l2": %s}' % (value if model == "unet" else 0.1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from colorize.layout import BASELINES, Cell, Folders, Run
-from colorize.report.inputs import Inputs
+from colorize.report.inputs import TEMPERATURE_COLUMNS, Inputs
 from colorize.report.labels import TITLES
 from tests.helpers.layouts import expect_one_line  # noqa: F401
 
@@ -21,6 +21,12 @@ CNN_BLOCKS = [
     ("head", [[4, 313]], 8),
 ]
 REGRESSION_BLOCKS = [("encoder", [[1, 4]], 4), ("block1", [[4, 2]], 8)]
+CURVE = (
+    "0.0,0.03,22.0,50.0,40.0,,,",
+    "0.38,0.02,23.0,44.0,40.0,4.0,3.5,0.2",
+    "1.0,0.02,23.5,36.0,40.0,3.0,2.5,0.1",
+    "1.5,0.02,23.4,30.0,40.0,3.1,2.6,0.2",
+)
 
 
 class Outputs:
@@ -64,9 +70,9 @@ class Outputs:
 
     def write_metrics(self, source: str, model: str, target: str, **values: float) -> None:
         """Metrics of one cell: the same everywhere but for `values`."""
-        metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
-        if model not in ("gray", "regression"):
-            metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
+        metrics = {"l2": 0.5, "l1": 0.25}
+        if model not in ("gray", "mean_ab", "median_ab", "regression"):
+            metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
         path = self.folders.metrics(Cell(source, model, target))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(metrics | values))
@@ -104,6 +110,8 @@ class Outputs:
         folder = self.folders.evaluation(Cell(source, model, target))
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
         (folder / "details.json").write_text(json.dumps({"weights": {"weighted": "weight"}}))
+        if model not in (*BASELINES, "regression"):
+            (folder / "temperature.csv").write_text("\n".join([",".join(TEMPERATURE_COLUMNS), *CURVE]) + "\n")
 
     def write_history(self, dataset: str, model: str) -> None:
         """Two rows of history and the layers of a tiny network."""

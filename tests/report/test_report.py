@@ -30,6 +30,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     report.write_report(run.settings, run.root)
     results = files_below(run.root / "results")
     assert [name for name in results if not name.startswith("metrics")] == [
+        "calibration.csv",
         "curves.csv",
         "figures/curves.png",
         "figures/figure1.png",
@@ -38,6 +39,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "figures/figure4.jpg",
         "figures/figure5.jpg",
         "figures/figure6.jpg",
+        "figures/temperature.png",
         "measures.csv",
         "table1.csv",
         "table1.md",
@@ -56,7 +58,7 @@ def test_one_data_set_has_no_cross_domain_figure_and_old_files_go(make_run):
     stale.write_bytes(b"from a run with two data sets")
     report.write_report(run.settings, run.root)
     names = sorted(path.name for path in stale.parent.iterdir())
-    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg"]
+    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg", "temperature.png"]
 
 
 def test_a_third_data_set_has_a_figure_of_its_own(make_run):
