@@ -68,7 +68,7 @@ def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_
     [
         ("shard", "shard-manifest:1"),
         ("prior", "prior-write:3"),
-        ("evaluate", "evaluate-metrics:1"),
+        ("evaluate", "evaluate-details:1"),
         ("report", "report-files:2"),
     ],
 )
