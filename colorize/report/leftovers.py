@@ -16,14 +16,15 @@ def refuse_leftovers(inputs: Inputs) -> None:
     fresh clone can have, and would run the report again there.
 
     Raises:
-        DataError: there is another folder; names it and the remedy.
+        DataError: there are other folders; names them and the remedy.
     """
     evaluations, histories = (inputs.folders.root / "data" / name for name in ("evaluations", "histories"))
     found = [*evaluations.glob("*/"), *evaluations.glob("*/*/"), *histories.glob("*/")]
-    if leftovers := sorted({*found} - _expected(inputs)):
+    leftovers = {*found} - _expected(inputs)
+    if names := [str(path) for path in sorted(leftovers) if path.parent not in leftovers]:
         raise DataError(
-            f"{leftovers[0]}: belongs to no data set, model and seed of params.yaml; "
-            "run `dvc checkout`, which removes results that DVC has recorded, or delete this folder, and run again"
+            f"results of no data set, model and seed of params.yaml: {', '.join(names)}; run `dvc checkout`, "
+            "which removes those that DVC has recorded, delete the folders that remain, and run again"
         )
 
 
