@@ -13,8 +13,8 @@ MODEL = "unet_weighted"
 STAGES = {
     "shard": ("shard", projects.DATASET),
     "prior": ("prior", projects.DATASET),
-    "train": ("train", projects.DATASET, MODEL),
-    "evaluate": ("evaluate", projects.DATASET, MODEL),
+    "train": ("train", projects.DATASET, MODEL, "0"),
+    "evaluate": ("evaluate", projects.DATASET, MODEL, "0"),
     "baseline": ("evaluate", projects.DATASET, "gray", "prior"),
     "report": ("report",),
 }

@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> Path:
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
     processes.load_everything()
-    for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
+    for stage in ("shard tiny", "prior tiny", "train tiny unet 0", "evaluate tiny gray"):
         processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
