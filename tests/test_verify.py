@@ -91,7 +91,7 @@ def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
     }
     assert found() == expected
     assert found(out) == expected
-    assert found("results") == {}
+    assert found("data/shards/val") == {}
 
 
 @pytest.mark.parametrize(

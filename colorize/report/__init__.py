@@ -107,7 +107,6 @@ def _write_tables(table1: table.Table, folder: Path) -> None:
 def _write_metrics(table1: table.Table, folders: Folders) -> None:
     """Write a JSON file per cell; DVC compares these values between commits."""
     for cell, found in table1.cells.items():
-        fault_point("report-files")
         write_json(folders.metrics(cell), found.ours)
     _delete_others(folders.root / METRICS, {folders.metrics(cell) for cell in table1.cells})
 

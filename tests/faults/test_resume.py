@@ -152,7 +152,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path):
     """In a real process, at a random moment soon after its third checkpoint, until it ends by itself."""
     processes.load_everything()
     project = projects.make_project(tmp_path / "project", ("cnn_weighted",))
-    stage, log = ("train", projects.DATASET, "cnn_weighted"), tmp_path / "log"
+    stage, log = ("train", projects.DATASET, "cnn_weighted", "0"), tmp_path / "log"
     for earlier in projects.STAGES[:2]:
         assert processes.wait(processes.start(project, earlier, log)) == 0
     undisturbed = Path(shutil.copytree(project, tmp_path / "undisturbed"))

@@ -162,7 +162,7 @@ def test_a_path_is_what_the_user_means_by_it(project, how):
     done = {
         "absolute": lambda: verify(project, str(model)),
         "with ..": lambda: verify(project, f"data/shards/../models/{CELL}"),
-        "from a subfolder": lambda: verify(project, cwd=project / "results"),
+        "from a subfolder": lambda: verify(project, cwd=project / "data"),
         "from a subfolder, relative": lambda: verify(project, f"models/{CELL}", cwd=project / "data"),
     }[how]()
     assert done.returncode == 3 and f"data/models/{CELL}" in done.stdout
