@@ -1,39 +1,35 @@
-"""Evaluate models of one data set on every test split: `python -m stages.evaluate objects unet` (or `baselines`)."""
+"""Evaluate a model on every test split: `python -m stages.evaluate objects unet 0` (or `objects baselines`)."""
 
 import sys
 
 from colorize import runtime
-from colorize.layout import ALL_BASELINES, UNTRAINED, Cell, Folders
+from colorize.layout import ALL_BASELINES, UNTRAINED, Folders, Run
 from colorize.pipeline import promise
 
 
-def main(source: str, *models: str) -> None:
-    """data/models, data/priors, data/shards/test -> data/evaluations, results/metrics.
-
-    The outputs are data/evaluations/<source>-<model>/<target> and results/metrics/<source>-<model>/<target>.json.
-    """
-    if not models:
-        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL ..., or DATASET baselines")
-    if models == (ALL_BASELINES,):
+def main(source: str, *names: str) -> None:
+    """data/models, data/priors, data/shards/test -> data/evaluations/<source>-<model>-<seed>/<target>."""
+    if names == (ALL_BASELINES,):
         with promise.stage("baseline", source=source) as stage:
-            _evaluate(stage, source, UNTRAINED)
+            _evaluate(stage, [Run(source, baseline, None) for baseline in UNTRAINED])
         return
-    for model in models:
-        with promise.stage("evaluate", source=source, model=model) as stage:
-            _evaluate(stage, source, (model,))
+    if len(names) != 2:
+        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL SEED, or DATASET baselines")
+    model, seed = names
+    with promise.stage("evaluate", source=source, model=model, seed=seed) as stage:
+        _evaluate(stage, [Run(source, model, int(seed))])
 
 
-def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> None:
+def _evaluate(stage: promise.Promise, runs: list[Run]) -> None:
     from colorize.color.targets import Options
     from colorize.evaluation import evaluate
 
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
     for target in settings.datasets:
-        cells = [Cell(source, model, target) for model in models]
-        metrics = evaluate.evaluate(cells, settings.evaluate, options, Folders(), device)
-        for cell in cells:
-            print(cell.name, metrics[cell.model], flush=True)
+        found = evaluate.evaluate(runs, target, settings.evaluate, options, Folders(), device)
+        for run, metrics in found.items():
+            print(f"{run.name} on {target}", metrics, flush=True)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,19 @@ from colorize.color import gamut
 from colorize.color.cielab import AB_SCALE, L_SCALE
 from colorize.evaluation.measuring import Kind, Prediction, Predictor, Truth
 from colorize.evaluation.predicted import Distributions
-from colorize.layout import Cell, Folders
+from colorize.layout import Folders, Run
 from colorize.prior import smoothing
 from colorize.prior.files import load_array
 
 
-def predictor(cell: Cell, folders: Folders, device: str, temperatures: Sequence[float]) -> tuple[Predictor, Kind]:
+def predictor(
+    run: Run, target: str, folders: Folders, device: str, temperatures: Sequence[float]
+) -> tuple[Predictor, Kind]:
     """The predictor of a baseline, and the kind of its predictions.
 
     Args:
-        cell: the baseline, its data set (source), and the data set of the test images (target).
+        run: the baseline and its data set, the source.
+        target: the data set of the test images.
         folders: folders of the priors.
         device: device to run on.
         temperatures: at which the predicted distributions are decoded.
@@ -33,16 +36,16 @@ def predictor(cell: Cell, folders: Folders, device: str, temperatures: Sequence[
     Raises:
         DataError: a file of the prior is missing or damaged.
     """
-    source = folders.prior(cell.source)
-    if cell.model == "oracle":
+    source = folders.prior(run.dataset)
+    if run.model == "oracle":
         return _nearest_bin, Kind.COLORS
-    if cell.model in ("gray", "mean_ab", "median_ab"):
-        ab = np.zeros(2) if cell.model == "gray" else smoothing.load(source, cell.model)
+    if run.model in ("gray", "mean_ab", "median_ab"):
+        ab = np.zeros(2) if run.model == "gray" else smoothing.load(source, run.model)
         return _color(ab, device), Kind.COLORS
-    if cell.model == "lightness":
+    if run.model == "lightness":
         tables = [smoothing.load(source, name) for name in ("lightness_prior", "weighted_lightness_prior")]
     else:
-        of_colors = source if cell.model == "prior" else folders.prior(cell.target)
+        of_colors = source if run.model == "prior" else folders.prior(target)
         tables = _constant(smoothing.load(of_colors, "joint"), load_array(source / "rebalancing.npy"))
     plain, weighted = (torch.from_numpy(table).log().float().to(device) for table in tables)
     return _distributions(plain, weighted, temperatures), Kind.DISTRIBUTIONS

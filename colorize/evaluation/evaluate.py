@@ -19,7 +19,7 @@ from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind, Prediction, Predictor, Truth
 from colorize.evaluation.npz import write_npz
 from colorize.evaluation.predicted import Distributions
-from colorize.layout import UNTRAINED, Cell, Folders, stage_name
+from colorize.layout import UNTRAINED, Folders, Run, stage_name
 from colorize.models import files
 from colorize.models.contract import Classifier
 from colorize.prior.files import load_tensor
@@ -35,50 +35,48 @@ _RAREST = 0.01
 
 
 def evaluate(
-    cells: Sequence[Cell], settings: Evaluate, options: Options, folders: Folders, device: str
-) -> dict[str, dict[str, float]]:
-    """Compute cells of Table 1; write their metrics, all measures, and the predictions that the report shows.
+    runs: Sequence[Run], target: str, settings: Evaluate, options: Options, folders: Folders, device: str
+) -> dict[Run, dict[str, float]]:
+    """Evaluate runs on one test split; write all measures, and the predictions that the report shows.
 
-    The committed metrics are those of the paper. `per_image.npz` has one float32 array per measure, and the keys and
-    groups of the images. `annealed_mean.npz` and `mean.npz` have the same for the colors of these decodings; only
-    predictions with a distribution have them. `details.json` has the value of every measure over the split, and the
-    name of the weight of those that have one (see `Measure`). Trained models also have the files of `kept.save`.
+    `per_image.npz` has one float32 array per measure, and the keys and groups of the images. `annealed_mean.npz` and
+    `mean.npz` have the same for the colors of these decodings; only predictions with a distribution have them.
+    `details.json` has the value of every measure over the split, and the name of the weight of those that have one (see
+    `Measure`). Trained models also have the files of `kept.save`.
 
     Args:
-        cells: models or baselines of one data set (source) on the test images of one data set (target).
+        runs: trained models or baselines of one data set, the source.
+        target: the data set of the test images.
         settings: the section `evaluate` of the parameters.
         options: options of the soft targets.
         folders: folders of all inputs and outputs.
         device: device to run on.
 
     Returns:
-        by model: the value over the test split of each measure of the paper that it has, rounded to 5 decimals.
+        by run: the value over the test split of each measure of the paper that it has, rounded to 5 decimals.
 
     Raises:
-        DataError: an input is missing or damaged, the model was trained on images of another size, or a metric is
-            not finite.
+        DataError: an input is missing or damaged, a model was trained on images of another size, or a metric is not
+            finite.
     """
-    source, target = cells[0].source, cells[0].target
     split = Split(folders.shards("test", target))
-    weights, inverse_prior = (values.to(device) for values in _bin_weights(folders.prior(source)))
-    predictors = {cell: _predictor(cell, folders, split, device) for cell in cells}
-    measures = MEASURES | decodings.decoded_measures()
-    with runtime.progress(f"evaluate {', '.join(cell.name for cell in cells)}", len(split), "images") as advance:
+    weights, inverse_prior = (values.to(device) for values in _bin_weights(folders.prior(runs[0].dataset)))
+    predictors = {run: _predictor(run, split, folders, device) for run in runs}
+    measures, names = MEASURES | decodings.decoded_measures(), ", ".join(run.name for run in runs)
+    with runtime.progress(f"evaluate {names} on {target}", len(split), "images") as advance:
         measured = measuring.measure_all(
-            {cell.model: one for cell, one in predictors.items()},
-            split, measures, weights, options, advance=advance, inverse_prior=inverse_prior,
-        )  # fmt: skip
+            predictors, split, measures, weights, options, advance=advance, inverse_prior=inverse_prior
+        )
     metrics = {}
-    for cell, (predict, kind) in predictors.items():
-        tables = decodings.by_decoding({name: values.cpu().numpy() for name, values in measured[cell.model].items()})
-        values = {decoding: _values_of_split(cell, decoding, table, split) for decoding, table in tables.items()}
-        if cell.model not in UNTRAINED:
+    for run, (predict, kind) in predictors.items():
+        out = folders.evaluation(run, target)
+        tables = decodings.by_decoding({name: values.cpu().numpy() for name, values in measured[run].items()})
+        values = {decoding: _values_of_split(run, decoding, table, split) for decoding, table in tables.items()}
+        if run.model not in UNTRAINED:
             shown = kept.choose(split, tables[decodings.MODE]["l2"], settings, settings.named.get(target, []))
-            kept.save(folders.evaluation(cell), shown, split, predict, kind, weights, options)
-        _write_measures(folders.evaluation(cell), split, tables, values)
-        runtime.fault_point("evaluate-metrics")
-        metrics[cell.model] = {name: value for name, value in values[decodings.MODE].items() if name in paper.MEASURES}
-        runtime.write_json(folders.metrics(cell), metrics[cell.model])
+            kept.save(out, shown, split, predict, kind, weights, options)
+        _write_measures(out, split, tables, values)
+        metrics[run] = {name: value for name, value in values[decodings.MODE].items() if name in paper.MEASURES}
     return metrics
 
 
@@ -101,20 +99,21 @@ def _write_measures(
         "decodings": {name: of_colors for name, of_colors in values.items() if name != decodings.MODE},
         "weights": {name: weight for name in measures if (weight := MEASURES[name].weight)},
     }
+    runtime.fault_point("evaluate-details")
     runtime.write_json(out / "details.json", details)
 
 
-def _values_of_split(cell: Cell, decoding: str, table: dict[str, np.ndarray], split: Split) -> dict[str, float]:
+def _values_of_split(run: Run, decoding: str, table: dict[str, np.ndarray], split: Split) -> dict[str, float]:
     """The rounded values of the measures over the split. Raises DataError if one is not finite."""
     values = {name: round(value, _DIGITS) for name, value in measuring.values_of_split(table, MEASURES).items()}
     wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
     if wrong is None:
         return values
-    problem = f"evaluate {cell.name}: {wrong} is {values[wrong]}"
+    problem = f"evaluate {run.name} on {split.folder.name}: {wrong} is {values[wrong]}"
     if decoding != decodings.MODE:
         problem += f" with the decoding {decoding}"
-    if cell.model not in UNTRAINED and wrong in paper.MEASURES:  # which are finite for all finite predictions
-        train = f"dvc repro --force --single-item {stage_name('train', cell.run.name)}"
+    if run.model not in UNTRAINED and wrong in paper.MEASURES:  # which are finite for all finite predictions
+        train = f"dvc repro --force --single-item {stage_name('train', run.name)}"
         raise DataError(
             f"{problem}: the model's weights are too large; lower train.lr or train.clip_norm and run `{train}`"
         )
@@ -129,11 +128,11 @@ def _bin_weights(prior: Path) -> tuple[Tensor, Tensor]:
     return load_tensor(prior / "rebalancing.npy"), frequencies.reciprocal()
 
 
-def _predictor(cell: Cell, folders: Folders, split: Split, device: str) -> tuple[Predictor, Kind]:
+def _predictor(run: Run, split: Split, folders: Folders, device: str) -> tuple[Predictor, Kind]:
     temperatures = tuple(decodings.DECODINGS.values())
-    if cell.model in UNTRAINED:
-        return baselines.predictor(cell, folders, device, temperatures)
-    folder = folders.model(cell.run)
+    if run.model in UNTRAINED:
+        return baselines.predictor(run, split.folder.name, folders, device, temperatures)
+    folder = folders.model(run)
     model, sidecar = files.load(folder, device)
     if sidecar["size"] != split.size:
         raise DataError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -207,6 +207,7 @@ class Measure(NamedTuple):
     weight: str | None = None  # name of another measure, which all kinds have
 
 
+Name = TypeVar("Name", bound=Hashable)  # of a predictor
 Predictor = Callable[[Truth], Prediction]  # only the oracle looks at the true colors
 
 
@@ -220,12 +221,12 @@ def measure(
     rows: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """Compute the measures of one predictor; arguments and results are those of `measure_all`."""
-    return measure_all({"": (predict, kind)}, split, measures, weights, options, rows)[""]
+    return measure_all({None: (predict, kind)}, split, measures, weights, options, rows)[None]
 
 
 @torch.inference_mode()
 def measure_all(
-    predictors: Mapping[str, tuple[Predictor, Kind]],
+    predictors: Mapping[Name, tuple[Predictor, Kind]],
     split: Split,
     measures: Mapping[str, Measure],
     weights: Tensor,
@@ -233,7 +234,7 @@ def measure_all(
     rows: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda _: None,
     inverse_prior: Tensor | None = None,
-) -> dict[str, dict[str, Tensor]]:
+) -> dict[Name, dict[str, Tensor]]:
     """Compute the measures of all predictions for the images of a split, in one pass over the images.
 
     Args:
@@ -251,7 +252,7 @@ def measure_all(
         by predictor and measure: (N,) float64, on the device of `weights`.
     """
     device = weights.device
-    collected: dict[str, dict[str, list[Tensor]]] = {
+    collected: dict[Name, dict[str, list[Tensor]]] = {
         predictor: {name: [] for name, one in measures.items() if one.kind <= kind}
         for predictor, (_, kind) in predictors.items()
     }

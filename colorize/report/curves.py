@@ -7,7 +7,6 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
-from colorize.layout import Run
 from colorize.report import labels
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-CSV_COLUMNS = ("run", "dataset", "model", *HISTORY_COLUMNS)
+CSV_COLUMNS = ("run", "dataset", "model", "seed", *HISTORY_COLUMNS)
 DASHED = (0, (4, 2))
 
 
@@ -27,10 +26,9 @@ def to_csv(inputs: Inputs) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for dataset in inputs.datasets:
-        for model in inputs.models:
-            run = Run(dataset, model)
+        for run in (run for model in inputs.models for run in inputs.runs(dataset, model)):
             for row in inputs.history(run):
-                writer.writerow([run.name, dataset, model, *(row[name] for name in HISTORY_COLUMNS)])
+                writer.writerow([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)])
     return text.getvalue()
 
 
@@ -41,7 +39,10 @@ def panel_of(model: str) -> str:
 
 
 def draw_curves(inputs: Inputs) -> bytes:
-    """PNG of the loss curves: training lines are solid, validation lines are dashed; one panel per kind of loss."""
+    """PNG of the loss curves of the first seed, with one panel per kind of loss.
+
+    Training lines are solid, and validation lines are dashed.
+    """
     return encode_plot(plot_curves(inputs))
 
 
@@ -55,8 +56,10 @@ def plot_curves(inputs: Inputs) -> Figure:
         for i, dataset in enumerate(inputs.datasets):
             for model in (model for model in inputs.models if panel_of(model) == panel):
                 label = f"{labels.model_title(model)}, {inputs.titles[dataset]}"
-                _draw_run(axes, inputs.history(Run(dataset, model)), labels.curve_color(i, model), label)
+                _draw_run(axes, inputs.history(inputs.runs(dataset, model)[0]), labels.curve_color(i, model), label)
         _finish(axes, labels.PANELS[panel])
+    if inputs.seed_note:
+        figure.suptitle(inputs.seed_note, fontsize=10)
     figure.legend(handles=_line_styles(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
     return figure
 

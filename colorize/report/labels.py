@@ -23,6 +23,7 @@ HUES = (  # one hue per data set; the models of a panel have different shades of
 )
 PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
 ABSENT = "-"  # text for a metric that a model does not have
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"  # sign of negative numbers; differs from ABSENT
 PAPER_DECIMALS = 3  # decimals of the paper's numbers
 
@@ -58,7 +59,8 @@ MODEL_LABELS = {
     "unet": ModelLabel("Unet", shade=LIGHT),
     "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
 }
-METRIC_LABELS = {  # columns of Table 1 in this order; then the metrics without an entry
+TABLE1_METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")  # columns of Table 1
+METRIC_LABELS = {
     "l2": MetricLabel("L2", better="lower"),
     "l1": MetricLabel("L1", better="lower"),
     "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
@@ -115,6 +117,12 @@ def format_number(value: float | None, metric: str, decimals: int | None = None,
         return ABSENT
     places = _metric_label(metric).decimals if decimals is None else decimals
     return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def format_with_sd(value: float | None, sd: float | None, metric: str) -> str:
+    """Format a mean over seeds with its standard deviation, such as `0.0250 ± 0.0004`; None: there is none."""
+    text = format_number(value, metric)
+    return text if sd is None else f"{text} {PLUS_MINUS} {format_number(sd, metric)}"
 
 
 def read_titles(path: Path = TITLES) -> dict[str, str]:

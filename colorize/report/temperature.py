@@ -7,7 +7,8 @@ import io
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from colorize.layout import Cell
+import numpy as np
+
 from colorize.report import labels
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import MARKED_TEMPERATURES, TEMPERATURE_COLUMNS, Inputs, spec_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-CSV_COLUMNS = ("source", "target", "model", *TEMPERATURE_COLUMNS)
+CSV_COLUMNS = ("source", "target", "model", "seed", *TEMPERATURE_COLUMNS)
 _MARKERS = dict(zip(MARKED_TEMPERATURES, ("s", "o", "^"), strict=True))
 _TRUE: dict[str, Any] = {"color": "#444444", "linewidth": 1.0, "linestyle": (0, (4, 2))}
 
@@ -28,18 +29,21 @@ def to_csv(inputs: Inputs) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for source, target in itertools.product(inputs.datasets, inputs.datasets):
-        for cell in _cells(inputs, source, target):
-            for row in inputs.temperature_curve(cell):
-                writer.writerow([source, target, cell.model, *(row[name] for name in TEMPERATURE_COLUMNS)])
+        for run in (run for model in _classifiers(inputs) for run in inputs.runs(source, model)):
+            for row in inputs.temperature_curve(run, target):
+                writer.writerow([source, target, run.model, run.seed, *(row[name] for name in TEMPERATURE_COLUMNS)])
     return text.getvalue()
 
 
-def _cells(inputs: Inputs, source: str, target: str) -> list[Cell]:
-    return [Cell(source, model, target) for model in inputs.models if spec_of(model).is_classifier]
+def _classifiers(inputs: Inputs) -> list[str]:
+    return [model for model in inputs.models if spec_of(model).is_classifier]
 
 
 def draw_curves(inputs: Inputs) -> bytes:
-    """PNG with one panel per source and test set, and one line per classifier from its mode to its mean."""
+    """PNG with one panel per source and test set, and one line per classifier from its mode to its mean.
+
+    A point of a line is the mean over the seeds.
+    """
     return encode_plot(plot_curves(inputs))
 
 
@@ -51,23 +55,25 @@ def plot_curves(inputs: Inputs) -> Figure:
     figure = Figure(figsize=(1.2 + 3.9 * side, 1.1 + 3.2 * side), dpi=150, layout="constrained")
     panels = figure.subplots(side, side, squeeze=False)
     for axes, (source, target) in zip(panels.flat, itertools.product(inputs.datasets, inputs.datasets), strict=True):
-        for position, cell in enumerate(_cells(inputs, source, target)):
-            _draw(axes, inputs.temperature_curve(cell), labels.curve_color(position, cell.model), cell.model)
+        for position, model in enumerate(_classifiers(inputs)):
+            curves = [inputs.temperature_curve(run, target) for run in inputs.runs(source, model)]
+            _draw(axes, curves, labels.curve_color(position, model), model)
         _finish(axes, f"Trained on {inputs.titles[source]}, tested on {inputs.titles[target]}")
     lines = panels[0, 0].get_legend_handles_labels()[0]
     figure.legend(handles=[*lines, *_marks()], loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
     return figure
 
 
-def _draw(axes: Axes, curve: list[dict[str, str]], color: str, model: str) -> None:
+def _draw(axes: Axes, curves: list[list[dict[str, str]]], color: str, model: str) -> None:
     """Draw one classifier from the mode to the mean; a temperature above 1 has no mark, so its colors are left out."""
-    points = {float(row["temperature"]): (float(row["colorfulness"]), float(row["psnr"])) for row in curve}
-    line = [point for temperature, point in points.items() if temperature <= 1]
-    axes.plot(*zip(*line, strict=True), color=color, linewidth=1.4, label=labels.model_title(model))
+    points: dict[float, list[tuple[float, float]]] = {}
+    for row in itertools.chain(*curves):
+        points.setdefault(float(row["temperature"]), []).append((float(row["colorfulness"]), float(row["psnr"])))
+    means = {temperature: np.mean(of_seeds, axis=0) for temperature, of_seeds in points.items() if temperature <= 1}
+    axes.plot(*np.transpose([*means.values()]), color=color, linewidth=1.4, label=labels.model_title(model))
     for temperature, marker in _MARKERS.items():
-        x, y = points[temperature]
-        axes.plot([x], [y], color=color, marker=marker, markersize=5, linestyle="none")
-    axes.axvline(float(curve[0]["true_colorfulness"]), **_TRUE)
+        axes.plot(*means[temperature][:, None], color=color, marker=marker, markersize=5, linestyle="none")
+    axes.axvline(float(curves[0][0]["true_colorfulness"]), **_TRUE)
 
 
 def _finish(axes: Axes, title: str) -> None:

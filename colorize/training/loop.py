@@ -54,7 +54,7 @@ def train(
     """Train a model, and save it with its history.
 
     Args:
-        run: data set and model.
+        run: data set, model and seed.
         settings: the section `train` of the parameters.
         options: options of the soft targets.
         folders: folders of all inputs and outputs.
@@ -79,6 +79,7 @@ def train(
         sidecar = {
             "model": run.model,
             "dataset": run.dataset,
+            "seed": run.seed,
             "size": data.train.size,
             "width": settings.width,
             "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
@@ -146,9 +147,15 @@ def _open(run: Run, folders: Folders, device: torch.device) -> Data:
     return Data(train, val, prior["class_weights"].to(device), prior["initial_distribution"])
 
 
+def _seed_of(run: Run) -> int:
+    """The seed of the initial weights, the order of the images and the flips."""
+    assert run.seed is not None  # a baseline is not trained
+    return run.seed
+
+
 def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: torch.device) -> Network:
     """Build the model with its initial weights, and write `layers.json` for the report."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(_seed_of(run))
     model = build_model(run.model, settings.width, settings.pretrained)
     check_output(run.model, model)
     layers = describe.describe(run.model, model, settings.width, data.train.size)
@@ -163,7 +170,7 @@ class Training:
     """The state of a training between two steps, and the methods that continue it.
 
     Args:
-        run: data set and model.
+        run: data set, model and seed.
         model: network to train, on the device of the group.
         data: the inputs.
         settings: the section `train` of the parameters.
@@ -208,7 +215,7 @@ class Training:
         batches = loader.training_batches(
             self._data.train,
             self._settings.batch_size,
-            self._settings.seed,
+            _seed_of(self._run),
             self._group.device,
             runtime.cache_place(),
             self._step,
@@ -313,8 +320,8 @@ class Training:
         failed = self._take_step.failed_at()
         if failed is None:
             return
-        train, settings = self._data.train, self._settings
-        selection = next(order.training_order(len(train), settings.batch_size, settings.seed, failed))
+        train, seed = self._data.train, _seed_of(self._run)
+        selection = next(order.training_order(len(train), self._settings.batch_size, seed, failed))
         keys = train.keys(selection.rows).tolist()
         raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
 

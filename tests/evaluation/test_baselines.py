@@ -9,7 +9,7 @@ from colorize.color.targets import Options
 from colorize.evaluation import baselines, measuring
 from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind, Truth
-from colorize.layout import UNTRAINED, Cell
+from colorize.layout import UNTRAINED, Run
 from colorize.prior import build, smoothing
 from colorize.prior.files import load_array
 
@@ -44,7 +44,7 @@ def measure(folders, truth):
     """`measure("gray")`: the kind of the baseline of `here`, and its measures on the test images of `there`."""
 
     def run(model: str, truth: Truth = truth) -> tuple[Kind, dict[str, np.ndarray]]:
-        predict, kind = baselines.predictor(Cell("here", model, "there"), folders, "cpu", (1.0,))
+        predict, kind = baselines.predictor(Run("here", model, None), "there", folders, "cpu", (1.0,))
         weights = torch.from_numpy(load_array(folders.prior("here") / "rebalancing.npy")).float()
         batch = measuring.Compared(predict(truth), truth, weights)
         return kind, {name: one.function(batch).numpy() for name, one in MEASURES.items() if one.kind <= kind}
@@ -134,7 +134,7 @@ def test_a_prior_has_no_infinite_cross_entropy_where_the_source_lacks_all_colors
     build.write_prior("tiny", OPTIONS, 0.5, folders)
     truth = truth_of(images["test"])
     for model in DISTRIBUTIONS:
-        predict, _ = baselines.predictor(Cell("tiny", model, "tiny"), folders, "cpu", (1.0,))
+        predict, _ = baselines.predictor(Run("tiny", model, None), "tiny", folders, "cpu", (1.0,))
         batch = measuring.Compared(predict(truth), truth, torch.ones(gamut.NUM_BINS))
         for name in ("cross_entropy", "weighted_cross_entropy"):
             assert torch.isfinite(MEASURES[name].function(batch)).all()

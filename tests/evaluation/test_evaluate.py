@@ -13,7 +13,7 @@ from colorize.color.targets import Options
 from colorize.evaluation import evaluate
 from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind, Prediction
-from colorize.layout import UNTRAINED, Cell, Folders
+from colorize.layout import UNTRAINED, Folders, Run, runs_of
 from colorize.models import files
 from colorize.models.contract import build_model
 from colorize.prior.files import load_array
@@ -28,7 +28,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("regression", "cnn"):
         torch.manual_seed(0)
-        files.save(folder / f"tiny-{name}", build_model(name, 0.03), {"model": name, "width": 0.03, "size": 16})
+        files.save(folder / f"tiny-{name}-0", build_model(name, 0.03), {"model": name, "width": 0.03, "size": 16})
     return folder
 
 
@@ -43,16 +43,16 @@ def run(tiny, models, settings, tmp_path, linked):
     """`run(model, num_saved=...)` -> what was returned and written."""
 
     def evaluate_cell(model: str, shards=None, prior=None, **changes) -> SimpleNamespace:
-        cell = Cell("tiny", model, "tiny")
+        (evaluated,) = runs_of("tiny", model, [0])
         folders = linked(tmp_path / "run", shards or tiny.folders, prior or tiny.folders)
         (folders.root / "data" / "models").unlink(missing_ok=True)
         (folders.root / "data" / "models").symlink_to(models)
         section = settings.evaluate.model_copy(update={"num_saved": 3, "num_worst": 2, **changes})
-        metrics = evaluate.evaluate([cell], section, Options.of(settings.soft_targets), folders, "cpu")[model]
-        out = folders.evaluation(cell)
+        options = Options.of(settings.soft_targets)
+        metrics = evaluate.evaluate([evaluated], "tiny", section, options, folders, "cpu")[evaluated]
+        out = folders.evaluation(evaluated, "tiny")
         tables = {path.stem: read(path) for path in out.glob("*.npz")}
         details = json.loads((out / "details.json").read_text())
-        assert json.loads(folders.metrics(cell).read_text()) == metrics
         predictions, table = tables.pop("predictions", None), tables.pop("per_image")
         return SimpleNamespace(
             metrics=metrics, predictions=predictions, table=table, decodings=tables, details=details, out=out
@@ -154,11 +154,11 @@ def test_each_kind_of_model_has_its_files(run):
     assert {model: {path.name for path in run(model).out.iterdir()} for model in expected} == expected
 
 
-def test_cells_evaluated_together_have_the_values_of_single_ones(run, tiny, settings, tmp_path, linked):
+def test_runs_evaluated_together_have_the_values_of_single_ones(run, tiny, settings, tmp_path, linked):
     folders = linked(tmp_path / "together", tiny.folders, tiny.folders)
-    cells = [Cell("tiny", model, "tiny") for model in UNTRAINED]
-    found = evaluate.evaluate(cells, settings.evaluate, Options.of(settings.soft_targets), folders, "cpu")
-    assert found == {model: run(model).metrics for model in UNTRAINED}
+    runs = [Run("tiny", model, None) for model in UNTRAINED]
+    found = evaluate.evaluate(runs, "tiny", settings.evaluate, Options.of(settings.soft_targets), folders, "cpu")
+    assert found == {one: run(one.model).metrics for one in runs}
 
 
 def test_details_count_all_images(run):
@@ -253,7 +253,7 @@ def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_image
 
 
 def test_a_missing_model_is_named(run):
-    with pytest.raises(DataError, match=r"unet/model\.json: no such file; expected the folder of a model"):
+    with pytest.raises(DataError, match=r"unet-0/model\.json: no such file; expected the folder of a model"):
         run("unet")
 
 
@@ -262,7 +262,7 @@ def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
         return Prediction(torch.full_like(truth.ab_norm, 1e38))
 
     monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: (predict, Kind.COLORS))
-    with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression`"):
+    with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression-0`"):
         run("regression")
 
 

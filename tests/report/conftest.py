@@ -1,5 +1,6 @@
 """Small synthetic runs in the layout that the other stages write."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from colorize.layout import BASELINES, Cell, Folders, Run
+from colorize.layout import UNTRAINED, Folders, Run, runs_of
 from colorize.report.inputs import TEMPERATURE_COLUMNS, Inputs
 from colorize.report.labels import TITLES
 from tests.helpers.layouts import expect_one_line  # noqa: F401
@@ -32,25 +33,23 @@ CURVE = (
 class Outputs:
     """What the other stages write; tests change its files or its settings."""
 
-    def __init__(self, root: Path, datasets: list[str], models: list[str], images: int = 12) -> None:
+    def __init__(self, root: Path, datasets: list[str], models: list[str], seeds: list[int], images: int = 12) -> None:
         """Write every input of the report below `root`."""
-        self.root, self.datasets, self.models, self.images = root, datasets, models, images
+        self.root, self.datasets, self.models, self.seeds, self.images = root, datasets, models, seeds, images
         self.folders = Folders(root)
         self.write_titles("objects: Objects\nscenes: Scenes\n")
-        for dataset in datasets:
-            for model in models:
-                self.write_history(dataset, model)
-        for source in datasets:
-            for target in datasets:
-                for model in (*BASELINES, *models):
-                    self.write_metrics(source, model, target)
-                    self.write_predictions(source, model, target)
-                    self.write_per_image(source, model, target)
+        for dataset, model, seed in itertools.product(datasets, models, seeds):
+            self.write_history(dataset, model, seed)
+        for source, target, model in itertools.product(datasets, datasets, (*UNTRAINED, *models)):
+            for run in runs_of(source, model, seeds):
+                self.write_metrics(source, model, target, run.seed)
+                self.write_predictions(source, model, target, run.seed)
+                self.write_per_image(source, model, target, run.seed)
 
     @property
     def inputs(self) -> Inputs:
         """The files, as the report reads them."""
-        return Inputs(self.datasets, self.models, self.root)
+        return Inputs(self.datasets, self.models, self.seeds, self.root)
 
     @property
     def settings(self) -> SimpleNamespace:
@@ -60,7 +59,9 @@ class Outputs:
             columns=3, figure4_models=self.models[:1], figure5=figure5, figure6_model=self.models[-1]
         )
         named = SimpleNamespace(named={self.datasets[0]: [10, 30]})
-        return SimpleNamespace(datasets=self.datasets, models=self.models, evaluate=named, report=report)
+        return SimpleNamespace(
+            datasets=self.datasets, models=self.models, seeds=self.seeds, evaluate=named, report=report
+        )
 
     def write_titles(self, text: str) -> None:
         """The titles of data sets."""
@@ -68,16 +69,21 @@ class Outputs:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def write_metrics(self, source: str, model: str, target: str, **values: float) -> None:
-        """Metrics of one cell: the same everywhere but for `values`."""
-        metrics = {"l2": 0.5, "l1": 0.25}
-        if model not in ("gray", "mean_ab", "median_ab", "regression"):
-            metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
-        path = self.folders.metrics(Cell(source, model, target))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(metrics | values))
+    def folder(self, source: str, model: str, target: str, seed: int | None = 0) -> Path:
+        """The folder of an evaluation; that of a baseline whatever the seed."""
+        folder = self.folders.evaluation(Run(source, model, None if model in UNTRAINED else seed), target)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
-    def write_predictions(self, source: str, model: str, target: str, /, **arrays) -> None:
+    def write_metrics(self, source: str, model: str, target: str, seed: int | None = 0, **values: float) -> None:
+        """Values of the measures of Table 1 over the split: the same everywhere but for `values`."""
+        metrics = {"l2": 0.5, "l1": 0.25}
+        if model not in ("gray", "mean_ab", "median_ab", "oracle", "regression"):
+            metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
+        details = {"measures": metrics | values, "weights": {"weighted": "weight"}}
+        (self.folder(source, model, target, seed) / "details.json").write_text(json.dumps(details))
+
+    def write_predictions(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
         """Images of random noise that depend on the target alone; predictions are of one color."""
         n, rng = self.images, np.random.default_rng(self.datasets.index(target))
         truth = rng.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
@@ -92,12 +98,11 @@ class Outputs:
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
-        folder = self.folders.evaluation(Cell(source, model, target))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder(source, model, target, seed)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)
 
-    def write_per_image(self, source: str, model: str, target: str, /, **arrays) -> None:
+    def write_per_image(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
         """Measures of two groups of images, one of them divided by a weight."""
         every = np.arange(self.images)
         values = {
@@ -107,15 +112,14 @@ class Outputs:
             "weight": (1 + every % 3).astype(np.float32),
             "weighted": ((1 + every % 3) * every / 10).astype(np.float32),
         }
-        folder = self.folders.evaluation(Cell(source, model, target))
+        folder = self.folder(source, model, target, seed)
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
-        (folder / "details.json").write_text(json.dumps({"weights": {"weighted": "weight"}}))
-        if model not in (*BASELINES, "regression"):
+        if model not in (*UNTRAINED, "regression"):
             (folder / "temperature.csv").write_text("\n".join([",".join(TEMPERATURE_COLUMNS), *CURVE]) + "\n")
 
-    def write_history(self, dataset: str, model: str) -> None:
+    def write_history(self, dataset: str, model: str, seed: int = 0) -> None:
         """Two rows of history and the layers of a tiny network."""
-        folder = self.folders.history(Run(dataset, model))
+        folder = self.folders.history(Run(dataset, model, seed))
         folder.mkdir(parents=True, exist_ok=True)
         accuracy = "" if model == "regression" else "0.2"
         rows = [f"0,,2.5,0.1,0.02,{accuracy}", f"10,1.5,1.75,0.1,0.02,{accuracy}"]
@@ -149,6 +153,6 @@ def _layers(model: str) -> dict:
 @pytest.fixture
 def make_run(tmp_path):
     """A function that writes what the other stages write for some data sets and models, below tmp_path."""
-    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), **more: Outputs(
-        tmp_path, list(datasets), list(models), **more
+    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), seeds=(0,), **more: Outputs(
+        tmp_path, list(datasets), list(models), list(seeds), **more
     )

@@ -32,11 +32,11 @@ def rendered(text: str, y: str) -> dict:
 
 def test_csv_is_exact(make_run):
     assert curves.to_csv(make_run(("a",), ("regression", "cnn")).inputs).splitlines() == [
-        "run,dataset,model,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
-        "a-regression,a,regression,0,,2.5,0.1,0.02,",
-        "a-regression,a,regression,10,1.5,1.75,0.1,0.02,",
-        "a-cnn,a,cnn,0,,2.5,0.1,0.02,0.2",
-        "a-cnn,a,cnn,10,1.5,1.75,0.1,0.02,0.2",
+        "run,dataset,model,seed,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
+        "a-regression-0,a,regression,0,0,,2.5,0.1,0.02,",
+        "a-regression-0,a,regression,0,10,1.5,1.75,0.1,0.02,",
+        "a-cnn-0,a,cnn,0,0,,2.5,0.1,0.02,0.2",
+        "a-cnn-0,a,cnn,0,10,1.5,1.75,0.1,0.02,0.2",
     ]
 
 
@@ -66,18 +66,18 @@ def test_the_report_reads_the_columns_that_training_writes():
 
 def test_history_without_a_column_is_refused(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.folders.history(Run("a", "cnn")) / "history.csv").write_text("step,train_loss\n")
+    (run.folders.history(Run("a", "cnn", 0)) / "history.csv").write_text("step,train_loss\n")
     with pytest.raises(
         DataError,
-        match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn`",
+        match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn-0`",
     ):
         curves.to_csv(run.inputs)
 
 
 def test_missing_history_names_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.folders.history(Run("a", "cnn")) / "history.csv").unlink()
-    with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn`"):
+    (run.folders.history(Run("a", "cnn", 0)) / "history.csv").unlink()
+    with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn-0`"):
         curves.to_csv(run.inputs)
 
 
@@ -88,8 +88,12 @@ def test_dvc_fills_the_template_completely(make_run):
     assert {"run", "rev", "model", "step", "val_loss"} <= spec["data"]["values"][0].keys()
 
 
-def test_template_colors_by_run_and_dashes_by_revision(make_run):
-    spec = rendered(curves.to_csv(make_run().inputs), "val_accuracy")["spec"]
-    assert spec["encoding"]["color"]["field"] == "run"
+def test_template_colors_by_data_set_and_model_dashes_by_revision_and_draws_a_line_per_seed(make_run):
+    filled = rendered(curves.to_csv(make_run(seeds=(0, 1)).inputs), "val_accuracy")
+    assert {"calculate": "datum.dataset + '-' + datum.model", "as": "name"} in filled["transform"]
+    assert {row["run"] for row in filled["data"]["values"]} > {"objects-unet-0", "objects-unet-1"}
+    spec = filled["spec"]
+    assert spec["encoding"]["color"]["field"] == "name"
     assert spec["encoding"]["y"]["field"] == "val_accuracy"
     assert spec["layer"][0]["encoding"]["strokeDash"]["field"] == "rev"
+    assert spec["layer"][0]["encoding"]["detail"]["field"] == "run"

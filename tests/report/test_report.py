@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from colorize import report
-from colorize.layout import Cell, Run
+from colorize.layout import BASELINES, Cell, Run
 from colorize.runtime import DataError
 
 REPO = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     run = make_run(("a", "b"), ("regression", "cnn"))
     report.write_report(run.settings, run.root)
     results = files_below(run.root / "results")
-    assert [name for name in results if not name.startswith("metrics")] == [
+    assert list(results) == [
         "calibration.csv",
         "curves.csv",
         "figures/curves.png",
@@ -41,6 +41,12 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "figures/figure6.jpg",
         "figures/temperature.png",
         "measures.csv",
+        *(
+            f"metrics/{source}-{model}/{target}.json"
+            for source in "ab"
+            for model in sorted((*BASELINES, "cnn", "regression"))
+            for target in "ab"
+        ),
         "table1.csv",
         "table1.md",
         "table1.tex",
@@ -130,7 +136,7 @@ def refusal(run) -> str:
 )  # fmt: skip
 def test_layers_of_another_shape_are_one_line(make_run, key, value):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.history(Run("a", "cnn")) / "layers.json"
+    path = run.folders.history(Run("a", "cnn", 0)) / "layers.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     assert f"{path}: not a list of the layers of a network" in refusal(run)
 
@@ -138,7 +144,7 @@ def test_layers_of_another_shape_are_one_line(make_run, key, value):
 @pytest.mark.parametrize("row", ["x,1,1,1,1,1", "1,1", "1,nan,1,1,1,1", "1,1,\xff,1,1,1", "1,1,1,1,1," + "1" * 200_000])
 def test_a_history_with_other_things_than_numbers_is_one_line(make_run, row):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.history(Run("a", "cnn")) / "history.csv"
+    path = run.folders.history(Run("a", "cnn", 0)) / "history.csv"
     path.write_text(path.read_text() + row + "\n", encoding="latin-1")
     assert f"{path}: " in refusal(run)
 
@@ -156,7 +162,7 @@ def test_predictions_of_another_shape_are_one_line(make_run, name, array):
 
 def test_a_damaged_archive_of_predictions_is_one_line(make_run):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.evaluation(Cell("a", "cnn", "a")) / "predictions.npz"
+    path = run.folders.evaluation(Run("a", "cnn", 0), "a") / "predictions.npz"
     whole = path.read_bytes()
     for place in range(0, len(whole), len(whole) // 150):
         damaged = bytearray(whole)

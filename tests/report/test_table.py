@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from colorize.layout import BASELINES, Cell
+from colorize.layout import BASELINES, Cell, Run
 from colorize.report import labels, table
 from colorize.runtime import DataError
 
@@ -56,14 +56,14 @@ def test_csv_has_full_precision_and_one_number_per_line(make_run):
     run.write_metrics("a", "cnn", "a", l2=0.0123)
     values = ("l2,0.5", "l1,0.25", "cross_entropy,3.0", "weighted_cross_entropy,9.0", "accuracy,0.125")
     assert table.to_csv(read(run)).splitlines() == [
-        "source,target,model,metric,value,paper,difference",
-        *(f"a,a,{name},{value},," for name in BASELINES[:3] for value in ("l2,0.5", "l1,0.25")),
-        *(f"a,a,{name},{value},," for name in BASELINES[3:] for value in values),
-        "a,a,cnn,l2,0.0123,,",
-        "a,a,cnn,l1,0.25,,",
-        "a,a,cnn,cross_entropy,3.0,,",
-        "a,a,cnn,weighted_cross_entropy,9.0,,",
-        "a,a,cnn,accuracy,0.125,,",
+        "source,target,model,metric,value,sd,paper,difference",
+        *(f"a,a,{name},{value},,," for name in BASELINES[:3] for value in ("l2,0.5", "l1,0.25")),
+        *(f"a,a,{name},{value},,," for name in BASELINES[3:] for value in values),
+        "a,a,cnn,l2,0.0123,,,",
+        "a,a,cnn,l1,0.25,,,",
+        "a,a,cnn,cross_entropy,3.0,,,",
+        "a,a,cnn,weighted_cross_entropy,9.0,,,",
+        "a,a,cnn,accuracy,0.125,,,",
     ]
 
 
@@ -176,19 +176,19 @@ def test_terminal_table_fits(make_run, width):
     assert sum("CNN with Weights" in line for line in lines) == (2 if width == 120 else 4)
 
 
-@pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn"), ("gray", "baseline@objects")])
+@pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn-0"), ("gray", "baseline@objects")])
 def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
     run = make_run()
-    path = run.folders.metrics(Cell("objects", model, "scenes"))
+    path = run.folders.evaluation(Run("objects", model, 0 if model == "cnn" else None), "scenes") / "details.json"
     path.unlink()
     with pytest.raises(DataError) as error:
         read(run)
     assert str(error.value) == f"{path} is missing: run `dvc repro {stage}`"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"l2": 1.0}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"measures": {"l2": 1.0}}'])
 def test_damaged_cell_is_refused_by_name(make_run, text):
     run = make_run(("a",), ("cnn",))
-    run.folders.metrics(Cell("a", "cnn", "a")).write_text(text)
-    with pytest.raises(DataError, match=r"a-cnn/a\.json.*verify --repair .* && dvc repro evaluate@a-cnn"):
+    (run.folders.evaluation(Run("a", "cnn", 0), "a") / "details.json").write_text(text)
+    with pytest.raises(DataError, match=r"a-cnn-0/a/details\.json.*verify --repair .* && dvc repro evaluate@a-cnn-0"):
         read(run)

@@ -6,7 +6,6 @@ import io
 import pytest
 
 from colorize.evaluation import temperature as evaluation
-from colorize.layout import Cell
 from colorize.report import inputs, temperature
 from colorize.runtime import DataError
 
@@ -15,10 +14,10 @@ def test_the_csv_has_all_temperatures_of_all_classifiers(make_run):
     run = make_run(("a", "b"), ("regression", "cnn", "unet"))
     text = temperature.to_csv(run.inputs)
     assert text.splitlines()[:3] == [
-        "source,target,model,temperature,l2,psnr,colorfulness,true_colorfulness,"
+        "source,target,model,seed,temperature,l2,psnr,colorfulness,true_colorfulness,"
         "cross_entropy,negative_log_likelihood,calibration_error",
-        "a,a,cnn,0.0,0.03,22.0,50.0,40.0,,,",
-        "a,a,cnn,0.38,0.02,23.0,44.0,40.0,4.0,3.5,0.2",
+        "a,a,cnn,0,0.0,0.03,22.0,50.0,40.0,,,",
+        "a,a,cnn,0,0.38,0.02,23.0,44.0,40.0,4.0,3.5,0.2",
     ]
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == 2 * 2 * 2 * 4
@@ -43,6 +42,15 @@ def test_a_line_goes_from_the_mode_to_the_mean_of_each_classifier(make_run):
     assert len(true) == 2
 
 
+def test_a_line_of_several_seeds_is_their_mean_and_the_csv_has_each(make_run):
+    run = make_run(("a",), ("cnn",), [0, 3])
+    path = run.folder("a", "cnn", "a", 3) / "temperature.csv"
+    path.write_text(path.read_text().replace("22.0,50.0", "20.0,60.0"))
+    assert {row["seed"] for row in csv.DictReader(io.StringIO(temperature.to_csv(run.inputs)))} == {"0", "3"}
+    line = temperature.plot_curves(run.inputs).axes[0].lines[0]
+    assert line.get_xydata().tolist() == [[55, 21], [44, 23], [36, 23.5]]
+
+
 def test_the_report_reads_the_columns_and_temperatures_that_evaluation_writes():
     assert inputs.TEMPERATURE_COLUMNS == evaluation.COLUMNS
     assert inputs.MARKED_TEMPERATURES.keys() <= set(evaluation.TEMPERATURES)
@@ -62,8 +70,8 @@ def test_the_report_reads_the_columns_and_temperatures_that_evaluation_writes():
 )
 def test_a_damaged_curve_is_one_line_with_the_stage(make_run, text, words):
     run = make_run(("a",), ("cnn",))
-    (run.folders.evaluation(Cell("a", "cnn", "a")) / "temperature.csv").write_text(text)
-    with pytest.raises(DataError, match=rf"temperature\.csv: {words}.*run `.*dvc repro evaluate@a-cnn`"):
+    (run.folder("a", "cnn", "a") / "temperature.csv").write_text(text)
+    with pytest.raises(DataError, match=rf"temperature\.csv: {words}.*run `.*dvc repro evaluate@a-cnn-0`"):
         temperature.to_csv(run.inputs)
 
 

@@ -29,9 +29,9 @@ def train(tiny, tiny_train, settings, tmp_path, monkeypatch, linked):
     """`train(model, out="a", steps=...)` -> its folders."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
-    def run(model: str, out: str = "a", shards=None, prior=None, **changes) -> Trained:
+    def run(model: str, out: str = "a", shards=None, prior=None, seed: int = 0, **changes) -> Trained:
         folders = linked(tmp_path / out, shards or tiny.folders, prior or tiny.folders)
-        trained, options = Run("tiny", model), Options.of(settings.soft_targets)
+        trained, options = Run("tiny", model, seed), Options.of(settings.soft_targets)
         loop.train(trained, tiny_train(**changes), options, folders, "code", "cpu").remove()
         return Trained(folders.model(trained), folders.history(trained))
 
@@ -155,7 +155,7 @@ def test_a_loss_that_is_not_finite_is_one_clear_line(train):
     with pytest.raises(DataError) as caught:
         train("regression", lr=1e30, steps=6)
     assert str(caught.value).startswith(
-        "train tiny-regression: the loss or its gradient is not finite at step 1, images [5, 11, 0, 3]"
+        "train tiny-regression-0: the loss or its gradient is not finite at step 1, images [5, 11, 0, 3]"
     )
     assert "lower train.lr or train.clip_norm" in str(caught.value)
 
@@ -170,7 +170,7 @@ def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, t
     folder = train("cnn_weighted", steps=1)
     sidecar = json.loads((folder.model / "model.json").read_text())
     assert set(sidecar) == {
-        "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
+        "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "seed", "size", "threads",
         "torch", "weights_sha256", "width",
     }  # fmt: skip
     assert (sidecar["model"], sidecar["dataset"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
