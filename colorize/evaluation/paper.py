@@ -1,7 +1,7 @@
 """The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies with their weight.
 
-Validation uses this file too, so DVC trains every model again after a change in this file. Therefore add a new measure to
-`measures.py`, which only evaluation uses.
+Validation uses this file too, so DVC trains every model again after a change in this file. Therefore add a new measure
+to `measures.py`, which only evaluation uses.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ Not here: computing metrics, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
+    results/table1.csv .md .tex    results/measures.csv    results/generalization.csv
+    results/curves.csv             results/overfitting.csv
+    results/figures/*              data/gallery/*
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import Cell
-from colorize.report import curves, diagram, figures, gallery, grid, measures, table
+from colorize.report import curves, diagram, figures, gallery, generalization, grid, measures, overfitting, table
 from colorize.report.inputs import Inputs
 from colorize.runtime import atomic_write, fault_point, progress
 
@@ -44,12 +46,11 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
         _write_tables(table1, root / "results")
         advance(1)
-        _write(root / "results" / "measures.csv", measures.to_csv(inputs).encode())
+        _write_numbers(inputs, root / "results")
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
-        _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -97,6 +98,12 @@ def _write_tables(table1: table.Table, folder: Path) -> None:
     texts = {"csv": table.to_csv(table1), "md": table.to_markdown(table1), "tex": table.to_latex(table1)}
     for suffix, text in texts.items():
         _write(folder / f"table1.{suffix}", text.encode())
+
+
+def _write_numbers(inputs: Inputs, folder: Path) -> None:
+    modules = {"curves": curves, "generalization": generalization, "measures": measures, "overfitting": overfitting}
+    for name, module in modules.items():
+        _write(folder / f"{name}.csv", module.to_csv(inputs).encode())
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -28,13 +28,13 @@ def to_csv(inputs: Inputs) -> str:
     for source in inputs.datasets:
         for target in inputs.datasets:
             cells = {model: inputs.per_image(Cell(source, model, target)) for model in (*BASELINES, *inputs.models)}
-            groups = Groups(_group_numbers(next(iter(cells.values())).group))
+            groups = Groups(group_numbers(next(iter(cells.values())).group))
             for measure in dict.fromkeys(name for cell in cells.values() for name in cell.measures):
                 writer.writerows((source, target, *row) for row in _rows(groups, cells, measure))
     return text.getvalue()
 
 
-def _group_numbers(names: np.ndarray) -> np.ndarray:
+def group_numbers(names: np.ndarray) -> np.ndarray:
     """(N,) names of groups -> (N,) numbers; -1 for an image whose group is not known."""
     _, numbers = np.unique(names, return_inverse=True)
     return np.where(names == "", -1, numbers)
