@@ -12,7 +12,7 @@ from tests.report.conftest import HISTORY_HEADER
 HISTORY = f"""{HISTORY_HEADER}
 0,,9.0,0.1,0.02,0.2,,3.0,6.0,0.5,3.5,8.0,2.0
 5,2.0,7.0,0.1,0.02,0.2,,2.0,4.0,0.5,3.0,7.0,2.0
-9,1.0,7.5,0.1,0.02,0.2,,1.0,2.0,0.5,3.25,7.5,2.0
+9,1.0,7.5,0.1,0.02,0.2,,1.0,2.0,0.5,2.75,7.5,2.0
 """
 
 
@@ -27,7 +27,7 @@ def test_a_gap_is_val_minus_train_at_the_best_and_at_the_last_step(run):
     found = {(gap.measure, gap.at): (gap.step, gap.train, gap.val, gap.gap) for gap in overfitting.gaps(run.inputs)}
     assert found == {
         ("cross_entropy", "best"): (5, 2.0, 3.0, 1.0),
-        ("cross_entropy", "last"): (9, 1.0, 3.25, 2.25),
+        ("cross_entropy", "last"): (9, 1.0, 2.75, 1.75),
         ("weighted_cross_entropy", "best"): (5, 4.0, 7.0, 3.0),
         ("weighted_cross_entropy", "last"): (9, 2.0, 7.5, 5.5),
         ("normalized_weighted_cross_entropy", "best"): (5, 8.0, 3.5, -4.5),
@@ -44,5 +44,5 @@ def test_csv_has_one_line_per_gap(run):
     assert len(rows) == 6
     assert rows[1] == {
         "dataset": "a", "model": "cnn_weighted", "measure": "cross_entropy", "at": "last", "step": "9",
-        "train": "1.00000", "val": "3.25000", "gap": "2.25000",
+        "train": "1.00000", "val": "2.75000", "gap": "1.75000",
     }  # fmt: skip
