@@ -1,7 +1,7 @@
 """Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix.
 
-The figure shows the losses of fixed training and validation images, both measured in evaluation mode. Apart from a
-difference between these images, the distance between the two curves of a model is its over-fitting.
+The figure shows the losses of fixed training and validation images, both measured in evaluation mode. The distance
+between the two curves of a model at step 0 is a difference between these images. Over-fitting makes it grow.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def plot_curves(inputs: Inputs) -> Figure:
                     axes, inputs.history(Run(dataset, model)), _LOSSES[panel], labels.curve_color(i, model), label
                 )
         _finish(axes, labels.PANELS[panel])
+        if panel == "regression":
+            axes.set_yscale("log")  # its loss at step 0 is several times its last one
     style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "title_fontsize": 8.5}
     figure.legend(handles=_line_styles(), title=_CAPTION, loc="outside lower center", ncols=2, **style)
     return figure

@@ -24,7 +24,7 @@ HUES = (  # one hue per data set; the models of a panel have different shades of
 PANELS = {
     "classifier": "Cross entropy",
     "weighted": "Weighted cross entropy / mean class weight",
-    "regression": "Regression: L2",
+    "regression": "Regression: L2, logarithmic scale",
 }
 ABSENT = "-"  # text for a metric that a model does not have
 MINUS = "\N{MINUS SIGN}"  # sign of negative numbers; differs from ABSENT

@@ -1,10 +1,12 @@
-"""Over-fitting of every classifier as a number: loss of validation images - loss of training images.
+"""Over-fitting of every classifier as numbers: gap = loss of validation images - loss of training images.
 
 Both losses are measured in the same way, in evaluation mode, on the fixed images of `training/validation.py`. Three
 things must be known to read a gap:
 
-- A gap also contains the difference between the two sets of images: the validation images can be harder. This part is
-  about the same for all models of a data set. Compare the gaps of these models.
+- A gap also contains the difference between the two sets of images: the validation images can be harder. Before the
+  first step, there is no over-fitting, and the gap at "first" shows this difference alone. With
+  `train.head_bias: prior`, it is large and depends on the distribution that the model starts with. Therefore compare
+  how much the gaps of two models have grown since "first", and not the gaps.
 - A weighted cross entropy depends on how many rare colors the images have. `normalized_weighted_cross_entropy`, which
   is sum(w l) / sum(w), removes most of this influence. The gap of `weighted_cross_entropy` itself is hard to interpret.
 - A gap has no interval: the history has means over images, and no values of single images.
@@ -24,6 +26,7 @@ Row = dict[str, str]  # of a history
 COLUMNS = ("dataset", "model", "measure", "at", "step", "train", "val", "gap")
 MEASURES = ("cross_entropy", "weighted_cross_entropy", "normalized_weighted_cross_entropy")
 STEPS: dict[str, Callable[[list[Row]], Row]] = {
+    "first": lambda rows: rows[0],
     "best": lambda rows: min(rows, key=lambda row: float(row["val_loss"])),  # the first one, if several are equal
     "last": lambda rows: rows[-1],
 }
@@ -37,8 +40,9 @@ class Gap:
     Attributes:
         run: the training.
         measure: one of `MEASURES`; all classifiers of a data set have the same class weights here.
-        at: "best" for the step with the lowest validation loss, "last" for the last step. The best step is chosen with
-            the validation images, so its `val` and its gap are too low by a small amount.
+        at: "first" for step 0, before the training; "best" for the step with the lowest validation loss; "last" for the
+            last step. The best step is chosen with the validation images, so its `val` and its gap are too low by a
+            small amount.
         step: number of the step.
         train: loss of the fixed training images.
         val: loss of the fixed validation images.
@@ -53,7 +57,7 @@ class Gap:
 
     @property
     def gap(self) -> float:
-        """How much lower the loss of the training images is, in nats. A larger gap means more over-fitting."""
+        """How much lower the loss of the training images is, in nats. Over-fitting makes it grow."""
         return self.val - self.train
 
 

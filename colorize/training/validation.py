@@ -1,9 +1,8 @@
 """Validation of a model during training: measures of fixed validation and training images, and a picture.
 
 The training images are measured in the same way as the validation images: with the same weights, in evaluation mode and
-without flips. The difference between the two losses is therefore the over-fitting of the model, apart from a difference
-between the two sets of images. `train_loss` of the history cannot show it: it is a running mean over many steps, in
-training mode.
+without flips. The difference between the two losses therefore shows over-fitting, apart from a difference between the
+two sets of images. `train_loss` of the history cannot show it: it is a running mean over many steps, in training mode.
 """
 
 from __future__ import annotations

@@ -23,9 +23,12 @@ def run(make_run):
     return made
 
 
-def test_a_gap_is_val_minus_train_at_the_best_and_at_the_last_step(run):
+def test_a_gap_is_val_minus_train_at_the_first_the_best_and_the_last_step(run):
     found = {(gap.measure, gap.at): (gap.step, gap.train, gap.val, gap.gap) for gap in overfitting.gaps(run.inputs)}
     assert found == {
+        ("cross_entropy", "first"): (0, 3.0, 3.5, 0.5),
+        ("weighted_cross_entropy", "first"): (0, 6.0, 8.0, 2.0),
+        ("normalized_weighted_cross_entropy", "first"): (0, 12.0, 4.0, -8.0),
         ("cross_entropy", "best"): (5, 2.0, 3.0, 1.0),
         ("cross_entropy", "last"): (9, 1.0, 2.75, 1.75),
         ("weighted_cross_entropy", "best"): (5, 4.0, 7.0, 3.0),
@@ -41,8 +44,8 @@ def test_only_classifiers_have_gaps(run):
 
 def test_csv_has_one_line_per_gap(run):
     rows = list(csv.DictReader(io.StringIO(overfitting.to_csv(run.inputs))))
-    assert len(rows) == 6
-    assert rows[1] == {
+    assert len(rows) == 9
+    assert rows[2] == {
         "dataset": "a", "model": "cnn_weighted", "measure": "cross_entropy", "at": "last", "step": "9",
         "train": "1.00000", "val": "2.75000", "gap": "1.75000",
     }  # fmt: skip
