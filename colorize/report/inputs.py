@@ -20,7 +20,11 @@ from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
-HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+HISTORY_COLUMNS = (
+    "step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy", "train_l2",
+    "train_cross_entropy", "train_weighted_cross_entropy", "train_class_weight",
+    "val_cross_entropy", "val_weighted_cross_entropy", "val_class_weight",
+)  # fmt: skip
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
@@ -144,7 +148,11 @@ class Inputs:
         return layers
 
     def history(self, run: Run) -> list[dict[str, str]]:
-        """Rows of a training history. The values are strings as in the file; a missing value is empty."""
+        """Rows of a training history, at least one.
+
+        The values are strings as in the file. A value that the model does not have is empty, and so is `train_loss` of
+        step 0.
+        """
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
         _require(path, stage)
         try:
@@ -152,7 +160,7 @@ class Inputs:
                 reader = csv.DictReader(file)
                 names, rows = reader.fieldnames or [], list(reader)
             missing = [f"column `{name}` is missing" for name in HISTORY_COLUMNS if name not in names]
-            problem = missing[0] if missing else _history_problem(rows)
+            problem = missing[0] if missing else _history_problem(rows, spec_of(run.model))
         except (OSError, ValueError, csv.Error) as error:
             problem = str(error)
         if problem:
@@ -271,12 +279,16 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _history_problem(rows: list[dict[str, str]]) -> str:
+def _history_problem(rows: list[dict[str, str]], spec: Spec) -> str:
     """Message about the first value of a history that is not a number; empty if there is none."""
+    of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(("accuracy", "cross_entropy", "class_weight"))}
+    optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
+    if not rows:
+        return "it has no rows"
     for row in rows:
         for name in HISTORY_COLUMNS:
             try:
-                is_number = row[name] == "" or math.isfinite(float(row[name]))
+                is_number = (row[name] == "" and name in optional) or math.isfinite(float(row[name]))
             except (TypeError, ValueError):  # a short row has None
                 is_number = False
             if not is_number:
