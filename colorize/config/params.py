@@ -68,7 +68,7 @@ class Train(Section):
     clip_norm: Positive  # largest norm of the whole gradient
     select: Literal["best", "last"]  # kept weights: those with the lowest validation loss, or those of the last step
     val_every: Count  # steps between two validations
-    val_images: Count  # largest number of validation images, evenly spaced over the split
+    val_images: Count  # largest number of val images, and of train images, in a validation; evenly spaced
     pictures_every: Count  # steps between two pictures of validation predictions
 
 

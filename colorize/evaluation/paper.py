@@ -1,14 +1,16 @@
-"""The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies.
+"""The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies with their weight.
 
-Validation uses them too, so DVC trains every model again after a change in this file. Therefore add a new measure to
-`measures.py`, which only evaluation uses.
+Validation uses this file too, so DVC trains every model again after a change in this file. Therefore add a new measure
+to `measures.py`, which only evaluation uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-from colorize.color.targets import SoftTargets
+from colorize.color.targets import SoftTargets, pool, weigh
 from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
 
 
@@ -40,10 +42,25 @@ def weighted_cross_entropy(batch: Compared) -> Tensor:
     return _soft_cross_entropy(distributions.log_probabilities(weighted.bins), weighted)
 
 
+def cross_entropy_with(weights: Tensor) -> Callable[[Compared], Tensor]:
+    """The measure `weighted_cross_entropy` with other class weights, (Q,), than those of the batch."""
+
+    def measure(batch: Compared) -> Tensor:
+        weighted = pool(weigh(batch.targets, batch.ab_norm, weights), batch.stride)
+        return _soft_cross_entropy(batch.once(_log_probabilities), weighted)
+
+    return measure
+
+
 def target_entropy(batch: Compared) -> Tensor:
     """Entropy of the soft targets, mean over pixels, in nats; it is a lower bound of the cross entropy."""
     values = batch.targets.values
     return mean_per_image(-(values * values.clamp_min(1e-30).log()).sum(dim=-1))
+
+
+def class_weight(batch: Compared) -> Tensor:
+    """Class weight of the true bin, mean over pixels: the weight of `normalized_weighted_cross_entropy`."""
+    return mean_per_image(batch.weights[batch.true_bins])
 
 
 MEASURES: dict[str, Measure] = {
@@ -56,7 +73,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def _log_probabilities(batch: Compared) -> Tensor:
-    """Log probabilities of the bins of the soft targets, (B, h, w, K); both cross entropies of a model share them."""
+    """Log probabilities of the bins of the soft targets, (B, h, w, K). All cross entropies of a model share them."""
     return batch.distributions.log_probabilities(batch.pooled_targets.bins)
 
 

@@ -5,8 +5,9 @@ Not here: computing measures, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/measures.csv    results/curves.csv    results/calibration.csv
-    results/figures/*              data/gallery/*          results/metrics/*/*.json
+    results/table1.csv .md .tex    results/measures.csv       results/generalization.csv
+    results/curves.csv             results/overfitting.csv    results/calibration.csv
+    results/figures/*              data/gallery/*             results/metrics/*/*.json
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
-from colorize.report import curves, diagram, figures, gallery, grid, measures, table, temperature
+from colorize.report import (
+    curves,
+    diagram,
+    figures,
+    gallery,
+    generalization,
+    grid,
+    measures,
+    overfitting,
+    table,
+    temperature,
+)
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.leftovers import refuse_leftovers
 from colorize.runtime import atomic_write, fault_point, progress, write_json
@@ -49,12 +61,11 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         _write_tables(table1, root / "results")
         _write_metrics(table1, inputs.folders)
         advance(1)
-        _write(root / "results" / "measures.csv", measures.to_csv(inputs).encode())
+        _write_numbers(inputs, root / "results")
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
-        _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
         advance(1)
         if any(spec_of(model).is_classifier for model in inputs.models):
             pictures["temperature.png"] = temperature.draw_curves(inputs)
@@ -113,6 +124,12 @@ def _write_metrics(table1: table.Table, folders: Folders) -> None:
     for cell, found in table1.cells.items():
         write_json(folders.metrics(cell), found.ours)
     _delete_others(folders.root / METRICS, {folders.metrics(cell) for cell in table1.cells})
+
+
+def _write_numbers(inputs: Inputs, folder: Path) -> None:
+    modules = {"curves": curves, "generalization": generalization, "measures": measures, "overfitting": overfitting}
+    for name, module in modules.items():
+        _write(folder / f"{name}.csv", module.to_csv(inputs).encode())
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

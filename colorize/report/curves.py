@@ -1,13 +1,16 @@
-"""Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix."""
+"""Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix.
+
+The figure shows the losses of fixed training and validation images, both measured in evaluation mode. The distance
+between the two curves of a model at step 0 is a difference between these images. Over-fitting makes it grow.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from typing import TYPE_CHECKING, Any
 
-from colorize.report import labels
+from colorize.report import labels, overfitting
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 
 CSV_COLUMNS = ("run", "dataset", "model", "seed", *HISTORY_COLUMNS)
 DASHED = (0, (4, 2))
+_LOSSES = {  # panel: measure
+    "classifier": "cross_entropy",
+    "weighted": "normalized_weighted_cross_entropy",  # the weighted one is not comparable between sets of images
+    "regression": "l2",
+}
+_CAPTION = "Both lines: losses of fixed images, measured in evaluation mode"
 
 
 def to_csv(inputs: Inputs) -> str:
@@ -56,18 +65,23 @@ def plot_curves(inputs: Inputs) -> Figure:
         for i, dataset in enumerate(inputs.datasets):
             for model in (model for model in inputs.models if panel_of(model) == panel):
                 label = f"{labels.model_title(model)}, {inputs.titles[dataset]}"
-                _draw_run(axes, inputs.history(inputs.runs(dataset, model)[0]), labels.curve_color(i, model), label)
+                history = inputs.history(inputs.runs(dataset, model)[0])
+                _draw_run(axes, history, _LOSSES[panel], labels.curve_color(i, model), label)
         _finish(axes, labels.PANELS[panel])
+        if panel == "regression":
+            axes.set_yscale("log")  # its loss at step 0 is several times its last one
     if inputs.seed_note:
         figure.suptitle(inputs.seed_note, fontsize=10)
-    figure.legend(handles=_line_styles(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "title_fontsize": 8.5}
+    figure.legend(handles=_line_styles(), title=_CAPTION, loc="outside lower center", ncols=2, **style)
     return figure
 
 
-def _draw_run(axes: Axes, history: list[dict[str, str]], color: str, label: str) -> None:
+def _draw_run(axes: Axes, history: list[dict[str, str]], measure: str, color: str, label: str) -> None:
     steps = [int(float(row["step"])) for row in history]
-    axes.plot(steps, _numbers(history, "train_loss"), color=color, linewidth=1.4, label=label)
-    axes.plot(steps, _numbers(history, "val_loss"), color=color, linewidth=1.4, linestyle=DASHED)
+    train, val = ([overfitting.loss(row, split, measure) for row in history] for split in ("train", "val"))
+    axes.plot(steps, train, color=color, linewidth=1.4, label=label)
+    axes.plot(steps, val, color=color, linewidth=1.4, linestyle=DASHED)
 
 
 def _finish(axes: Axes, title: str) -> None:
@@ -86,8 +100,5 @@ def _line_styles() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": "#444444", "linewidth": 1.4}
-    return [Line2D([], [], label="training", **look), Line2D([], [], linestyle=DASHED, label="validation", **look)]
-
-
-def _numbers(history: list[dict[str, str]], name: str) -> list[float]:
-    return [float(row[name]) if row[name] else math.nan for row in history]
+    train, val = "training images", "validation images"
+    return [Line2D([], [], label=train, **look), Line2D([], [], linestyle=DASHED, label=val, **look)]

@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,17 +20,16 @@ from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
-HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+HISTORY_COLUMNS = (
+    "step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy", "train_l2",
+    "train_cross_entropy", "train_weighted_cross_entropy", "train_class_weight",
+    "val_cross_entropy", "val_weighted_cross_entropy", "val_class_weight",
+)  # fmt: skip
+_OF_CLASSIFIERS = ("accuracy", "cross_entropy", "class_weight")  # last parts of the columns that a regression lacks
 TEMPERATURE_COLUMNS = (
-    "temperature",
-    "l2",
-    "psnr",
-    "colorfulness",
-    "true_colorfulness",
-    "cross_entropy",
-    "negative_log_likelihood",
-    "calibration_error",
-)
+    "temperature", "l2", "psnr", "colorfulness", "true_colorfulness",
+    "cross_entropy", "negative_log_likelihood", "calibration_error",
+)  # fmt: skip
 MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
@@ -155,19 +154,25 @@ class Inputs:
         return layers
 
     def history(self, run: Run) -> list[dict[str, str]]:
-        """Rows of a training history. The values are strings as in the file; a missing value is empty."""
+        """Rows of a training history, at least one.
+
+        The values are strings as in the file. A value that the model does not have is empty, and so is `train_loss` of
+        step 0.
+        """
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
-        return _read_csv(path, stage, HISTORY_COLUMNS)
+        spec = spec_of(run.model)
+        of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(_OF_CLASSIFIERS)}
+        optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
+        return _read_csv(path, stage, HISTORY_COLUMNS, optional)
 
     def temperature_curve(self, run: Run, target: str) -> list[dict[str, str]]:
         """Rows of the temperature curve of a classifier, from T = 0 on; the values are strings as in the file."""
         path, stage = self.folders.evaluation(run, target) / "temperature.csv", layout.evaluation_stage(run)
-        rows = _read_csv(path, stage, TEMPERATURE_COLUMNS)
-        whole = [row for row in rows if all(row[name] for name in TEMPERATURE_COLUMNS[:-3])]
-        if missing := MARKED_TEMPERATURES.keys() - {float(row["temperature"]) for row in whole}:
-            problem = f"no colors at the temperature {min(missing)}"
+        rows = _read_csv(path, stage, TEMPERATURE_COLUMNS, TEMPERATURE_COLUMNS[-3:])
+        if missing := MARKED_TEMPERATURES.keys() - {float(row["temperature"]) for row in rows}:
+            problem = f"no row with the temperature {min(missing)}"
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
-        return whole
+        return rows
 
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
@@ -281,15 +286,18 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _read_csv(path: Path, stage: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV of numbers; a value may be empty. Raises DataError if a column is missing or a value is wrong."""
+def _read_csv(path: Path, stage: str, columns: Collection[str], optional: Collection[str]) -> list[dict[str, str]]:
+    """Read a CSV of numbers. Raises DataError if it has no rows, lacks a column, or has a value that is no number.
+
+    A value may be empty in the `optional` columns.
+    """
     _require(path, stage)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             names, rows = reader.fieldnames or [], list(reader)
         missing = [f"column `{name}` is missing" for name in columns if name not in names]
-        problem = missing[0] if missing else _number_problem(rows, columns)
+        problem = missing[0] if missing else _number_problem(rows, columns, optional)
     except (OSError, ValueError, csv.Error) as error:
         problem = str(error)
     if problem:
@@ -297,12 +305,14 @@ def _read_csv(path: Path, stage: str, columns: Sequence[str]) -> list[dict[str, 
     return rows
 
 
-def _number_problem(rows: list[dict[str, str]], columns: Sequence[str]) -> str:
+def _number_problem(rows: list[dict[str, str]], columns: Collection[str], optional: Collection[str]) -> str:
     """Message about the first value that is not a number; empty if there is none."""
+    if not rows:
+        return "it has no rows"
     for row in rows:
         for name in columns:
             try:
-                is_number = row[name] == "" or math.isfinite(float(row[name]))
+                is_number = (row[name] == "" and name in optional) or math.isfinite(float(row[name]))
             except (TypeError, ValueError):  # a short row has None
                 is_number = False
             if not is_number:

@@ -21,7 +21,11 @@ HUES = (  # one hue per data set; the models of a panel have different shades of
     ("#1d7a4d", "#74c69d", "#0a3823"),
     ("#6a3d9a", "#b89bd6", "#2d1445"),
 )
-PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
+PANELS = {
+    "classifier": "Cross entropy",
+    "weighted": "Weighted cross entropy / mean class weight",
+    "regression": "Regression: L2, logarithmic scale",
+}
 ABSENT = "-"  # text for a metric that a model does not have
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"  # sign of negative numbers; differs from ABSENT

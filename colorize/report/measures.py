@@ -33,7 +33,7 @@ def to_csv(inputs: Inputs) -> str:
             cells = {model: Cell(source, model, target) for model in (*BASELINES, *inputs.models)}
             by_seed = {model: inputs.values_by_seed(cell) for model, cell in cells.items()}
             found = {model: inputs.per_image(cell) for model, cell in cells.items()}
-            groups = Groups(_group_numbers(next(iter(found.values())).group))
+            groups = Groups(group_numbers(next(iter(found.values())).group))
             for measure in dict.fromkeys(name for cell in found.values() for name in cell.measures):
                 for model, *texts in _rows(groups, found, measure):
                     seeds = _seed_texts(cells[model], inputs.seeds, by_seed[model].get(measure, []))
@@ -41,7 +41,7 @@ def to_csv(inputs: Inputs) -> str:
     return text.getvalue()
 
 
-def _group_numbers(names: np.ndarray) -> np.ndarray:
+def group_numbers(names: np.ndarray) -> np.ndarray:
     """(N,) names of groups -> (N,) numbers; -1 for an image whose group is not known."""
     _, numbers = np.unique(names, return_inverse=True)
     return np.where(names == "", -1, numbers)

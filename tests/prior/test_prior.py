@@ -24,7 +24,8 @@ def linked_prior(root, tiny) -> Folders:
 
 def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
-    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in ("class_weights", "initial_distribution")}
+    kinds = ("class_weights", "initial_distribution", "measured_weights")
+    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in kinds}
     of_baselines = {f"{name}.npy" for name in smoothing.FILES}
     always = {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"}
     assert names == always | of_models | of_baselines
@@ -36,9 +37,11 @@ def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
     for model, spec in MODELS.items():
         weights = load_array(tiny.prior / f"class_weights-{model}.npy")
         assert np.array_equal(weights, expected if spec.is_weighted else np.ones(313))
+        measured = load_array(tiny.prior / f"measured_weights-{model}.npy")
+        assert np.array_equal(measured, expected if spec.is_classifier else np.ones(313))
 
 
-def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
+def test_lambda_moves_only_the_files_that_it_concerns(tiny, settings, tmp_path):
     other = linked_prior(tmp_path, tiny)
     build.write_prior("tiny", Options.of(settings.soft_targets), 0.25, other)
     for path in sorted(tiny.prior.glob("*.npy")):
@@ -46,7 +49,8 @@ def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
         kinds = ("class_weights", "initial_distribution")
         unweighted = [f"{kind}-{model}" for kind in kinds for model in ("regression", "cnn", "unet")]
         of_baselines = [name for name in smoothing.FILES if name != "weighted_lightness_prior"]
-        assert is_same == (path.stem in ("counts", "prior", *of_baselines, *unweighted)), path.name
+        unchanged = ("counts", "prior", "measured_weights-regression", *of_baselines, *unweighted)
+        assert is_same == (path.stem in unchanged), path.name
 
 
 def test_the_weighted_prior_is_the_constant_with_the_lowest_weighted_cross_entropy(tiny):

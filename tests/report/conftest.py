@@ -30,6 +30,12 @@ CURVE = (
 )
 
 
+HISTORY_HEADER = (
+    "step,train_loss,val_loss,val_l1,val_l2,val_accuracy,train_l2,train_cross_entropy,train_weighted_cross_entropy,"
+    "train_class_weight,val_cross_entropy,val_weighted_cross_entropy,val_class_weight"
+)
+
+
 class Outputs:
     """What the other stages write; tests change its files or its settings."""
 
@@ -117,14 +123,13 @@ class Outputs:
         if model not in (*UNTRAINED, "regression"):
             (folder / "temperature.csv").write_text("\n".join([",".join(TEMPERATURE_COLUMNS), *CURVE]) + "\n")
 
-    def write_history(self, dataset: str, model: str, seed: int = 0) -> None:
-        """Two rows of history and the layers of a tiny network."""
+    def write_history(self, dataset: str, model: str, seed: int = 0, text: str = "") -> None:
+        """A history, by default of two rows, and the layers of a tiny network."""
         folder = self.folders.history(Run(dataset, model, seed))
         folder.mkdir(parents=True, exist_ok=True)
-        accuracy = "" if model == "regression" else "0.2"
-        rows = [f"0,,2.5,0.1,0.02,{accuracy}", f"10,1.5,1.75,0.1,0.02,{accuracy}"]
-        header = "step,train_loss,val_loss,val_l1,val_l2,val_accuracy"
-        (folder / "history.csv").write_text("\n".join([header, *rows]) + "\n")
+        rest = ",0.01,,,,,," if model == "regression" else "0.2,,2.25,4.5,0.75,2.5,6.0,1.25"
+        rows = [HISTORY_HEADER, f"0,,2.5,0.1,0.02,{rest}", f"10,1.5,1.75,0.1,0.02,{rest}"]
+        (folder / "history.csv").write_text(text or "\n".join(rows) + "\n")
         (folder / "layers.json").write_text(json.dumps(_layers(model)))
 
 

@@ -12,6 +12,7 @@ from colorize.layout import Run
 from colorize.report import curves, inputs, labels
 from colorize.runtime import DataError
 from colorize.training import history
+from tests.report.conftest import HISTORY_HEADER
 
 TEMPLATE = Path(__file__).parents[2] / "stages" / "plots" / "curves.json"
 
@@ -32,11 +33,11 @@ def rendered(text: str, y: str) -> dict:
 
 def test_csv_is_exact(make_run):
     assert curves.to_csv(make_run(("a",), ("regression", "cnn")).inputs).splitlines() == [
-        "run,dataset,model,seed,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
-        "a-regression-0,a,regression,0,0,,2.5,0.1,0.02,",
-        "a-regression-0,a,regression,0,10,1.5,1.75,0.1,0.02,",
-        "a-cnn-0,a,cnn,0,0,,2.5,0.1,0.02,0.2",
-        "a-cnn-0,a,cnn,0,10,1.5,1.75,0.1,0.02,0.2",
+        f"run,dataset,model,seed,{HISTORY_HEADER}",
+        "a-regression-0,a,regression,0,0,,2.5,0.1,0.02,,0.01,,,,,,",
+        "a-regression-0,a,regression,0,10,1.5,1.75,0.1,0.02,,0.01,,,,,,",
+        "a-cnn-0,a,cnn,0,0,,2.5,0.1,0.02,0.2,,2.25,4.5,0.75,2.5,6.0,1.25",
+        "a-cnn-0,a,cnn,0,10,1.5,1.75,0.1,0.02,0.2,,2.25,4.5,0.75,2.5,6.0,1.25",
     ]
 
 
@@ -46,8 +47,14 @@ def test_each_kind_of_loss_has_a_panel(make_run):
     assert [len(axes.lines) for axes in figure.axes] == [8, 8, 4]  # runs, each training and validation
     solid, dashed = figure.axes[0].lines[:2]
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
-    assert solid.get_ydata()[1] == 1.5
-    assert dashed.get_ydata().tolist() == [2.5, 1.75]
+
+
+def test_both_lines_of_a_model_show_the_same_measure_of_fixed_images(make_run):
+    classifier, weighted, regression = curves.plot_curves(make_run().inputs).figure.axes
+    shown = [[line.get_ydata()[0] for line in axes.lines[:2]] for axes in (classifier, weighted, regression)]
+    assert shown == [[2.25, 2.5], [4.5 / 0.75, 6.0 / 1.25], [0.01, 0.02]]
+    (legend,) = curves.plot_curves(make_run().inputs).legends
+    assert "in evaluation mode" in legend.get_title().get_text()
 
 
 def test_no_legend_lies_on_the_curves(make_run):

@@ -60,11 +60,11 @@ def test_the_report_reads_the_columns_and_temperatures_that_evaluation_writes():
     ("text", "words"),
     [
         ("temperature,l2\n0,1\n", r"column `psnr` is missing"),
-        (",".join(evaluation.COLUMNS) + "\n0.0,1,1,1,1,,,\n1.0,1,1,1,1,1,1,1\n", r"no colors at the temperature 0\.38"),
+        (",".join(evaluation.COLUMNS) + "\n0.0,1,1,1,1,,,\n1.0,1,1,1,1,1,1,1\n", r"no row with the temperature 0\.38"),
         (",".join(evaluation.COLUMNS) + "\n0.0,1,x,1,1,,,\n", r"`psnr` is 'x' in a row"),
         (
             ",".join(evaluation.COLUMNS) + "\n0.0,1,,1,1,,,\n0.38,1,1,1,1,1,1,1\n1.0,1,1,1,1,1,1,1\n",
-            r"no colors at the temperature 0\.0",
+            r"`psnr` is '' in a row",
         ),
     ],
 )
