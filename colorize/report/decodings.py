@@ -18,7 +18,7 @@ BASELINES_SHOWN = ("gray", "lightness")
 CAPTION = (
     "The colors of all decodings on the test splits. Mode: the most probable bin, as in the paper. Annealed mean: the "
     "mean color of the distribution at the temperature 0.38. Mean: the mean color of the distribution. L2 and L1 of "
-    f"ab / 128, PSNR in dB. A model with one decoding counts as one model: {{marks}} All baselines of Table 1 count "
+    "ab / 128, PSNR in dB. A model with one decoding counts as one model: {marks} All baselines of Table 1 count "
     "with all decodings, also those without a row here (measures.csv). The two columns of colorfulness have no marks: "
     "compare them with each other."
 )

@@ -52,11 +52,11 @@ MARKS = (
 CAPTION = (
     "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
     f"and accuracy of the most probable bin, all on the test splits. The first {len(BASELINES)} rows are baselines "
-    f"without training. {MARKS} If a row has a distribution over the bins, its L2 and L1 are those of the most probable "
-    f"bin, as in the paper. But for bold and {WORSE}, a baseline counts with the best of its decodings (table2.md and "
-    "measures.csv), so it can be better than its row shows. Oracle takes the bin nearest to the true color. It shows "
-    "the error that the bins alone cause, and it is no baseline. Compare weighted cross entropies only within one pair "
-    "of data sets."
+    f"without training. {MARKS} If a row has a distribution over the bins, its L2 and L1 are those of the most "
+    f"probable bin, as in the paper. But for bold and {WORSE}, a baseline counts with the best of its decodings "
+    "(table2.md and measures.csv), so it can be better than its row shows. Oracle takes the bin nearest to the true "
+    "color. It shows the error that the bins alone cause, and it is no baseline. Compare weighted cross entropies only "
+    "within one pair of data sets."
 )
 NOTE = f"bold: best, or not shown to be worse than the best   {WORSE}: worse than a baseline   more: results/table1.md"
 PAPER_CAPTION = (
@@ -172,7 +172,8 @@ def read_table(inputs: Inputs) -> Table:
     Raises:
         DataError: the measures of a cell are missing or damaged; names the file and the stage to run.
     """
-    paper, cells, rankings, num_groups = read_paper(), {}, {}, {}
+    paper, cells, num_groups = read_paper(), {}, {}
+    rankings: dict[tuple[str, str, str], Ranking] = {}
     for source in inputs.datasets:
         for target in inputs.datasets:
             measured = read_measured(inputs, source, target)

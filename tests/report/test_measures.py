@@ -24,7 +24,8 @@ def test_every_cell_has_every_measure_of_its_model(make_run):
     rows = rows_of(run)
     assert [(row["model"], row["decoding"]) for row in rows if row["measure"] == "extra"] == [("cnn", "mode")]
     of_pair = [row for row in rows if (row["source"], row["target"]) == ("a", "a")]
-    found = {measure: [row for row in of_pair if row["measure"] == measure] for measure in ("accuracy", "l2", "weighted")}
+    names = ("accuracy", "l2", "weighted")
+    found = {name: [row for row in of_pair if row["measure"] == name] for name in names}
     assert [row["model"] for row in found["accuracy"]] == ["prior", "target_prior", "lightness", "cnn"]
     assert [row["model"] for row in found["weighted"]] == [*UNTRAINED, "cnn"]
     assert [(row["model"], row["decoding"]) for row in found["l2"]] == [

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -167,6 +168,43 @@ def test_no_model_is_best_that_is_not_better_than_each_baseline(make_run):
     assert found.worse("a", "a", "l2") == {"cnn", "unet"}
     assert found.worse("a", "a", "accuracy") == {"cnn"}
     assert found.worse("a", "a", "cross_entropy") == set()
+
+
+def test_the_caption_names_the_data_sets_with_few_groups(make_run):
+    run = make_run(("my_photos", "b"), ("cnn",), images=40)
+    for source in run.datasets:
+        for model in (*BASELINES, "cnn"):  # the first one has the groups
+            run.write_per_image(source, model, "b", group=np.array([str(i) for i in range(40)]))
+    found = read(run)
+    assert found.num_groups == {"my_photos": 8, "b": 40}
+    assert "Few groups of test images (8 for my_photos): with fewer than 30," in found.caption
+    assert r"(8 for my\_photos)" in table.to_markdown(found) and r"(8 for my\_photos)" in table.to_latex(found)
+
+
+def test_with_many_groups_the_caption_says_nothing_of_them(make_run):
+    run = make_run(("a",), ("cnn",), images=40)
+    run.write_per_image("a", "gray", "a", group=np.array([str(i) for i in range(40)]))
+    assert "ew groups" not in read(run).caption
+
+
+def test_the_terminal_leaves_out_some_baselines_which_still_cause_marks(make_run):
+    run = make_run(("a",), ("cnn",))
+    run.write_metrics("a", "median_ab", "a", l2=0.1)
+    run.write_metrics("a", "cnn", "a", l1=0.2)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(table.to_rich(read(run), 120))
+    text = console.export_text()
+    shown = [title for title in (*TITLES, "CNN", "Oracle") if f"\n {title} " in f"\n {text}".replace("\n", "\n ")]
+    assert shown == ["Gray", "Constant Prior", "p(ab | L)", "CNN", "Oracle"]
+    assert "0.5000\N{DAGGER}" in text and "\N{DAGGER}: worse than a baseline" in text
+
+
+def test_csv_has_the_marks(make_run):
+    run = make_run(("a",), ("cnn", "unet"))
+    run.write_metrics("a", "cnn", "a", l2=0.1, accuracy=0.05)
+    rows = csv.DictReader(io.StringIO(table.to_csv(read(run))))
+    found = {(row["model"], row["metric"]): row["mark"] for row in rows if row["mark"]}
+    assert found == {("cnn", "l2"): "best", ("cnn", "accuracy"): "worse"}
 
 
 def test_latex_is_balanced_and_escaped(make_run):
