@@ -103,7 +103,7 @@ class Facts:
     def _comparisons(self, dataset: str) -> dict[str, Comparison[Method]]:
         key = (dataset, dataset)
         if key not in self._found:
-            measured, self._found[key] = read_measured(self.inputs, *key), {}
+            measured, self._found[key] = read_measured(self.inputs, *key, MEASURES), {}
             methods = [method for model in self.inputs.models for method in methods_of(model)]
             for measure in MEASURES:
                 having = [*measured.having(measure, methods)]

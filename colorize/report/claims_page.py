@@ -8,10 +8,10 @@ from colorize.report import claims, labels
 from colorize.report.claims import Claim, Finding, Verdict
 from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs
-from colorize.report.intervals import FEW_GROUPS, Interval
+from colorize.report.intervals import Interval
 from colorize.report.labels import MINUS, format_number, metric_title, model_title
 from colorize.report.measures import Measured, Method, methods_of, read_measured
-from colorize.report.table import aligned, escape_markdown
+from colorize.report.table import aligned, escape_markdown, few_groups_caption
 
 MEASURES = ("l2", "l1", "cross_entropy", "accuracy")
 INTRODUCTION = (
@@ -57,7 +57,7 @@ def _winners(inputs: Inputs) -> str:
     models = [methods_of(model)[0] for model in inputs.models]
     pairs = [(a, b) for a in inputs.datasets for b in inputs.datasets]
     for source, target in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
-        measured = read_measured(inputs, source, target)
+        measured = read_measured(inputs, source, target, MEASURES)
         titles = [escape_markdown(inputs.titles[name]) for name in (source, target)]
         for measure in MEASURES:
             if measured.having(measure, models):
@@ -98,9 +98,9 @@ def _method_title(method: Method) -> str:
 
 
 def _few_groups(inputs: Inputs) -> list[str]:
-    counts = {name: read_measured(inputs, name, name).groups.num_groups for name in inputs.datasets}
-    few = [f"{escape_markdown(inputs.titles[name])} {count}" for name, count in counts.items() if count < FEW_GROUPS]
-    return [f"Few groups of test images, so the intervals can be too short: {', '.join(few)}."] if few else []
+    counts = {name: read_measured(inputs, name, name, ()).groups.num_groups for name in inputs.datasets}
+    caption = few_groups_caption(counts, inputs.titles)
+    return [escape_markdown(caption)] if caption else []
 
 
 def _overview(found: list[Claim]) -> str:
