@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from colorize.layout import UNTRAINED
 from tests.helpers import processes, projects
 from tests.helpers.clones import stages_run
 
 WAY_BACK = (("git", "checkout", "--quiet", "."), ("dvc", "checkout"))  # as in README.md
 SMALL = [  # folders of the small project in data/
-    *(f"evaluations/tiny-{name}" for name in ("cnn-0", "gray", "prior")), "histories/tiny-cnn-0", "models/tiny-cnn-0"
+    *(f"evaluations/tiny-{name}" for name in sorted(("cnn-0", *UNTRAINED))), "histories/tiny-cnn-0", "models/tiny-cnn-0"
 ]  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def small(tmp_path_factory) -> Path:
     run(project, "git", "init", "--quiet")
     processes.load_everything()
     stages = [("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", "cnn", "0"), ("evaluate", "tiny", "cnn", "0")]
-    record(project, [*stages, ("evaluate", "tiny", "gray", "prior"), ("report",)], folder / "log")
+    record(project, [*stages, ("evaluate", "tiny", "baselines"), ("report",)], folder / "log")
     return project
 
 
@@ -116,7 +117,7 @@ def large(small) -> Path:
     runs = [(dataset, model) for dataset in ("tiny", "other") for model in ("cnn", "regression")]
     stages = [("shard", "other"), ("prior", "other"), *(("train", *names, "0") for names in runs[1:])]
     stages += [("evaluate", *names, "0") for names in runs]
-    stages += [("evaluate", dataset, "gray", "prior") for dataset in ("tiny", "other")]
+    stages += [("evaluate", dataset, "baselines") for dataset in ("tiny", "other")]
     record(small, [*stages, ("report",)], small.parent / "log")
     return small
 
@@ -151,15 +152,13 @@ def test_an_experiment_without_a_model_and_a_data_set_can_be_undone(large):
 def test_a_data_set_and_a_model_can_be_removed_as_the_documentation_says(large, tmp_path):
     """docs/data.md; what is then left is what was committed before they were added."""
     change(large, datasets=["tiny"], models=["cnn"])
-    assert refusal(large, tmp_path) == [
-        f"data/{kind}"
-        for kind in (
-            "evaluations/other-cnn-0", "evaluations/other-gray", "evaluations/other-prior",
-            "evaluations/other-regression-0", "evaluations/tiny-cnn-0/other", "evaluations/tiny-gray/other",
-            "evaluations/tiny-prior/other", "evaluations/tiny-regression-0",
-            "histories/other-cnn-0", "histories/other-regression-0", "histories/tiny-regression-0",
-        )
-    ]  # fmt: skip
+    names = sorted((*UNTRAINED, "cnn-0", "regression-0"))
+    foreign = [f"evaluations/other-{name}" for name in names]
+    foreign += [
+        f"evaluations/tiny-{name}" if name == "regression-0" else f"evaluations/tiny-{name}/other" for name in names
+    ]
+    foreign += ["histories/other-cnn-0", "histories/other-regression-0", "histories/tiny-regression-0"]
+    assert refusal(large, tmp_path) == [f"data/{name}" for name in foreign]
     (large / "data/evaluations/mine").mkdir()
     run(large, "dvc", "checkout")
     assert refusal(large, tmp_path)[0] == "data/evaluations/mine"
