@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from colorize import report
-from colorize.layout import BASELINES, Cell, Run
+from colorize.layout import UNTRAINED, Cell, Run
 from colorize.runtime import DataError
 from tests.report.conftest import HISTORY_HEADER
 
@@ -33,6 +33,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     assert list(results) == [
         "calibration.csv",
         "curves.csv",
+        "differences.csv",
         "figures/curves.png",
         "figures/figure1.png",
         "figures/figure2.jpg",
@@ -46,13 +47,14 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         *(
             f"metrics/{source}-{model}/{target}.json"
             for source in "ab"
-            for model in sorted((*BASELINES, "cnn", "regression"))
+            for model in sorted((*UNTRAINED, "cnn", "regression"))
             for target in "ab"
         ),
         "overfitting.csv",
         "table1.csv",
         "table1.md",
         "table1.tex",
+        "table2.md",
     ]
     page = files_below(run.root / "data" / "gallery")
     report.write_report(run.settings, run.root)
