@@ -29,7 +29,7 @@ def small(name: str, **changes) -> builtin.Recipe:
 
 def tilings_of(recipe: builtin.Recipe) -> dict[str, builtin.Tiling]:
     sizes = {name: Pillow.open(io.BytesIO(builtin.read_photo(photo))).size for name, photo in recipe.photos.items()}
-    return {name: builtin.Tiling(recipe.photos[name], *size) for name, size in sizes.items()}
+    return {name: builtin.Tiling(recipe.photos[name].tiles, *size) for name, size in sizes.items()}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
