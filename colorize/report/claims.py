@@ -26,7 +26,8 @@ from colorize.report.measures import Method, methods_of, read_measured
 from colorize.report.table import PAPER_TABLE
 
 MEASURES = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy", "colorfulness")
-FEWEST_SEEDS = 4  # for an interval over seeds; with fewer, Student's t distribution gives no useful limits
+FEWEST_SEEDS = 3  # for an interval over seeds; with two, Student's t distribution gives no useful limits
+STUDENT_T_2 = 4.303  # of three seeds: 97.5 % quantile with 2 degrees of freedom, for which `student_t` is 3 % too low
 PAIRS = (("cnn", "cnn_weighted"), ("unet", "unet_weighted"))  # without and with class weights
 
 
@@ -80,11 +81,11 @@ class Claim:
 
 
 class Facts:
-    """All paired comparisons of the models on the test images, by pair of data sets. Reads each evaluation once."""
+    """All paired comparisons of models on the test images of their own data set. Reads each evaluation once."""
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
-        self._found: dict[tuple[str, str], dict[str, Comparison[Method]]] = {}
+        self._found: dict[str, dict[str, Comparison[Method]]] = {}
 
     def difference(self, dataset: str, measure: str, method: Method, other: Method) -> tuple[Interval, list[float]]:
         """`method` minus `other`, trained and tested on the data set; and the same difference for every seed."""
@@ -92,25 +93,20 @@ class Facts:
         values = [self._by_seed(dataset, measure, one) for one in (method, other)]
         return interval, [a - b for a, b in zip(*values, strict=True)]
 
-    def mean(self, dataset: str, measure: str, method: Method) -> Interval:
-        """The value of one method, trained and tested on the data set."""
-        return self._comparisons(dataset)[measure].means[method]
-
     def _by_seed(self, dataset: str, measure: str, method: Method) -> list[float]:
         cell = Cell(dataset, method.model, dataset)
         return self.inputs.values_by_seed(cell, method.decoding)[measure]
 
     def _comparisons(self, dataset: str) -> dict[str, Comparison[Method]]:
-        key = (dataset, dataset)
-        if key not in self._found:
-            measured, self._found[key] = read_measured(self.inputs, *key, MEASURES), {}
+        if dataset not in self._found:
+            measured, self._found[dataset] = read_measured(self.inputs, dataset, dataset, MEASURES), {}
             methods = [method for model in self.inputs.models for method in methods_of(model)]
             for measure in MEASURES:
                 having = [*measured.having(measure, methods)]
                 if having:
                     pairs = [(a, b) for a in having for b in having if a != b]
-                    self._found[key][measure] = measured.compare(measure, having, pairs)
-        return self._found[key]
+                    self._found[dataset][measure] = measured.compare(measure, having, pairs)
+        return self._found[dataset]
 
 
 def judge(inputs: Inputs) -> list[Claim]:
@@ -346,7 +342,8 @@ def _over_seeds(where: str, what: str, values: list[float], others: list[float])
     if count < FEWEST_SEEDS:
         interval = Interval(mean, -math.inf, math.inf, count)
         return Finding(where, what, measure, interval, Verdict.OPEN, f"at least {FEWEST_SEEDS} seeds; here {count}")
-    half = student_t(count - 1) * statistics.stdev(differences) / math.sqrt(count)
+    quantile = STUDENT_T_2 if count == FEWEST_SEEDS else student_t(count - 1)
+    half = quantile * statistics.stdev(differences) / math.sqrt(count)
     interval = Interval(mean, mean - half, mean + half, count)
     if interval.excludes_zero:
         return Finding(where, what, measure, interval, Verdict.HOLDS if mean < 0 else Verdict.FAILS)

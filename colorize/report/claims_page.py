@@ -30,7 +30,7 @@ CAVEATS = (
     "The intervals are about other test images that are taken in the same way: of the same photographs, if the groups "
     "are crops of a few photographs. They say nothing about other photographs.",
     "The seed is not in the intervals over images. Another seed gives other models, and small differences can change "
-    "their sign. `dvc exp run -S 'seeds=[0,1,2,3]'` trains more seeds.",
+    "their sign. `dvc exp run -S 'seeds=[0,1,2]'` trains more seeds.",
     "With 20 comparisons of equal models, about one looks like a difference by chance. Each line is one comparison.",
     "A claim is judged as a whole: one comparison that does not hold is enough, so a claim about many comparisons is "
     "hard to hold.",
