@@ -16,6 +16,8 @@ from PIL import Image
 
 from tests.helpers import extending, processes
 from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
+from tools.review import __main__ as review
+from tools.review.recompute import Results, recompute
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("objects", "scenes")
@@ -88,6 +90,32 @@ def test_repro_leaves_everything_that_the_readme_names(repo):
         assert (repo / "data/models" / cell / "model.json").is_file()
         assert sorted((repo / "data/histories" / cell / "pictures").glob("step-*.png"))
     assert (repo / "data/gallery/index.html").is_file()
+
+
+@pytest.fixture(scope="module")
+def recomputed(repo) -> Results:
+    """All numbers of the run, computed by the independent review."""
+    return recompute(repo)
+
+
+def test_the_review_finds_every_printed_digit(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    assert review.main(repo) == 0
+    *cells, total, _ = capsys.readouterr().out.splitlines()
+    assert len(cells) == len(DATASETS) ** 2 * (len(MODELS) + 2)
+    agree, one_off, more_off, twice, deviations = map(int, re.findall(r" (\d+) ", total))
+    assert deviations == 0 and agree > 3000
+    assert one_off + more_off + twice < agree / 5
+
+
+def test_the_review_finds_a_changed_digit(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    for name in ("metrics/scenes-cnn/objects.json", "measures.csv", "table1.csv", "table1.md", "table1.tex"):
+        path = repo / "results" / name
+        number = re.search(r"0\.\d+[1-8]\b", path.read_text())[0]
+        with changed(path, number, number[:-1] + str(int(number[-1]) + 1)):
+            assert review.main(repo) == 1
+        assert f"deviation: results/{name}: " in capsys.readouterr().out
 
 
 def test_a_second_repro_says_that_nothing_changed(repo):
