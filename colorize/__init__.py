@@ -20,7 +20,7 @@ def load(
     The call does not change the state of the process: thread count, flags, environment, current device, random state.
 
     Args:
-        path: folder of a trained model, such as `data/models/objects-unet`.
+        path: folder of a trained model, such as `data/models/objects-unet-0`.
         device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
         size: short side of the network's input, pixels. By default the short side of the photo, but at least the
             training size and at most twice the training size.

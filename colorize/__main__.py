@@ -29,7 +29,7 @@ _SIGNATURE = "colorize"  # value of the PNG text `Software`; it identifies the r
 _SOURCE = "Source SHA-256"  # PNG text with the hash of the photo's file; only a result of the same photo is replaced
 _COMPRESSION = 4  # PNG compression level; the default 6 takes three times as long and saves only 6 %
 
-_DEFAULT_MODEL = "objects-unet"
+_DEFAULT_MODEL = "objects-unet-0"
 
 _REMEDIES = {  # key: a rejection reason of sharding/images.py
     "16-bit": "more than 8 bits per channel; convert it to 8 bits",
@@ -137,11 +137,16 @@ def _find_model(name: str) -> Path:
         names = f"names of models (the default is {_DEFAULT_MODEL}) are known only inside the project's repository"
         raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
     found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
-    is_cell = "-" in name and name.rpartition("-")[2] in MODELS and "/" not in name
-    remedy = "model names have the form <data set>-<model>"
-    if is_cell:
+    remedy = "model names have the form <data set>-<model>-<seed>"
+    if _is_run(name):
         remedy = f"train it with `dvc repro {stage_name('train', name)}`"
     raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
+
+
+def _is_run(name: str) -> bool:
+    """Whether a name has the form <data set>-<model>-<seed>."""
+    dataset, *rest = name.split("-")
+    return len(rest) == 2 and bool(dataset) and "/" not in dataset and rest[0] in MODELS and rest[1].isdecimal()
 
 
 def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:

@@ -6,6 +6,7 @@ it in `dvc.yaml` too; DVC then computes the outputs at this path again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,37 +15,40 @@ BASELINES = ("gray", "prior")  # evaluated like models: ab = 0, and the constant
 
 
 class Run(NamedTuple):
-    """A model trained on a data set."""
+    """A model trained on a data set with one seed, or a baseline of a data set."""
 
     dataset: str
     model: str
+    seed: int | None  # None for a baseline
 
     @property
     def name(self) -> str:
-        """Name in stages and folders, such as `objects-unet`."""
-        return f"{self.dataset}-{self.model}"
+        """Name in stages and folders, such as `objects-unet-0` or `objects-gray`."""
+        return "-".join(str(part) for part in self if part is not None)
 
 
 class Cell(NamedTuple):
-    """A cell of Table 1: a model trained on the data set `source`, evaluated on the test images of `target`."""
+    """A cell of Table 1: a model trained on the data set `source`, evaluated on the test images of `target`.
+
+    Its values are the means over the seeds.
+    """
 
     source: str
     model: str
     target: str
 
-    @property
-    def run(self) -> Run:
-        """The run that trained the model."""
-        return Run(self.source, self.model)
+    def runs(self, seeds: Iterable[int]) -> list[Run]:
+        """The runs of the cell: one per seed, or a single one for a baseline."""
+        return runs_of(self.source, self.model, seeds)
 
-    @property
-    def name(self) -> str:
-        """Name for messages, such as `objects-unet-scenes`."""
-        return f"{self.run.name}-{self.target}"
+
+def runs_of(dataset: str, model: str, seeds: Iterable[int]) -> list[Run]:
+    """The runs of a model on a data set: one per seed, or a single one for a baseline."""
+    return [Run(dataset, model, None)] if model in BASELINES else [Run(dataset, model, seed) for seed in seeds]
 
 
 def stage_name(name: str, *items: str) -> str:
-    """DVC's name for a stage, such as `report`, or for an item of a loop, such as `train@objects-unet`."""
+    """DVC's name for a stage, such as `report`, or for an item of a loop, such as `train@objects-unet-0`."""
     return f"{name}@{'-'.join(items)}" if items else name
 
 
@@ -75,10 +79,10 @@ class Folders:
         """Losses and validation measures of a training, the model's layer list, and pictures of validation images."""
         return self.root / "data" / "histories" / run.name
 
-    def evaluation(self, cell: Cell) -> Path:
-        """The measures of every image, and the predictions that the report shows."""
-        return self.root / "data" / "evaluations" / cell.run.name / cell.target
+    def evaluation(self, run: Run, target: str) -> Path:
+        """The measures of every test image of `target`, and the predictions that the report shows."""
+        return self.root / "data" / "evaluations" / run.name / target
 
     def metrics(self, cell: Cell) -> Path:
-        """The JSON file with the means of the measures."""
-        return self.root / "results" / "metrics" / cell.run.name / f"{cell.target}.json"
+        """The JSON file with the metrics of a cell."""
+        return self.root / "results" / "metrics" / f"{cell.source}-{cell.model}" / f"{cell.target}.json"

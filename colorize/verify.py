@@ -24,7 +24,7 @@ from typing import NamedTuple
 from colorize import runtime
 from colorize.config import params
 from colorize.data.shards import SPLITS
-from colorize.layout import BASELINES, Cell, Folders, Run, evaluation_stage, stage_name
+from colorize.layout import BASELINES, Folders, evaluation_stage, runs_of, stage_name
 from colorize.pipeline import contents, digests, recorded, records
 from colorize.pipeline.definition import RECORDS
 from colorize.pipeline.recorded import LOCK, Recorded, RecordedRun
@@ -115,7 +115,7 @@ def verify(place: Path = Path()) -> Checked:
     stages = stages_by_out(known)
     if place != Path() and not any(_is_related(path, place) for path in (*stages, Path(".state/checkpoints"))):
         raise ParameterError(
-            f"{place}: not an output of this pipeline; expected a path such as data/models/objects-unet"
+            f"{place}: not an output of this pipeline; expected a path such as data/models/objects-unet-0"
         )
     busy = {stage: line for stage in {*stages.values()} if (line := running(stage))}
     mine = {path: stage for path, stage in stages.items() if _is_related(path, place) and stage not in busy}
@@ -153,10 +153,8 @@ def _cells() -> dict[Path, str]:
     for dataset in settings.datasets:
         found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
         found[folders.prior(dataset)] = stage_name("prior", dataset)
-        for run in (Run(dataset, model) for model in (*settings.models, *BASELINES)):
-            cell = Cell(*run, dataset)
-            found |= {folders.evaluation(cell).parent: evaluation_stage(run)}
-            found |= {folders.metrics(cell).parent: evaluation_stage(run)}
+        for run in (run for model in (*settings.models, *BASELINES) for run in runs_of(dataset, model, settings.seeds)):
+            found[folders.evaluation(run, dataset).parent] = evaluation_stage(run)
             if run.model not in BASELINES:
                 found |= dict.fromkeys((folders.model(run), folders.history(run)), stage_name("train", run.name))
     return found
@@ -261,7 +259,7 @@ def _record_problems(known: Recorded, mine: dict[Path, str]) -> tuple[list[Probl
     """Entries of DVC that contradict the stage's own record, and the number of stages without such a record."""
     problems, num_unknown = [], 0
     joined = {}
-    for folder in ("data/shards/test", "data/evaluations", "data/histories", "results/metrics"):
+    for folder in ("data/shards/test", "data/evaluations", "data/histories"):
         listing = recorded.joined(known.outs, Path(folder), known.listing)
         if listing and (md5 := digests.md5_of_listing(listing)):
             joined[md5] = listing

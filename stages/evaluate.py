@@ -1,37 +1,34 @@
-"""Evaluate models of one data set on every test split: `python -m stages.evaluate objects unet` (or `gray prior`)."""
+"""Evaluate a model on every test split: `python -m stages.evaluate objects unet 0` (or `objects gray prior`)."""
 
 import sys
 
 from colorize import runtime
-from colorize.layout import BASELINES, Cell, Folders
+from colorize.layout import BASELINES, Folders, Run
 from colorize.pipeline import promise
 
 
-def main(source: str, *models: str) -> None:
-    """data/models, data/priors, data/shards/test -> data/evaluations, results/metrics.
-
-    The outputs are data/evaluations/<source>-<model>/<target> and results/metrics/<source>-<model>/<target>.json.
-    """
-    if not models:
-        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL ..., or DATASET gray prior")
-    if set(models) <= set(BASELINES):
+def main(source: str, *names: str) -> None:
+    """data/models, data/priors, data/shards/test -> data/evaluations/<source>-<model>-<seed>/<target>."""
+    if names and set(names) <= set(BASELINES):
         with promise.stage("baseline", source=source) as stage:
-            _evaluate(stage, source, BASELINES)
+            _evaluate(stage, [Run(source, baseline, None) for baseline in BASELINES])
         return
-    for model in models:
-        with promise.stage("evaluate", source=source, model=model) as stage:
-            _evaluate(stage, source, (model,))
+    if len(names) != 2:
+        raise runtime.ParameterError("expected: python -m stages.evaluate DATASET MODEL SEED, or DATASET gray prior")
+    model, seed = names
+    with promise.stage("evaluate", source=source, model=model, seed=seed) as stage:
+        _evaluate(stage, [Run(source, model, int(seed))])
 
 
-def _evaluate(stage: promise.Promise, source: str, models: tuple[str, ...]) -> None:
+def _evaluate(stage: promise.Promise, runs: list[Run]) -> None:
     from colorize.color.targets import Options
     from colorize.evaluation import evaluate
 
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
-    for cell in (Cell(source, model, target) for model in models for target in settings.datasets):
-        metrics = evaluate.evaluate(cell, settings.evaluate, options, Folders(), device)
-        print(cell.name, metrics, flush=True)
+    for run, target in ((run, target) for run in runs for target in settings.datasets):
+        metrics = evaluate.evaluate(run, target, settings.evaluate, options, Folders(), device)
+        print(f"{run.name} on {target}", metrics, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from colorize.pipeline import promise
 
 
 def main(command: str = "build") -> None:
-    """data/evaluations, data/histories, results/metrics, sources/titles.yaml -> results, data/gallery."""
+    """data/evaluations, data/histories, sources/titles.yaml -> results, data/gallery."""
     if command not in ("build", "show"):
         raise runtime.ParameterError(f"unknown command {command!r}; expected: build, show")
     if command == "show":

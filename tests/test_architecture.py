@@ -17,15 +17,20 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imported_folders(path: Path) -> set[str]:
-    """Folders of colorize/ that a file imports, within functions too."""
+def imported_names(path: Path) -> set[str]:
+    """Modules and names that a file imports, within functions too."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("colorize.")}
+    return names
+
+
+def imported_folders(path: Path) -> set[str]:
+    """Folders of colorize/ that a file imports."""
+    return {name.split(".")[1] for name in imported_names(path) if name.startswith("colorize.")}
 
 
 def test_every_folder_has_its_place_in_the_order():
@@ -40,6 +45,13 @@ def test_a_folder_imports_only_folders_before_it(folder):
     allowed = {*NAMES, *FOLDERS[: FOLDERS.index(folder) + 1]}
     for path in sorted((ROOT / "colorize" / folder).rglob("*.py")):
         assert imported_folders(path) <= allowed, name_of(path)
+
+
+def test_only_the_tool_imports_the_packages_of_perceptual_measures():
+    packages = {"torchmetrics", "torch_fidelity"}  # their import takes seconds
+    assert packages & {name.split(".")[0] for name in imported_names(ROOT / "tools" / "perceptual.py")}
+    for path in CODE:
+        assert not packages & {name.split(".")[0] for name in imported_names(path)}, name_of(path)
 
 
 @pytest.mark.parametrize("path", CODE, ids=name_of)

@@ -70,13 +70,13 @@ def test_the_new_model_measure_and_data_set_are_in_the_tables(extended):
 
 
 def test_the_new_parameter_reaches_the_training(extended):
-    sidecar = json.loads((extended / "data/models/holidays-shallow/model.json").read_text())
+    sidecar = json.loads((extended / "data/models/holidays-shallow-0/model.json").read_text())
     assert sidecar["parameters"]["train"]["eps"] == 1e-6
 
 
 def test_the_new_model_colors_a_photo(extended, tmp_path):
     photo = next((extended / "data/raw/holidays").iterdir())
-    run(extended, sys.executable, "-m", "colorize", str(photo), "-o", str(tmp_path), "--model", "holidays-shallow")
+    run(extended, sys.executable, "-m", "colorize", str(photo), "-o", str(tmp_path), "--model", "holidays-shallow-0")
     (result,) = tmp_path.glob("*.png")
     assert np.ptp(np.asarray(Image.open(io.BytesIO(result.read_bytes())).convert("RGB")).astype(int), axis=2).any()
 

@@ -18,12 +18,12 @@ from colorize.models import contract, files
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A repository without anything but one untrained model, objects-unet."""
+    """A repository without anything but one untrained model, objects-unet-0."""
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").touch()
     torch.manual_seed(0)
     model = contract.build_model("unet", 0.05)
-    files.save(Path("data/models/objects-unet"), model, {"model": "unet", "width": 0.05, "size": 32})
+    files.save(Path("data/models/objects-unet-0"), model, {"model": "unet", "width": 0.05, "size": 32})
     return tmp_path
 
 
@@ -91,7 +91,11 @@ def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection)
     ("arguments", "code", "words"),
     [
         (["missing.jpg"], 3, "missing.jpg: no such file"),
-        (["photo.png", "--model", "scenes-cnn"], 3, "found: objects-unet); train it with `dvc repro train@scenes-cnn`"),
+        (
+            ["photo.png", "--model", "scenes-cnn-0"],
+            3,
+            "found: objects-unet-0); train it with `dvc repro train@scenes-cnn-0`",
+        ),
         (["photo.png", "-o", "photo.png"], 3, "photo.png: cannot create this folder"),
     ],
 )
@@ -232,7 +236,7 @@ def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys
 
 def test_a_model_by_its_path(here):
     draw("photo.png")
-    assert colorize("photo.png", "--model", "data/models/objects-unet", "-o", "out") == 0
+    assert colorize("photo.png", "--model", "data/models/objects-unet-0", "-o", "out") == 0
 
 
 @pytest.mark.parametrize(
@@ -252,14 +256,14 @@ def test_wrong_options(here, capsys, arguments, code, words):
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [[], ["--model", "objects-unet"], ["--model", "scenes-cnn"]])
+@pytest.mark.parametrize("options", [[], ["--model", "objects-unet-0"], ["--model", "scenes-cnn-0"]])
 def test_outside_the_repository_the_remedy_is_a_models_folder(tmp_path, monkeypatch, capsys, options):
     monkeypatch.chdir(tmp_path)
     draw("photo.png")
     assert colorize("photo.png", *options) == 3
-    name = "scenes-cnn" if "scenes-cnn" in options else "objects-unet"
+    name = "scenes-cnn-0" if "scenes-cnn-0" in options else "objects-unet-0"
     assert capsys.readouterr().err == (
-        f"error: no model {name}: no such folder, and names of models (the default is objects-unet) are known only "
+        f"error: no model {name}: no such folder, and names of models (the default is objects-unet-0) are known only "
         "inside the project's repository; pass a trained model's folder with --model\n"
     )
 
@@ -284,10 +288,10 @@ def test_the_command_applies_the_knob_for_threads(here, monkeypatch, capsys):
 
 def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     draw("photo.png")
-    weights = Path("data/models/objects-unet/model.safetensors")
+    weights = Path("data/models/objects-unet-0/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3
-    assert "verify --repair data/models/objects-unet && dvc repro train@objects-unet" in capsys.readouterr().err
+    assert "verify --repair data/models/objects-unet-0 && dvc repro train@objects-unet-0" in capsys.readouterr().err
 
 
 def test_large_photos_show_progress(here, monkeypatch, capsys):

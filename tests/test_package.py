@@ -119,7 +119,8 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel, repo, project
 
 def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_needs(installed, project, tmp_path):
     extras = project["optional-dependencies"]
-    needless = import_names(extras["pipeline"] + [text for text in extras["dev"] if "setuptools" not in text])
+    development = [text for text in extras["dev"] if "setuptools" not in text]
+    needless = import_names(extras["pipeline"] + extras["perceptual"] + development)
     (tmp_path / "hide").mkdir()
     (tmp_path / "hide" / "sitecustomize.py").write_text(_HIDE.format(names=needless))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COLORIZE_"))}

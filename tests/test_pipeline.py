@@ -62,12 +62,12 @@ def repo(tmp_path_factory) -> Path:
     processes.load_everything()
     for stage in ((script, dataset) for dataset in DATASETS for script in ("shard", "prior")):
         processes.run(repo, stage, log)  # not recorded, so `make repro` makes them again
-    record(repo, [(script, "scenes", model) for script in ("train", "evaluate") for model in MODELS], log)
+    record(repo, [(script, "scenes", model, "0") for script in ("train", "evaluate") for model in MODELS], log)
     jobs = run(repo, sys.executable, "tools/run_cells.py", CUDA_VISIBLE_DEVICES="0,1")
     assert jobs.count(": done after ") == 2 * len(DATASETS) + len(MODELS) + 1  # data, baselines; models; report
     assert jobs.count(": up to date after ") == len(MODELS)
     log = (repo / ".state/repro.log").read_text()
-    assert "objects-unet: begins on GPU 0" in log  # which need not be there: what finds none trains on the CPU
+    assert "objects-unet-0: begins on GPU 0" in log  # which need not be there: what finds none trains on the CPU
     assert "report: Table 1: results/table1.md" in log
     commit(repo)
     return repo
@@ -86,9 +86,9 @@ def test_repro_makes_every_cell_of_table_1(repo):
 def test_repro_leaves_everything_that_the_readme_names(repo):
     for name in ("table1.csv", "table1.md", "table1.tex", "curves.csv", "figures/figure1.png", "figures/figure2.jpg"):
         assert (repo / "results" / name).stat().st_size > 0
-    for cell in (f"{dataset}-{model}" for dataset in DATASETS for model in MODELS):
-        assert (repo / "data/models" / cell / "model.json").is_file()
-        assert sorted((repo / "data/histories" / cell / "pictures").glob("step-*.png"))
+    for name in (f"{dataset}-{model}-0" for dataset in DATASETS for model in MODELS):
+        assert (repo / "data/models" / name / "model.json").is_file()
+        assert sorted((repo / "data/histories" / name / "pictures").glob("step-*.png"))
     assert (repo / "data/gallery/index.html").is_file()
 
 
@@ -175,7 +175,7 @@ def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_
     """Its lock file is the same: no stage depends on a folder of which a clone may lack a part."""
     store = ("dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
     run(tmp_path, "git", "clone", "--quiet", str(repo), "part")
-    needed = (*(f"data/shards/test/{name}" for name in DATASETS), "data/models/objects-cnn", "data/priors/objects")
+    needed = (*(f"data/shards/test/{name}" for name in DATASETS), "data/models/objects-cnn-0", "data/priors/objects")
     for folder in (repo, tmp_path / "part"):
         run(folder, *store)
     run(repo, "dvc", "push", *needed)
@@ -183,20 +183,21 @@ def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_
     locks = []
     for folder in (repo, tmp_path / "part"):
         with changed(folder / "params.yaml", "num_saved: ", "num_saved: 1"):
-            ran = run(folder, "dvc", "repro", "--single-item", "--allow-missing", "evaluate@objects-cnn")
-            assert stages_run(ran) == ["evaluate@objects-cnn"]
+            ran = run(folder, "dvc", "repro", "--single-item", "--allow-missing", "evaluate@objects-cnn-0")
+            assert stages_run(ran) == ["evaluate@objects-cnn-0"]
             locks.append((folder / "dvc.lock").read_bytes())
     assert locks[0] == locks[1]
     run(repo, "git", "checkout", "--quiet", ".")
     run(repo, "dvc", "checkout")
 
 
-def test_another_lambda_retrains_only_the_weighted_models(repo):
+def test_another_lambda_trains_the_classifiers_again_and_not_the_regression(repo):
+    """Without class weights too: the history of a classifier has a weighted cross entropy."""
     with changed(repo / "params.yaml", "lambda: 0.5", "lambda: 0.25"):
         run(repo, "dvc", "repro", "prior@objects")
-        ran = stages_run(run(repo, "dvc", "repro", "--dry", *(f"train@objects-{model}" for model in MODELS)))
+        ran = stages_run(run(repo, "dvc", "repro", "--dry", *(f"train@objects-{model}-0" for model in MODELS)))
     trained = {name for name in ran if name.startswith("train@")}
-    assert trained == {"train@objects-cnn_weighted", "train@objects-unet_weighted"}
+    assert trained == {f"train@objects-{model}-0" for model in MODELS if model != "regression"}
 
 
 def test_another_size_makes_other_shards(repo):
@@ -207,19 +208,17 @@ def test_another_size_makes_other_shards(repo):
 
 
 def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_the_cache(repo):
-    cell = "evaluate@objects-cnn"
-    before = (repo / "results/metrics/objects-cnn/objects.json").read_text()
-    run(repo, "dvc", "exp", "run", "--set-param", "train.lr=1e-4", cell)
-    difference = run(repo, "dvc", "metrics", "diff")
-    assert re.search(r"results/metrics/objects-cnn/objects\.json +cross_entropy +[\d.]+ +[\d.]+ +-?[\d.]+", difference)
-    assert "scenes-cnn" not in difference
+    stage, details = "evaluate@objects-cnn-0", repo / "data/evaluations/objects-cnn-0/objects/details.json"
+    before = details.read_text()
+    run(repo, "dvc", "exp", "run", "--set-param", "train.lr=1e-4", stage)
+    assert details.read_text() != before
     assert "train.lr" in run(repo, "dvc", "params", "diff")
 
     run(repo, "git", "checkout", "--quiet", "params.yaml")
-    output = run(repo, "dvc", "repro", cell)
+    output = run(repo, "dvc", "repro", stage)
     assert "is cached - skipping run" in output
     assert stages_run(output) == []
-    assert (repo / "results/metrics/objects-cnn/objects.json").read_text() == before
+    assert details.read_text() == before
     run(repo, "git", "checkout", "--quiet", ".")
 
 
@@ -241,17 +240,17 @@ def test_a_wrong_parameter_is_one_line(repo, change, exit_code, line):
 
 def test_profiles_switch_and_the_run_cache_brings_the_results_back(repo):
     shutil.copy(repo / "profiles/ci.yaml", repo / "profiles/sample.yaml")
-    cells = ("objects-unet", "scenes-cnn_weighted")
-    metrics = [repo / f"results/metrics/{cell}/objects.json" for cell in cells]
-    before = [path.read_bytes() for path in metrics]
+    cells = ("objects-unet-0", "scenes-cnn_weighted-0")
+    details = [repo / f"data/evaluations/{cell}/objects/details.json" for cell in cells]
+    before = [path.read_bytes() for path in details]
     run(repo, sys.executable, "tools/use_profile.py", "paper")
     listed = run(repo, "dvc", "stage", "list", "--name-only").split()
-    assert {"shard@tiny_imagenet", "train@places365-unet_weighted", "evaluate@places365-cnn"} <= set(listed)
+    assert {"shard@tiny_imagenet", "train@places365-unet_weighted-0", "evaluate@places365-cnn-0"} <= set(listed)
     assert not any((repo / f"data/models/{cell}").exists() for cell in cells)
-    assert not any(path.exists() for path in metrics)
+    assert not any(path.exists() for path in details)
     run(repo, sys.executable, "tools/use_profile.py", "sample")
     assert stages_run(run(repo, "dvc", "repro", "baseline@objects", *(f"evaluate@{cell}" for cell in cells))) == []
-    assert [path.read_bytes() for path in metrics] == before
+    assert [path.read_bytes() for path in details] == before
 
 
 def photo(side: int, seed: int) -> bytes:
@@ -317,11 +316,11 @@ def test_the_papers_data_sets_run_on_small_archives_in_their_layouts(tmp_path, s
     assert set(stages_run(run(repo, "dvc", "repro", *sharded, COLORIZE_RAW=str(small_archives)))) == set(sharded)
     models = (("tiny_imagenet", "unet_weighted"), ("places365", "regression"))
     stages = [("prior", dataset) for dataset, _ in models]
-    stages += [(name, *model) for name in ("train", "evaluate") for model in models]
+    stages += [(name, *model, "0") for name in ("train", "evaluate") for model in models]
     made = record(repo, stages, tmp_path / "log")
     assert stages_run(run(repo, "dvc", "repro", "--dry", *made)) == []
-    metrics = json.loads((repo / "results/metrics/tiny_imagenet-unet_weighted/places365.json").read_text())
-    assert set(metrics) == {"l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"}
+    details = json.loads((repo / "data/evaluations/tiny_imagenet-unet_weighted-0/places365/details.json").read_text())
+    assert set(details["measures"]) > {"l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy"}
 
 
 def test_the_tiny_profile_gives_a_report_of_its_single_data_set(tmp_path, small_archives):
@@ -334,8 +333,8 @@ from stages import evaluate, prior, report, shard, train
 shard.main("tiny_imagenet")
 prior.main("tiny_imagenet")
 for model in {MODELS}:
-    train.main("tiny_imagenet", model)
-    evaluate.main("tiny_imagenet", model)
+    train.main("tiny_imagenet", model, "0")
+    evaluate.main("tiny_imagenet", model, "0")
 evaluate.main("tiny_imagenet", "gray", "prior")
 report.main()
 """  # in one process, which imports torch once: as fourteen, `dvc repro` takes a minute

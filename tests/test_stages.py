@@ -138,11 +138,11 @@ def test_a_models_stages_depend_neither_on_the_registry_nor_on_other_models(stag
 
 def test_layout_names_the_folders_that_dvc_records():
     """No stage depends on layout.py, so its paths must be those of dvc.yaml: DVC would record others than were read."""
-    folders, run = Folders(), Run("d", "m")
-    cell = Cell(*run, "t")
+    folders, run = Folders(), Run("d", "m", 3)
     shard, prior, baseline = (definition.read(stage, {"item": "d"}) for stage in ("shard", "prior", "baseline"))
-    train = definition.read("train", {"dataset": "d", "model": "m"})
-    evaluate = definition.read("evaluate", {"source": "d", "model": "m"})
+    train = definition.read("train", {"dataset": "d", "model": "m", "seed": "3"})
+    evaluate = definition.read("evaluate", {"source": "d", "model": "m", "seed": "3"})
+    report = definition.read("report", {})
     assert {folders.shards(split, "d") for split in SPLITS} == set(shard.outs)
     assert folders.shards("train", "d") in prior.deps and prior.outs == (folders.prior("d"),)
     assert {folders.shards(split, "d") for split in ("train", "val")} < set(train.deps)
@@ -150,15 +150,15 @@ def test_layout_names_the_folders_that_dvc_records():
     assert set(train.outs) == {folders.model(run), folders.history(run)}
     assert {folders.shards("test", "t").parent, folders.model(run)} < set(evaluate.deps)
     assert not {folders.shards(split, "t").parent for split in ("train", "val")} & {*evaluate.deps, *baseline.deps}
-    assert set(evaluate.outs) == {folders.evaluation(cell).parent, folders.metrics(cell).parent}
-    for name in BASELINES:
-        cell = Cell("d", name, "t")
-        assert {folders.evaluation(cell).parent, folders.metrics(cell).parent} < set(baseline.outs)
+    assert set(evaluate.outs) == {folders.evaluation(run, "t").parent}
+    assert set(baseline.outs) == {folders.evaluation(Run("d", name, None), "t").parent for name in BASELINES}
+    assert {folders.evaluation(run, "t").parent.parent, folders.history(run).parent} < set(report.deps)
+    assert folders.metrics(Cell("d", "m", "t")).parent.parent in report.outs
     assert [found.name for found in (shard, train, evaluate, baseline)] == [
         stage_name("shard", "d"),
         stage_name("train", run.name),
         evaluation_stage(run),
-        evaluation_stage(Run("d", "gray")),
+        evaluation_stage(Run("d", "gray", None)),
     ]
 
 

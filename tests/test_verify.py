@@ -14,7 +14,7 @@ from colorize.models import contract
 from tests.helpers import processes, projects
 
 MODEL = "unet"
-STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
+STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL, "0"), ("evaluate", "tiny", MODEL, "0"))
 
 
 def dvc(project: Path, *arguments: str) -> str:
@@ -34,7 +34,7 @@ def made(tmp_path_factory) -> Path:
     processes.load_everything()
     for stage in STAGES:
         processes.run(project, stage, folder / "log")
-    names = ("shard@tiny", "prior@tiny", f"train@tiny-{MODEL}", f"evaluate@tiny-{MODEL}")
+    names = ("shard@tiny", "prior@tiny", f"train@tiny-{MODEL}-0", f"evaluate@tiny-{MODEL}-0")
     dvc(project, "commit", "--force", *names)
     return project
 
@@ -78,9 +78,9 @@ def test_nothing_is_wrong_with_what_was_made(project):
         ("data/shards/train/tiny/000001.tar", "data/shards/train/tiny"),
         ("data/shards/train/tiny/images.csv", "data/shards/train/tiny"),
         ("data/priors/tiny/prior.png", "data/priors/tiny"),
-        (f"data/models/tiny-{MODEL}/model.safetensors", f"data/models/tiny-{MODEL}"),
-        (f"data/histories/tiny-{MODEL}/history.csv", f"data/histories/tiny-{MODEL}"),
-        (f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz", f"data/evaluations/tiny-{MODEL}"),
+        (f"data/models/tiny-{MODEL}-0/model.safetensors", f"data/models/tiny-{MODEL}-0"),
+        (f"data/histories/tiny-{MODEL}-0/history.csv", f"data/histories/tiny-{MODEL}-0"),
+        (f"data/evaluations/tiny-{MODEL}-0/tiny/predictions.npz", f"data/evaluations/tiny-{MODEL}-0"),
     ],
 )
 def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
@@ -91,7 +91,7 @@ def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
     }
     assert found() == expected
     assert found(out) == expected
-    assert found("results") == {}
+    assert found("data/shards/val") == {}
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_flipped_bit_is_found_in_the_out_and_in_the_cache(project, file, out):
     [
         ("data/shards/train/tiny/000001.tar", "000001.tar: missing or damaged"),
         ("data/priors/tiny/initial_distribution-cnn.npy", "initial_distribution-cnn.npy: "),
-        (f"data/models/tiny-{MODEL}/model.safetensors", "model.safetensors: missing or damaged"),
-        (f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz", "tiny/predictions.npz: "),
+        (f"data/models/tiny-{MODEL}-0/model.safetensors", "model.safetensors: missing or damaged"),
+        (f"data/evaluations/tiny-{MODEL}-0/tiny/predictions.npz", "tiny/predictions.npz: "),
     ],
 )
 def test_without_dvc_each_files_own_check_finds_it(project, file, what):
@@ -118,15 +118,16 @@ def test_without_dvc_each_files_own_check_finds_it(project, file, what):
 
 def test_predictions_that_are_gone_are_missed_without_dvc_too(project):
     (project / "dvc.lock").unlink()
-    (project / f"data/evaluations/tiny-{MODEL}/tiny/predictions.npz").unlink()
-    assert list(found()) == [f"data/evaluations/tiny-{MODEL}"]
+    (project / f"data/evaluations/tiny-{MODEL}-0/tiny/predictions.npz").unlink()
+    assert list(found()) == [f"data/evaluations/tiny-{MODEL}-0"]
 
 
 def test_an_out_made_by_hand_is_told_from_a_damaged_one_and_no_repair_removes_it(project, capsys):
-    path = project / "results/metrics" / f"tiny-{MODEL}" / "tiny.json"
-    runtime.write_text(path, json.dumps({"l2": 0.5}))
+    path = project / f"data/evaluations/tiny-{MODEL}-0/tiny/details.json"
+    path.unlink()  # it shares its content with the cache
+    runtime.write_text(path, json.dumps({"measures": {"l2": 0.5}}))
     assert found() == {
-        str(path.parent.relative_to(project)): "differs from dvc.lock: damaged, or not made by `dvc repro`",
+        str(path.parent.parent.relative_to(project)): "differs from dvc.lock: damaged, or not made by `dvc repro`",
     }
     verify.main("--repair")
     assert path.exists()
@@ -134,7 +135,7 @@ def test_an_out_made_by_hand_is_told_from_a_damaged_one_and_no_repair_removes_it
 
 
 def test_a_damaged_checkpoint_is_found(project):
-    path = project / f".state/checkpoints/tiny-{MODEL}/0123456789abcdef/000000001.ckpt"
+    path = project / f".state/checkpoints/tiny-{MODEL}-0/0123456789abcdef/000000001.ckpt"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a checkpoint")
     assert "damaged" in found()[str(path.relative_to(project))]
@@ -142,19 +143,19 @@ def test_a_damaged_checkpoint_is_found(project):
 
 def test_a_damaged_lock_file_is_one_line_and_the_rest_is_checked(project):
     (project / "dvc.lock").write_text("stages: {shard@tiny: [")
-    os.truncate(project / f"data/models/tiny-{MODEL}/model.safetensors", 100)
+    os.truncate(project / f"data/models/tiny-{MODEL}-0/model.safetensors", 100)
     problems = found()
     assert problems["dvc.lock"].startswith("damaged (while parsing")
-    assert problems[f"data/models/tiny-{MODEL}"] == "model.safetensors: missing or damaged"
+    assert problems[f"data/models/tiny-{MODEL}-0"] == "model.safetensors: missing or damaged"
 
 
 def test_something_wrong_is_exit_code_3_and_a_command(project, capsys):
-    flip(project / f"data/models/tiny-{MODEL}/model.safetensors")
+    flip(project / f"data/models/tiny-{MODEL}-0/model.safetensors")
     with pytest.raises(SystemExit) as caught:
         verify.main()
     assert caught.value.code == 3
     lines = capsys.readouterr().out.splitlines()
-    command = f"python -m colorize.verify --repair data/models/tiny-{MODEL} && dvc repro train@tiny-{MODEL}"
+    command = f"python -m colorize.verify --repair data/models/tiny-{MODEL}-0 && dvc repro train@tiny-{MODEL}-0"
     assert f"    repair: {command}" in lines
     assert lines[-1].endswith(" files checked, 2 problems")
     with pytest.raises(runtime.ParameterError, match=r"expected: python -m colorize\.verify"):
@@ -168,10 +169,10 @@ def test_a_model_whose_code_is_elsewhere_is_named_and_a_repair_leaves_it(project
         raise runtime.DataError(f"no model {name!r}: there is no colorize/models/{name}.py")
 
     monkeypatch.setattr(contract, "network_of", network_of)
-    assert f"there is no colorize/models/{MODEL}.py" in found()[f"data/models/tiny-{MODEL}"]
+    assert f"there is no colorize/models/{MODEL}.py" in found()[f"data/models/tiny-{MODEL}-0"]
     verify.main("--repair")
-    assert (project / f"data/models/tiny-{MODEL}/model.json").exists()
-    assert f"train@tiny-{MODEL}" in (project / "dvc.lock").read_text()
+    assert (project / f"data/models/tiny-{MODEL}-0/model.json").exists()
+    assert f"train@tiny-{MODEL}-0" in (project / "dvc.lock").read_text()
 
 
 def test_a_prior_without_files_of_a_model_that_came_later_is_intact(project):

@@ -26,7 +26,7 @@ import yaml
 
 from tests.helpers import processes, projects
 
-MODEL = "cnn"
+MODEL, SEED = "cnn", 0
 RATES = ("0.001", "0.002", "0.004")
 EDITS = {"parameter": 4, "experiment": 3, "code": 3, "source": 2, "kill": 2, "remark": 1, "other code": 1}  # weights
 _SECONDS, _TRAINING_SECONDS = 14.0, 5.0  # latest disturbance after the start of DVC, of the training
@@ -41,7 +41,7 @@ class Truth(NamedTuple):
     """A project before its first stage, and the results of undisturbed runs."""
 
     pristine: Path
-    model: str  # <data set>-<model>
+    run: str  # <data set>-<model>-<seed>
     weights: dict[str, bytes]  # learning rate -> model.safetensors
     trees: dict[str, dict[str, bytes]]  # learning rate -> file name -> content
 
@@ -79,16 +79,16 @@ def make_truth(pristine: Path) -> Truth:
     config.write_text(config.read_text().replace("    no_scm = true\n", ""))
     _git(pristine, "add", "--all")
     _git(pristine, "-c", "user.name=soak", "-c", "user.email=soak@localhost", "commit", "--quiet", "-m", "soak")
-    model, weights, trees = f"tiny-{MODEL}", {}, {}
+    run, weights, trees = f"tiny-{MODEL}-{SEED}", {}, {}
     for rate in RATES:
         project = shutil.copytree(pristine, pristine.parent / f"truth-{rate}")
         _set_rate(project, rate)
         done = _repro(project)
         if done.wait():
             raise SystemExit((project / "log").read_text())
-        weights[rate] = (project / f"data/models/{model}/model.safetensors").read_bytes()
+        weights[rate] = (project / f"data/models/{run}/model.safetensors").read_bytes()
         trees[rate] = projects.tree(project)
-    return Truth(pristine, model, weights, trees)
+    return Truth(pristine, run, weights, trees)
 
 
 def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> None:
@@ -105,8 +105,8 @@ def run(truth: Truth, project: Path, rng: random.Random, score: EditScore) -> No
         _check_records(truth, project, score, kind)
         if rng.random() < _UNDONE:
             undo()
-            is_training = f"error: train {truth.model}: " in said and "changed during the run" in said
-            _finish(project, score, f"{kind}, undone", _last_checkpoint(project, truth.model) if is_training else None)
+            is_training = f"error: train {truth.run}: " in said and "changed during the run" in said
+            _finish(project, score, f"{kind}, undone", _last_checkpoint(project, truth.run) if is_training else None)
             _check_records(truth, project, score, f"{kind}, undone")
     for path in _editable(project)[1:]:  # restore all files except the parameters
         shutil.copy(truth.pristine / path.relative_to(project), path)
@@ -127,7 +127,7 @@ def _disturb(project: Path, kind: str, rng: random.Random) -> Callable[[], None]
     before = {path: path.read_bytes() for path in _editable(project)}
     is_late = kind != "kill" and rng.random() < _LATE
     dvc = _repro(project, **({"COLORIZE_FAULT": "stage-checked:1:STOP"} if is_late else {}))
-    lock = project / f".state/locks/train-tiny-{MODEL}"
+    lock = project / f".state/locks/train-tiny-{MODEL}-{SEED}"
     if is_late:
         _reach_last_look(dvc, lock)
     elif rng.random() < _IN_TRAINING:
@@ -240,7 +240,7 @@ def _check_records(truth: Truth, project: Path, score: EditScore, where: str) ->
         return
     said = _verify(project)
     for what in wrong:
-        if truth.model in said and "computed with another parameter value" in said:
+        if truth.run in said and "computed with another parameter value" in said:
             score.named += 1
         else:
             score.note(f"{where}: {what}; verify: {said[-1500:]}")
@@ -277,9 +277,9 @@ def _cached_weights(project: Path, md5: str) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _last_checkpoint(project: Path, model: str) -> int | None:
-    """The step of the newest checkpoint of a model; None if there is none."""
-    paths = list((project / ".state/checkpoints" / model).glob("*/*.ckpt"))
+def _last_checkpoint(project: Path, run: str) -> int | None:
+    """The step of the newest checkpoint of a training; None if there is none."""
+    paths = list((project / ".state/checkpoints" / run).glob("*/*.ckpt"))
     return int(max(paths, key=lambda path: path.stat().st_mtime_ns).stem) if paths else None
 
 

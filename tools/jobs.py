@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from colorize.data.shards import SPLITS
-from colorize.layout import Cell, Folders, Run
+from colorize.layout import Folders, Run
 from colorize.report import labels
 
 ENDED = DONE, UP_TO_DATE, FROM_CACHE, FAILED = "done", "up to date", "from cache", "failed"
@@ -117,7 +117,7 @@ def progress_of(job: Job, records: Path) -> Progress | None:
 
 
 def read_result(stage: str) -> str:
-    """Short text about the result of a stage, such as its metrics; empty if there is none."""
+    """Short text about the result of a stage, such as its measures; empty if there is none."""
     name, _, item = stage.partition("@")
     try:
         return _RESULTS[name](item) if name in _RESULTS else ""
@@ -136,23 +136,23 @@ def _validation(name: str) -> str:
     return f"validation loss {float(last['val_loss']):.4g}"
 
 
-def _metrics(name: str) -> str:
-    """Metrics of a model on the test images of the data set that it was trained on."""
+def _measures(name: str) -> str:
+    """Some measures of a run on the test images of the data set that it was trained on."""
     run = _run(name)
-    metrics = json.loads(Folders().metrics(Cell(*run, run.dataset)).read_text())
-    shown = [name for name in ("l2", "accuracy", "cross_entropy") if name in metrics]
-    return "  ".join(f"{labels.metric_title(name)} {labels.format_number(metrics[name], name)}" for name in shown)
+    found = json.loads((Folders().evaluation(run, run.dataset) / "details.json").read_text())["measures"]
+    shown = [name for name in ("l2", "accuracy", "cross_entropy") if name in found]
+    return "  ".join(f"{labels.metric_title(name)} {labels.format_number(found[name], name)}" for name in shown)
 
 
 def _run(name: str) -> Run:
-    dataset, _, model = name.rpartition("-")
-    return Run(dataset, model)
+    dataset, model, *seed = name.split("-")
+    return Run(dataset, model, int(seed[0]) if seed else None)
 
 
 _RESULTS = {
     "prior": _images,
     "train": _validation,
-    "evaluate": _metrics,
-    "baseline": lambda dataset: _metrics(f"{dataset}-prior"),
+    "evaluate": _measures,
+    "baseline": lambda dataset: _measures(f"{dataset}-prior"),
     "report": lambda _: "results/table1.md, data/gallery/index.html",
 }

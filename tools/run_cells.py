@@ -72,7 +72,7 @@ def plan(settings, what: str) -> list[list[Job]]:
         for name in settings.datasets
     ]
     by_cost = sorted(settings.models, key=lambda model: ("unet" not in model, "cnn" not in model))
-    runs = [Run(dataset, model) for model in by_cost for dataset in settings.datasets]
+    runs = [Run(dataset, model, seed) for model in by_cost for dataset in settings.datasets for seed in settings.seeds]
     if what == "train":
         return [preparations, [_single(run.name, stage_name("train", run.name)) for run in runs]]
     cells = [_single(run.name, stage_name("train", run.name), evaluation_stage(run)) for run in runs]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from colorize.report.labels import format_number, metric_title, model_title, read_titles
+from colorize.report.labels import format_with_sd, metric_title, model_title, read_titles
 from colorize.report.table import escape_markdown
 
 START, END = "<!-- table 1 -->\n", "<!-- end of table 1 -->\n"
@@ -31,16 +31,22 @@ def same_domain_table() -> str:
     """A Markdown table, one line per model: for each data set, the metrics of the model trained and tested on it."""
     with Path("results/table1.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == row["target"]]
-    values = {(row["source"], row["model"], row["metric"]): float(row["value"]) for row in rows}
+    values = {(row["source"], row["model"], row["metric"]): [float(row["value"]), _number(row["sd"])] for row in rows}
     datasets, models = (list(dict.fromkeys(row[key] for row in rows)) for key in ("source", "model"))
     columns = [(dataset, metric) for dataset in datasets for metric in METRICS]
     known_titles = read_titles()
     titles = [f"{known_titles.get(dataset, dataset)}: {metric_title(metric)}" for dataset, metric in columns]
     lines = [["Model", *map(escape_markdown, titles)], [":---", *["---:"] * len(columns)]]
     for model in models:
-        numbers = [format_number(values.get((dataset, model, metric)), metric) for dataset, metric in columns]
+        numbers = [
+            format_with_sd(*values.get((dataset, model, metric), (None, None)), metric) for dataset, metric in columns
+        ]
         lines.append([escape_markdown(model_title(model)), *numbers])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Switch `params.yaml` to a profile: `python tools/use_profile.py paper` (as `make paper` does).
 
-The outs of the pipeline are removed from the working tree, so that outs of different profiles are not mixed. They stay
-in DVC's cache, and the next `dvc repro` restores the outs of the new profile from there. Other files are kept. The
-switch is refused if `params.yaml` has changes of your own, if a stage is running, or if an out could not be restored.
+The outs of the pipeline in `data/` are removed from the working tree, so that outs of different profiles are not mixed.
+They stay in DVC's cache, and the next `dvc repro` restores the outs of the new profile from there. Other files are
+kept; the next run overwrites those in `results/`. The switch is refused if `params.yaml` has changes of your own, if a
+stage is running, or if an out could not be restored.
 """
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,12 +18,7 @@ from colorize.pipeline.recorded import Out, Recorded
 from colorize.runtime import DataError, ParameterError
 
 PARAMS = Path("params.yaml")
-_KEPT = (
-    "results/figures",
-    "results/table1",
-    "results/curves",
-    "results/measures",
-)  # not removed, because the report overwrites them
+_KEPT = "results/"  # not removed, because the report overwrites its files
 
 
 def main(name: str = "") -> None:
@@ -45,23 +40,23 @@ def main(name: str = "") -> None:
     for path in outs:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     print(
-        f"params.yaml is now profiles/{name}.yaml; the results of the previous profile were removed from the working "
-        "tree and stay in DVC's cache; `make repro` runs the new profile, or restores its results from the cache"
+        f"params.yaml is now profiles/{name}.yaml; the files of the previous profile were removed from data/ and stay "
+        "in DVC's cache; `make repro` runs the new profile, or restores its results from the cache"
     )
 
 
 def _outs_to_remove(known: Recorded) -> list[Path]:
-    """Outs in the working tree that are to be removed; the cache or git can restore each of them.
+    """Outs in the working tree that are to be removed; the cache can restore each of them.
 
     Raises:
         DataError: an out could not be restored; the message names it.
     """
     of_lock = {out.path: out for out in known.outs}
     mine = [path for path in verify.stages_by_out(known) if not str(path).startswith(_KEPT) and path.exists()]
-    lacking = [path for path in mine if not (_is_committed(path) or _is_cached(known, of_lock.get(path)))]
+    lacking = [path for path in mine if not _is_cached(known, of_lock.get(path))]
     if lacking:
         raise DataError(
-            f"{lacking[0]}: neither DVC's cache nor git could restore this{_more(lacking)}; first record it "
+            f"{lacking[0]}: DVC's cache could not restore this{_more(lacking)}; first record it "
             "with `dvc commit`, or move it elsewhere"
         )
     return mine
@@ -69,15 +64,6 @@ def _outs_to_remove(known: Recorded) -> list[Path]:
 
 def _more(paths: list[Path]) -> str:
     return f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-
-
-def _is_committed(path: Path) -> bool:
-    """Whether git has every file below a path, unchanged, such as the metrics of a fresh clone."""
-    said = [
-        subprocess.run(["git", *command, "--", path], capture_output=True, text=True, check=False)
-        for command in (("ls-files",), ("status", "--porcelain", "--ignored"))
-    ]
-    return all(done.returncode == 0 for done in said) and said[0].stdout != "" and said[1].stdout == ""
 
 
 def _is_cached(known: Recorded, out: Out | None) -> bool:

@@ -54,7 +54,6 @@ class Prior(Section):
 class Train(Section):
     """Parameters of training, the same for every model."""
 
-    seed: CountOrZero
     width: Annotated[float, Field(gt=0, le=4)]  # factor for the number of channels
     pretrained: bool  # whether the regression's encoder starts with ImageNet weights
     head_bias: Literal["prior", "zero"]  # initial value of the classifiers' last bias
@@ -69,7 +68,7 @@ class Train(Section):
     clip_norm: Positive  # largest norm of the whole gradient
     select: Literal["best", "last"]  # kept weights: those with the lowest validation loss, or those of the last step
     val_every: Count  # steps between two validations
-    val_images: Count  # largest number of validation images, evenly spaced over the split
+    val_images: Count  # largest number of val images, and of train images, in a validation; evenly spaced
     pictures_every: Count  # steps between two pictures of validation predictions
 
 
@@ -103,6 +102,7 @@ class Settings(Section):
 
     datasets: Annotated[list[Name], Field(min_length=1)]
     models: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[CountOrZero], Field(min_length=1)]  # each model is trained once per seed
     shard: Shard
     soft_targets: SoftTargetsSection
     prior: Prior
@@ -116,6 +116,13 @@ class Settings(Section):
         if len(set(names)) < len(names):
             raise ValueError("a name appears twice")
         return names
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed appears twice")
+        return seeds
 
     @field_validator("models")
     @classmethod
@@ -152,6 +159,10 @@ class Settings(Section):
     def model(self, name: str) -> str:
         """Return `name`. Raises ParameterError if it is not one of `models`."""
         return _known(name, self.models, "models")
+
+    def seed(self, text: str) -> int:
+        """The seed that a text such as "0" names. Raises ParameterError if it is not one of `seeds`."""
+        return int(_known(text, [str(seed) for seed in self.seeds], "seeds"))
 
 
 def _known(name: str, names: list[str], key: str) -> str:

@@ -12,11 +12,6 @@ _TOP = 5
 _CACHED_PIXELS = 1 << 8  # 320 KB of logits
 
 
-def class_weight(batch: Compared) -> Tensor:
-    """Class weight of the true bin, mean over pixels: the weight of `normalized_weighted_cross_entropy`."""
-    return mean_per_image(batch.weights[batch.true_bins])
-
-
 def inverse_prior(batch: Compared) -> Tensor:
     """Inverse prior of the true bin, mean over pixels: the weight of the rebalanced measures."""
     return mean_per_image(batch.inverse_prior[batch.true_bins])

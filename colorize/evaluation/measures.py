@@ -32,6 +32,6 @@ MEASURES: dict[str, Measure] = {
     "near_gray": Measure(colors.near_gray, Kind.COLORS),
     "true_near_gray": Measure(colors.true_near_gray, Kind.COLORS),
     "out_of_gamut": Measure(colors.out_of_gamut, Kind.COLORS),
-    "class_weight": Measure(distributions.class_weight, Kind.COLORS),
+    "class_weight": Measure(paper.class_weight, Kind.COLORS),
     "inverse_prior": Measure(distributions.inverse_prior, Kind.COLORS),
 }

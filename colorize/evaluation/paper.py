@@ -1,15 +1,17 @@
-"""The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies.
+"""The paper's measures of one image: L2, L1, accuracy of the predicted bin, and cross entropies with their weight.
 
-Validation uses them too, so DVC trains every model again after a change in this file. Therefore add a new measure to
-`measures.py`, which only evaluation uses.
+Validation uses this file too, so DVC trains every model again after a change in this file. Therefore add a new measure
+to `measures.py`, which only evaluation uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from colorize.color.targets import SoftTargets
+from colorize.color.targets import SoftTargets, pool, weigh
 from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
 
 _CACHED_PIXELS = 1 << 10  # pixels per chunk on a CPU: 1.3 MB of probabilities
@@ -32,20 +34,36 @@ def accuracy(batch: Compared) -> Tensor:
 
 def cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy against the soft targets, mean over pixels, in nats."""
-    pooled = batch.pooled_targets
-    return _soft_cross_entropy(log_probabilities_at(batch.logits, pooled.bins), pooled)
+    return _soft_cross_entropy(batch.once(_log_probabilities), batch.pooled_targets)
 
 
 def weighted_cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy with each pixel multiplied by its class weight, mean over pixels, in nats."""
     weighted = batch.pooled_weighted_targets
+    if batch.logits_for_weighted is batch.logits:
+        return _soft_cross_entropy(batch.once(_log_probabilities), weighted)
     return _soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
+
+
+def cross_entropy_with(weights: Tensor) -> Callable[[Compared], Tensor]:
+    """The measure `weighted_cross_entropy` with other class weights, (Q,), than those of the batch."""
+
+    def measure(batch: Compared) -> Tensor:
+        weighted = pool(weigh(batch.targets, batch.ab_norm, weights), batch.stride)
+        return _soft_cross_entropy(batch.once(_log_probabilities), weighted)
+
+    return measure
 
 
 def target_entropy(batch: Compared) -> Tensor:
     """Entropy of the soft targets, mean over pixels, in nats; it is a lower bound of the cross entropy."""
     values = batch.targets.values
     return mean_per_image(-(values * values.clamp_min(1e-30).log()).sum(dim=-1))
+
+
+def class_weight(batch: Compared) -> Tensor:
+    """Class weight of the true bin, mean over pixels: the weight of `normalized_weighted_cross_entropy`."""
+    return mean_per_image(batch.weights[batch.true_bins])
 
 
 MEASURES: dict[str, Measure] = {
@@ -55,6 +73,11 @@ MEASURES: dict[str, Measure] = {
     "cross_entropy": Measure(cross_entropy, Kind.DISTRIBUTIONS),
     "weighted_cross_entropy": Measure(weighted_cross_entropy, Kind.DISTRIBUTIONS),
 }
+
+
+def _log_probabilities(batch: Compared) -> Tensor:
+    """Log probabilities of the bins of the soft targets, (B, h, w, K). All cross entropies of a model share them."""
+    return log_probabilities_at(batch.logits, batch.pooled_targets.bins)
 
 
 def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:

@@ -1,6 +1,6 @@
 """Color photos of any size: the network predicts ab at its own size, and the photo keeps its full-size L.
 
-    colorizer = colorize.load("data/models/objects-unet")
+    colorizer = colorize.load("data/models/objects-unet-0")
     rgb = colorizer(Image.open("photo.jpg"))        # (H, W, 3) uint8
 
 The network reads the photo with a short side of `size` pixels. The predicted ab is enlarged bilinearly, so that its

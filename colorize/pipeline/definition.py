@@ -18,9 +18,9 @@ _PLACEHOLDER = re.compile(r"\$\{item(?:\.(\w+))?\}")
 
 
 class Definition(NamedTuple):
-    """One stage, with the names of its data set and model filled in."""
+    """One stage, with the values of its loop variables filled in."""
 
-    name: str  # as DVC calls it, such as train@objects-unet
+    name: str  # as DVC calls it, such as train@objects-unet-0
     params: tuple[str, ...]  # dotted keys
     deps: tuple[Path, ...]
     outs: tuple[Path, ...]  # with the metrics, without the record
@@ -28,7 +28,7 @@ class Definition(NamedTuple):
 
     @property
     def what(self) -> str:
-        """Name for messages and locks, such as "train objects-unet"."""
+        """Name for messages and locks, such as "train objects-unet-0"."""
         return self.name.replace("@", " ")
 
     @property
@@ -42,7 +42,7 @@ def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Def
 
     Args:
         stage: its name in `dvc.yaml`.
-        item: variables of the stage's loop and their values, such as `{"dataset": "objects", "model": "unet"}`.
+        item: variables of the stage's loop and their values, such as `{"dataset": "objects"}`.
         path: path of `dvc.yaml`.
 
     Raises:

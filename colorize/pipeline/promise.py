@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from colorize import runtime
@@ -112,19 +112,20 @@ def stage(name: str, **item: str) -> Iterator[Promise]:
 
     Args:
         name: name of the stage in `dvc.yaml`.
-        item: variables of the stage's loop and their values: `dataset` or `source`, and `model`.
+        item: variables of the stage's loop and their values: `dataset` or `source`, `model`, `seed`.
 
     Yields:
         the running stage.
 
     Raises:
-        ParameterError: the parameters are wrong, or do not name the data set or model.
+        ParameterError: the parameters are wrong, or do not name the data set, model or seed.
         DataError: another run holds the lock and COLORIZE_NO_WAIT is set, an out cannot be written, a file of an out
             was removed, or an input changed during the run.
     """
     settings = params.load(PARAMS)
+    checks: dict[str, Callable[[str], object]] = {"model": settings.model, "seed": settings.seed}
     for key, value in item.items():
-        settings.model(value) if key == "model" else settings.dataset(value)
+        checks.get(key, settings.dataset)(value)
     defined = definition.read(name, item)
     if runtime.torchrun_ranks()[0]:
         yield Promise(defined)

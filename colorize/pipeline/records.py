@@ -1,6 +1,6 @@
 """The record of a stage's run: its parameters and the digests of its dependencies and outs, as the stage saw them.
 
-    data/records/train-objects-unet.json    {"stage": ..., "params": ..., "deps": ..., "outs": ...}
+    data/records/train-objects-unet-0.json    {"stage": ..., "params": ..., "deps": ..., "outs": ...}
 
 The record is an out that no stage depends on. DVC makes its own records, in `dvc.lock` and in its run cache, shortly
 after the last check of the stage. If the records differ, DVC recorded inputs or results that the stage did not use or

@@ -26,6 +26,7 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
         rebalancing.npy                   class weights of the weighted models
         weighted_prior.npy                constant distribution with the lowest weighted cross entropy
         class_weights-<model>.npy         rebalancing.npy if the model is weighted, else ones
+        measured_weights-<model>.npy      rebalancing.npy if the model is a classifier, else ones
         initial_distribution-<model>.npy  constant distribution with the lowest loss of the model
         prior.png                         picture of the bins, the smoothed prior and the class weights
 
@@ -42,8 +43,9 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
     rebalancing = weights.rebalancing_weights(prior, lambda_)
     weighted_prior = rebalancing @ joint / (rebalancing @ joint).sum()  # each pixel has the weight of its own bin
     arrays = {"counts": bins, "prior": prior, "rebalancing": rebalancing, "weighted_prior": weighted_prior}
-    for model, spec in MODELS.items():  # one file per model: a change of lambda must not retrain the unweighted models
+    for model, spec in MODELS.items():  # one file per model: a change of lambda must not retrain the regression
         arrays[f"class_weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
+        arrays[f"measured_weights-{model}"] = rebalancing if spec.is_classifier else np.ones_like(prior)
         arrays[f"initial_distribution-{model}"] = weighted_prior if spec.is_weighted else prior
     for file, array in arrays.items():
         runtime.fault_point("prior-write")

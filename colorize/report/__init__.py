@@ -1,11 +1,13 @@
 """The report: Table 1, the paper's figures, the training curves and the gallery, from the outputs of other stages.
 
-Not here: computing metrics, which is in `evaluation`.
+Not here: computing measures, which is in `evaluation`.
 
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/curves.csv    results/figures/*    data/gallery/*
+    results/table1.csv .md .tex    results/measures.csv    results/generalization.csv
+    results/curves.csv             results/overfitting.csv results/metrics/*/*.json
+    results/figures/*              data/gallery/*
 """
 
 from __future__ import annotations
@@ -13,17 +15,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorize.layout import Cell
-from colorize.report import curves, diagram, figures, gallery, grid, measures, table
+from colorize.layout import Cell, Folders
+from colorize.report import curves, diagram, figures, gallery, generalization, grid, measures, overfitting, table
 from colorize.report.inputs import Inputs
-from colorize.runtime import atomic_write, fault_point, progress
+from colorize.report.leftovers import refuse_leftovers
+from colorize.runtime import atomic_write, fault_point, progress, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from colorize.config.params import Settings
 
-FIGURES, GALLERY = Path("results") / "figures", Path("data") / "gallery"
+FIGURES, GALLERY, METRICS = Path("results") / "figures", Path("data") / "gallery", Path("results") / "metrics"
 SUMMARY = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
 
 
@@ -31,25 +34,27 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     """Write every table, figure and page. Equal inputs give files with equal bytes.
 
     Args:
-        settings: `params.Settings`; `datasets`, `models`, `report` and `evaluate.named` are read.
+        settings: `params.Settings`; `datasets`, `models`, `seeds`, `report` and `evaluate.named` are read.
         root: folder that contains `results/`, `data/` and `sources/`.
 
     Raises:
-        DataError: an input is missing or damaged; the message names the file and the stage that makes it.
+        DataError: an input is missing or damaged; the message names the file and the stage that makes it. Or there are
+            results that params.yaml does not name.
         ParameterError: `sources/titles.yaml` is damaged.
     """
-    inputs = Inputs(settings.datasets, settings.models, root)
+    inputs = Inputs(settings.datasets, settings.models, settings.seeds, root)
+    refuse_leftovers(inputs)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
         _write_tables(table1, root / "results")
+        _write_metrics(table1, inputs.folders)
         advance(1)
-        _write(root / "results" / "measures.csv", measures.to_csv(inputs).encode())
+        _write_numbers(inputs, root / "results")
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
-        _write(root / "results" / "curves.csv", curves.to_csv(inputs).encode())
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -60,8 +65,8 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
 
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:
-    """Table 1, read from the metrics; arguments and errors are those of `write_report`."""
-    return table.read_table(Inputs(settings.datasets, settings.models, root))
+    """Table 1, read from the evaluations; arguments and errors are those of `write_report`."""
+    return table.read_table(Inputs(settings.datasets, settings.models, settings.seeds, root))
 
 
 def show_table(table1: table.Table, console: Console | None = None) -> None:
@@ -99,12 +104,32 @@ def _write_tables(table1: table.Table, folder: Path) -> None:
         _write(folder / f"table1.{suffix}", text.encode())
 
 
+def _write_metrics(table1: table.Table, folders: Folders) -> None:
+    """Write a JSON file per cell; DVC compares these values between commits."""
+    for cell, found in table1.cells.items():
+        write_json(folders.metrics(cell), found.ours)
+    _delete_others(folders.root / METRICS, {folders.metrics(cell) for cell in table1.cells})
+
+
+def _write_numbers(inputs: Inputs, folder: Path) -> None:
+    modules = {"curves": curves, "generalization": generalization, "measures": measures, "overfitting": overfitting}
+    for name, module in modules.items():
+        _write(folder / f"{name}.csv", module.to_csv(inputs).encode())
+
+
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write these files, and delete all other files of the folder, such as pictures of a removed data set."""
+    """Write these files, and delete all other files of the folder."""
     for name, content in files.items():
         _write(folder / name, content)
-    for path in sorted(folder.iterdir()):
-        if path.name not in files and path.is_file():
+    _delete_others(folder, {folder / name for name in files})
+
+
+def _delete_others(folder: Path, kept: set[Path]) -> None:
+    """Delete all other files of a folder, such as pictures of a removed data set, and folders that become empty."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif path.is_file() and path not in kept:
             path.unlink()
 
 

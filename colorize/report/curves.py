@@ -1,14 +1,16 @@
-"""Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix."""
+"""Training curves of every run: one CSV file for DVC's plots, and the figure of the paper's appendix.
+
+The figure shows the losses of fixed training and validation images, both measured in evaluation mode. The distance
+between the two curves of a model at step 0 is a difference between these images. Over-fitting makes it grow.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from typing import TYPE_CHECKING, Any
 
-from colorize.layout import Run
-from colorize.report import labels
+from colorize.report import labels, overfitting
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-CSV_COLUMNS = ("run", "dataset", "model", *HISTORY_COLUMNS)
+CSV_COLUMNS = ("run", "dataset", "model", "seed", *HISTORY_COLUMNS)
 DASHED = (0, (4, 2))
+_LOSSES = {  # panel: measure
+    "classifier": "cross_entropy",
+    "weighted": "normalized_weighted_cross_entropy",  # the weighted one is not comparable between sets of images
+    "regression": "l2",
+}
+_CAPTION = "Both lines: losses of fixed images, measured in evaluation mode"
 
 
 def to_csv(inputs: Inputs) -> str:
@@ -27,10 +35,9 @@ def to_csv(inputs: Inputs) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for dataset in inputs.datasets:
-        for model in inputs.models:
-            run = Run(dataset, model)
+        for run in (run for model in inputs.models for run in inputs.runs(dataset, model)):
             for row in inputs.history(run):
-                writer.writerow([run.name, dataset, model, *(row[name] for name in HISTORY_COLUMNS)])
+                writer.writerow([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)])
     return text.getvalue()
 
 
@@ -41,7 +48,10 @@ def panel_of(model: str) -> str:
 
 
 def draw_curves(inputs: Inputs) -> bytes:
-    """PNG of the loss curves: training lines are solid, validation lines are dashed; one panel per kind of loss."""
+    """PNG of the loss curves of the first seed, with one panel per kind of loss.
+
+    Training lines are solid, and validation lines are dashed.
+    """
     return encode_plot(plot_curves(inputs))
 
 
@@ -55,16 +65,23 @@ def plot_curves(inputs: Inputs) -> Figure:
         for i, dataset in enumerate(inputs.datasets):
             for model in (model for model in inputs.models if panel_of(model) == panel):
                 label = f"{labels.model_title(model)}, {inputs.titles[dataset]}"
-                _draw_run(axes, inputs.history(Run(dataset, model)), labels.curve_color(i, model), label)
+                history = inputs.history(inputs.runs(dataset, model)[0])
+                _draw_run(axes, history, _LOSSES[panel], labels.curve_color(i, model), label)
         _finish(axes, labels.PANELS[panel])
-    figure.legend(handles=_line_styles(), loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+        if panel == "regression":
+            axes.set_yscale("log")  # its loss at step 0 is several times its last one
+    if inputs.seed_note:
+        figure.suptitle(inputs.seed_note, fontsize=10)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "title_fontsize": 8.5}
+    figure.legend(handles=_line_styles(), title=_CAPTION, loc="outside lower center", ncols=2, **style)
     return figure
 
 
-def _draw_run(axes: Axes, history: list[dict[str, str]], color: str, label: str) -> None:
+def _draw_run(axes: Axes, history: list[dict[str, str]], measure: str, color: str, label: str) -> None:
     steps = [int(float(row["step"])) for row in history]
-    axes.plot(steps, _numbers(history, "train_loss"), color=color, linewidth=1.4, label=label)
-    axes.plot(steps, _numbers(history, "val_loss"), color=color, linewidth=1.4, linestyle=DASHED)
+    train, val = ([overfitting.loss(row, split, measure) for row in history] for split in ("train", "val"))
+    axes.plot(steps, train, color=color, linewidth=1.4, label=label)
+    axes.plot(steps, val, color=color, linewidth=1.4, linestyle=DASHED)
 
 
 def _finish(axes: Axes, title: str) -> None:
@@ -83,8 +100,5 @@ def _line_styles() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": "#444444", "linewidth": 1.4}
-    return [Line2D([], [], label="training", **look), Line2D([], [], linestyle=DASHED, label="validation", **look)]
-
-
-def _numbers(history: list[dict[str, str]], name: str) -> list[float]:
-    return [float(row[name]) if row[name] else math.nan for row in history]
+    train, val = "training images", "validation images"
+    return [Line2D([], [], label=train, **look), Line2D([], [], linestyle=DASHED, label=val, **look)]

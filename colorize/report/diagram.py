@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from colorize.layout import Run
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.labels import model_title
@@ -99,7 +98,7 @@ def distinct_architectures(inputs: Inputs) -> list[tuple[Layers, list[str]]]:
     """The distinct layer lists, each with the models that have it, in the order of `models`."""
     found: list[tuple[Layers, list[str]]] = []
     for model in inputs.models:
-        layers = inputs.layers(Run(inputs.datasets[0], model))
+        layers = inputs.layers(inputs.runs(inputs.datasets[0], model)[0])
         for known, models in found:
             if (known["blocks"], known["skips"]) == (layers["blocks"], layers["skips"]):
                 models.append(model)

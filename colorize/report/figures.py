@@ -1,7 +1,8 @@
 """Figures 2 to 6: photographs colorized by the trained models, as the paper shows them.
 
 The first of `datasets` stands for the paper's Tiny ImageNet, and the second for its Places. If there is only one data
-set, it stands for both, and the cross-domain figure is left out.
+set, it stands for both, and the cross-domain figure is left out. With several seeds, the figures show the models of the
+first one, and their titles say so.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def same_domain(inputs: Inputs, dataset: str, columns: int) -> list[PhotoGroup]:
         PhotoRow(short_model_title(model).replace(" with ", "\nwith "), _pictures(shown, keys))
         for model, shown in predictions.items()
     ]
-    return [PhotoGroup([_input_row(first, keys), *rows, _truth_row(first, keys)])]
+    title = f"Models trained with {inputs.seed_note}" if inputs.seed_note else ""
+    return [PhotoGroup([_input_row(first, keys), *rows, _truth_row(first, keys)], title)]
 
 
 def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list[PhotoGroup]:
@@ -51,7 +53,7 @@ def worst(inputs: Inputs, dataset: str, models: list[str], columns: int) -> list
         keys = shown.key[order]
         captions = [f"L2 {shown.l2[i]:.3f}" for i in order]
         prediction = PhotoRow("prediction", _pictures(shown, keys), captions)
-        title = f"{model_title(model)}, trained on {inputs.titles[dataset]}"
+        title = _with_seed(inputs, f"{model_title(model)}, trained on {inputs.titles[dataset]}")
         groups.append(PhotoGroup([_input_row(shown, keys), prediction, _truth_row(shown, keys)], title))
     return groups
 
@@ -60,7 +62,7 @@ def named(inputs: Inputs, cell: Cell, keys: list[int]) -> list[PhotoGroup]:
     """Figure 5: images of a test split that params.yaml selects by key."""
     shown = inputs.predictions(cell)
     source, target = inputs.titles[cell.source], inputs.titles[cell.target]
-    title = f"{model_title(cell.model)} trained on {source}, images of {target}"
+    title = _with_seed(inputs, f"{model_title(cell.model)} trained on {source}, images of {target}")
     rows = [_input_row(shown, keys), PhotoRow("prediction", _pictures(shown, keys)), _truth_row(shown, keys)]
     return [PhotoGroup(rows, title)]
 
@@ -77,7 +79,8 @@ def cross_domain(inputs: Inputs, model: str, pair: tuple[str, str], columns: int
             PhotoRow(f"trained on\n{inputs.titles[other]}", _pictures(foreign, keys)),
             _truth_row(own, keys),
         ]
-        groups.append(PhotoGroup(rows, f"{model_title(model)} on images of {inputs.titles[target]}"))
+        title = _with_seed(inputs, f"{model_title(model)} on images of {inputs.titles[target]}")
+        groups.append(PhotoGroup(rows, title))
     return groups
 
 
@@ -148,6 +151,11 @@ def nearest(colors: np.ndarray, i: int, chosen: list[int]) -> float:
     For each channel, the mean difference is the Wasserstein distance between the two distributions of values.
     """
     return min((float(np.abs(colors[i] - colors[j]).mean()) for j in chosen), default=float("inf"))
+
+
+def _with_seed(inputs: Inputs, title: str) -> str:
+    """The title of a figure, which names the seed if there are several."""
+    return f"{title} ({inputs.seed_note})" if inputs.seed_note else title
 
 
 def _input_row(predictions: Predictions, keys: Iterable[int]) -> PhotoRow:

@@ -56,11 +56,16 @@ def render_gallery(inputs: Inputs) -> dict[str, bytes]:
     """
     sections = [_section(inputs, target) for target in inputs.datasets]
     files = {column.file: _encode_png(column.sprite) for section in sections for column in section.columns}
-    return {"index.html": render_page(sections).encode()} | files
+    return {"index.html": render_page(sections, inputs.seed_note).encode()} | files
 
 
-def render_page(sections: list[GallerySection]) -> str:
-    """HTML of the page; jinja2 escapes every text."""
+def render_page(sections: list[GallerySection], seed_note: str = "") -> str:
+    """HTML of the page; jinja2 escapes every text.
+
+    Args:
+        sections: one per target data set.
+        seed_note: which models the page shows, such as "seed 0"; empty if there is only one seed.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -73,7 +78,9 @@ def render_page(sections: list[GallerySection]) -> str:
     style = environment.get_template("gallery_style.html.j2").render(sections=sections, positions=sprite_positions)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     views = [{"section": section, "title": section.title, "images": _images(section)} for section in sections]
-    return environment.get_template("gallery.html.j2").render(views=views, style=style, style_hash=digest)
+    return environment.get_template("gallery.html.j2").render(
+        views=views, style=style, style_hash=digest, seed_note=seed_note
+    )
 
 
 def sprite_positions(count: int, size: int) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def _prediction_column(inputs: Inputs, cell: Cell, keys: np.ndarray) -> SpriteCo
     if not np.array_equal(shown.key[shown.is_saved], keys):
         raise DataError(f"{shown.path}: its saved test images differ from those of the first model; run `dvc repro`")
     positions, group = shown.positions_of(keys), f"trained on {inputs.titles[cell.source]}"
-    file, sprite = f"{cell.target}-by-{cell.run.name}.png", _sprite(shown.predicted[positions])
+    file, sprite = f"{cell.target}-by-{cell.source}-{cell.model}.png", _sprite(shown.predicted[positions])
     return SpriteColumn(group, short_model_title(cell.model), file, sprite, shown.l2[positions])
 
 

@@ -1,7 +1,4 @@
-"""The input files of the report, read and checked. Every path is derived from `datasets` and `models`.
-
-The code never lists folders, so results of a data set or model that was removed from params.yaml are not shown.
-"""
+"""The input files of the report, read and checked. Every path is derived from `datasets`, `models` and `seeds`."""
 
 from __future__ import annotations
 
@@ -23,7 +20,11 @@ from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
 from colorize.runtime import DataError, first_line, repair_command
 
-HISTORY_COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+HISTORY_COLUMNS = (
+    "step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy", "train_l2",
+    "train_cross_entropy", "train_weighted_cross_entropy", "train_class_weight",
+    "val_cross_entropy", "val_weighted_cross_entropy", "val_class_weight",
+)  # fmt: skip
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
@@ -69,8 +70,9 @@ class Predictions:
 
 @dataclass(frozen=True)
 class PerImage:
-    """All measures of one cell for each of the N test images."""
+    """All measures of one cell for each of the N test images: the means over the seeds."""
 
+    key: np.ndarray  # (N,) int64
     group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
     measures: dict[str, np.ndarray]  # (N,) float32 each
     weights: dict[str, str]  # measure -> the measure by whose sum its sum is divided
@@ -85,16 +87,17 @@ class Inputs:
     Args:
         datasets: in the order in which they are shown.
         models: in the order in which they are shown.
+        seeds: of the trainings; figures and the gallery show the models of the first one.
         root: top folder of the repository.
 
     Raises:
-        DataError: there is no data set or no model.
+        DataError: there is no data set, no model or no seed.
     """
 
-    def __init__(self, datasets: list[str], models: list[str], root: Path = Path()) -> None:
-        if not datasets or not models:
-            raise DataError("nothing to report: `datasets` and `models` in params.yaml must each name at least one")
-        self.datasets, self.models, self.folders = list(datasets), list(models), Folders(root)
+    def __init__(self, datasets: list[str], models: list[str], seeds: list[int], root: Path = Path()) -> None:
+        if not datasets or not models or not seeds:
+            raise DataError("nothing to report: `datasets`, `models` and `seeds` in params.yaml must not be empty")
+        self.datasets, self.models, self.seeds, self.folders = list(datasets), list(models), list(seeds), Folders(root)
         self._predictions: dict[Cell, Predictions] = {}
 
     @cached_property
@@ -107,12 +110,30 @@ class Inputs:
         titles = labels.read_titles(self.folders.root / labels.TITLES)
         return {dataset: titles.get(dataset, dataset) for dataset in self.datasets}
 
-    def metrics(self, cell: Cell) -> dict[str, float]:
-        """The rounded metrics of one cell of Table 1."""
-        path, stage = self.folders.metrics(cell), layout.evaluation_stage(cell.run)
-        values = _read_json(path, stage)
+    @property
+    def seed_note(self) -> str:
+        """Which models the figures and the gallery show, such as "seed 0"; empty if there is only one seed."""
+        return f"seed {self.seeds[0]}" if len(self.seeds) > 1 else ""
+
+    def runs(self, dataset: str, model: str) -> list[Run]:
+        """The runs of a model on a data set, one per seed; a baseline has a single one."""
+        return layout.runs_of(dataset, model, self.seeds)
+
+    def values_by_seed(self, cell: Cell) -> dict[str, list[float]]:
+        """The value of each measure over the split, one per seed; a baseline has a single one."""
+        found = [self._values(run, cell.target) for run in cell.runs(self.seeds)]
+        for run, values in zip(cell.runs(self.seeds), found, strict=True):
+            if values.keys() != found[0].keys():
+                raise self._differs(run, cell, "measures")
+        return {name: [float(values[name]) for values in found] for name in found[0]}
+
+    def _values(self, run: Run, target: str) -> dict[str, float]:
+        """The value of each measure of one run over the split."""
+        path, stage = self.folders.evaluation(run, target) / "details.json", layout.evaluation_stage(run)
+        details = _read_json(path, stage)
+        values: Any = details.get("measures") if isinstance(details, dict) else None
         if not isinstance(values, dict) or not {"l2", "l1"} <= values.keys():
-            raise DataError(f"{path}: expected at least `l2` and `l1`; run `{repair_command(path, stage)}`")
+            raise DataError(f"{path}: expected `measures` with `l2` and `l1`; run `{repair_command(path, stage)}`")
         for name, value in values.items():
             if type(value) not in (int, float) or not math.isfinite(value):
                 raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
@@ -127,7 +148,11 @@ class Inputs:
         return layers
 
     def history(self, run: Run) -> list[dict[str, str]]:
-        """Rows of a training history. The values are strings as in the file; a missing value is empty."""
+        """Rows of a training history, at least one.
+
+        The values are strings as in the file. A value that the model does not have is empty, and so is `train_loss` of
+        step 0.
+        """
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
         _require(path, stage)
         try:
@@ -135,7 +160,7 @@ class Inputs:
                 reader = csv.DictReader(file)
                 names, rows = reader.fieldnames or [], list(reader)
             missing = [f"column `{name}` is missing" for name in HISTORY_COLUMNS if name not in names]
-            problem = missing[0] if missing else _history_problem(rows)
+            problem = missing[0] if missing else _history_problem(rows, spec_of(run.model))
         except (OSError, ValueError, csv.Error) as error:
             problem = str(error)
         if problem:
@@ -143,20 +168,45 @@ class Inputs:
         return rows
 
     def predictions(self, cell: Cell) -> Predictions:
-        """The saved, named and worst predictions of one cell."""
+        """The saved, named and worst predictions of the first seed of one cell."""
         if cell not in self._predictions:
-            path = self.folders.evaluation(cell) / "predictions.npz"
-            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(cell.run))
+            run = cell.runs(self.seeds)[0]
+            path = self.folders.evaluation(run, cell.target) / "predictions.npz"
+            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run))
         return self._predictions[cell]
 
     def per_image(self, cell: Cell) -> PerImage:
-        """All measures of one cell, image by image."""
-        folder, stage = self.folders.evaluation(cell), layout.evaluation_stage(cell.run)
+        """All measures of one cell, image by image: the means over the seeds, which all have the same weight.
+
+        The weights of a measure belong to the test images, so they must be equal for all seeds. Then the ratio of the
+        sums is the mean of the ratios of the seeds.
+        """
+        first_run, *others = cell.runs(self.seeds)
+        first = self._per_image(first_run, cell.target)
+        if not others:
+            return first
+        sums = {name: array.astype(np.float64) for name, array in first.measures.items()}
+        for run in others:
+            found = self._per_image(run, cell.target)
+            if not _same_images(first, found):
+                raise self._differs(run, cell, "measures, images, groups or weights")
+            for name, array in found.measures.items():
+                sums[name] += array
+        means = {name: (total / len(self.seeds)).astype(np.float32) for name, total in sums.items()}
+        return PerImage(first.key, first.group, means, first.weights)
+
+    def _per_image(self, run: Run, target: str) -> PerImage:
+        """All measures of one run, image by image."""
+        folder, stage = self.folders.evaluation(run, target), layout.evaluation_stage(run)
         details = _read_json(folder / "details.json", stage)
         weights: Any = details.get("weights") if isinstance(details, dict) else None
         arrays = _read_arrays(folder / "per_image.npz", stage, lambda found: _per_image_problem(found, weights))
-        group = arrays.pop("group")
-        return PerImage(group, {name: array for name, array in arrays.items() if name != "key"}, weights)
+        return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
+
+    def _differs(self, run: Run, cell: Cell, what: str) -> DataError:
+        folder, stage = self.folders.evaluation(run, cell.target), layout.evaluation_stage(run)
+        command = f"dvc repro --force --single-item {stage}"
+        return DataError(f"{folder}: its {what} differ from those of seed {self.seeds[0]}; run `{command}`")
 
 
 def _read_arrays(
@@ -191,6 +241,16 @@ def _per_image_problem(arrays: dict[str, np.ndarray], weights: Any) -> str:
     return ""
 
 
+def _same_images(first: PerImage, other: PerImage) -> bool:
+    """Whether two seeds have the same images, measures and weights; the last digits of the weights may differ."""
+    if first.weights != other.weights or first.measures.keys() != other.measures.keys():
+        return False
+    if not np.array_equal(first.key, other.key) or not np.array_equal(first.group, other.group):
+        return False
+    weights = {*first.weights.values()}
+    return all(np.allclose(first.measures[name], other.measures[name], rtol=1e-5, atol=0) for name in weights)
+
+
 def _require(path: Path, stage: str) -> None:
     if not path.is_file():
         raise DataError(f"{path} is missing: run `dvc repro {stage}`")
@@ -219,12 +279,16 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _history_problem(rows: list[dict[str, str]]) -> str:
+def _history_problem(rows: list[dict[str, str]], spec: Spec) -> str:
     """Message about the first value of a history that is not a number; empty if there is none."""
+    of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(("accuracy", "cross_entropy", "class_weight"))}
+    optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
+    if not rows:
+        return "it has no rows"
     for row in rows:
         for name in HISTORY_COLUMNS:
             try:
-                is_number = row[name] == "" or math.isfinite(float(row[name]))
+                is_number = (row[name] == "" and name in optional) or math.isfinite(float(row[name]))
             except (TypeError, ValueError):  # a short row has None
                 is_number = False
             if not is_number:

@@ -1,4 +1,4 @@
-"""95 % intervals of means over images, of differences between runs, and of weighted means, over groups of images.
+"""95 % intervals over groups of images: of means, of differences between runs, and of ratios of two differences.
 
 Images of one group are not independent, for example crops of one photograph. The groups are taken as independent.
 docs/intervals.md explains the method and lists its measured coverage.
@@ -19,6 +19,7 @@ import numpy as np
 
 LEVEL = 0.95
 FEW_GROUPS = 30  # below this number, an interval can be too short for measures with a few very large values
+_UNBOUNDED_GROUPS = 3  # with so few groups, the limits are infinite
 LARGE_GROUPS = 1_000  # from this number on, Student's t distribution replaces the resamples
 RESAMPLES = 1_999  # with B + 1 = 2,000, the 95 % quantile is exactly the 1,900th smallest value
 SEED = 0
@@ -196,6 +197,40 @@ def ratio_limits(
         return m, low, high
 
 
+def fieller_limits(groups: Groups, s: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ratios sum(s) / sum(w) of two differences, and the limits of their 95 % intervals (Fieller 1954).
+
+    Use this instead of `ratio_limits` if w can be negative in some groups, so that sum(w) can be near 0. The interval
+    has all numbers r for which the mean of s - r w over the groups does not differ from 0:
+
+        (mean(s) - r mean(w))^2 <= q^2 var(s - r w) / G
+
+    q is the 97.5 % quantile of Student's t distribution with G - 1 degrees of freedom. If mean(w) itself does not
+    differ from 0, these numbers have no limits, and the ratio is not defined.
+
+    Args:
+        groups: G groups; only the number is used.
+        s: (K, G) float64, numerator of each group.
+        w: (K, G) float64, denominator of each group.
+
+    Returns:
+        m, low, high: (K,) float64 each; all three are NaN if the ratio is not defined, always with G < 4.
+    """
+    num_groups = groups.num_groups
+    if num_groups <= _UNBOUNDED_GROUPS:
+        return (np.full(len(s), np.nan),) * 3
+    both = np.stack([s, w])  # (2, K, G)
+    mean = both.mean(axis=-1)
+    rest = both - mean[..., None]
+    covariance = np.einsum("ikg,jkg->ijk", rest, rest) / ((num_groups - 1) * num_groups)  # (2, 2, K), of the means
+    (ss, sw), (_, ww) = mean[:, None] * mean - student_t(num_groups - 1) ** 2 * covariance
+    with np.errstate(all="ignore"):  # the limits are the roots of ww r^2 - 2 sw r + ss
+        half = np.sqrt(np.maximum(sw * sw - ww * ss, 0))
+        limits = np.stack([mean[0] / mean[1], (sw - half) / ww, (sw + half) / ww])
+    m, low, high = np.where(ww > 0, limits, np.nan)
+    return m, low, high
+
+
 def _intervals(groups: Groups, columns: Iterator[np.ndarray], w: np.ndarray, *, allow_log: bool) -> Iterator[Interval]:
     """The interval of each column (G,) of group sums."""
     slab = max(1, _SLAB // max(groups.num_groups, RESAMPLES))
@@ -234,12 +269,13 @@ def _quantile(groups: Groups, residuals: np.ndarray, w: np.ndarray, m: np.ndarra
 
 
 def student_t(degrees: int) -> float:
-    """97.5 % quantile of Student's t distribution, within 1e-8 from 999 degrees of freedom on.
+    """97.5 % quantile of Student's t distribution: within 1 % from 3 degrees of freedom on, and 1e-8 from 999 on.
 
     The first terms of the Cornish-Fisher expansion (Abramowitz and Stegun 1964, 26.7.5).
     """
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
+    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2) + third
 
 
 def _require_shape(name: str, array: np.ndarray, groups: Groups) -> None:

@@ -21,8 +21,13 @@ HUES = (  # one hue per data set; the models of a panel have different shades of
     ("#1d7a4d", "#74c69d", "#0a3823"),
     ("#6a3d9a", "#b89bd6", "#2d1445"),
 )
-PANELS = {"classifier": "Cross entropy", "weighted": "Weighted cross entropy", "regression": "Regression: L2 loss"}
+PANELS = {
+    "classifier": "Cross entropy",
+    "weighted": "Weighted cross entropy / mean class weight",
+    "regression": "Regression: L2, logarithmic scale",
+}
 ABSENT = "-"  # text for a metric that a model does not have
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 MINUS = "\N{MINUS SIGN}"  # sign of negative numbers; differs from ABSENT
 PAPER_DECIMALS = 3  # decimals of the paper's numbers
 
@@ -53,7 +58,8 @@ MODEL_LABELS = {
     "unet": ModelLabel("Unet", shade=LIGHT),
     "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
 }
-METRIC_LABELS = {  # columns of Table 1 in this order; then the metrics without an entry
+TABLE1_METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")  # columns of Table 1
+METRIC_LABELS = {
     "l2": MetricLabel("L2", better="lower"),
     "l1": MetricLabel("L1", better="lower"),
     "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
@@ -110,6 +116,12 @@ def format_number(value: float | None, metric: str, decimals: int | None = None,
         return ABSENT
     places = _metric_label(metric).decimals if decimals is None else decimals
     return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def format_with_sd(value: float | None, sd: float | None, metric: str) -> str:
+    """Format a mean over seeds with its standard deviation, such as `0.0250 ± 0.0004`; None: there is none."""
+    text = format_number(value, metric)
+    return text if sd is None else f"{text} {PLUS_MINUS} {format_number(sd, metric)}"
 
 
 def read_titles(path: Path = TITLES) -> dict[str, str]:

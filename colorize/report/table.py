@@ -3,6 +3,10 @@
 A quadrant has the results of one pair (source, target). A band is one or two quadrants side by side. Bands with
 source = target come first. With two data sets, the table has the paper's layout of 2 x 2 quadrants. If the paper has
 numbers for a cell, two lines follow our line: the paper's numbers, and the differences (ours - paper).
+
+The paper has one column "Cross Entropy". It does not say what its numbers are for the models with weights, and neither
+of our two cross entropies explains their size (docs/reproduction.md). They are shown as "Cross Entropy", as in the
+paper, and without a difference.
 """
 
 from __future__ import annotations
@@ -15,8 +19,17 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import BASELINES, Cell
 from colorize.report import labels
-from colorize.report.inputs import Inputs
-from colorize.report.labels import MINUS, format_number, metric_title, model_title, short_metric_title
+from colorize.report.inputs import Inputs, spec_of
+from colorize.report.labels import (
+    MINUS,
+    PLUS_MINUS,
+    format_number,
+    format_with_sd,
+    metric_title,
+    model_title,
+    short_metric_title,
+)
+from colorize.report.seeds import over_seeds
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -24,13 +37,21 @@ if TYPE_CHECKING:
 
 Quadrant = tuple[str, str]  # source, target
 PAPER_TABLE = Path(__file__).with_name("paper_table.csv")
-CSV_COLUMNS = ("source", "target", "model", "metric", "value", "paper", "difference")
+CSV_COLUMNS = ("source", "target", "model", "metric", "value", "sd", "paper", "difference")
 WORSE = "\N{DAGGER}"
 CAPTION = (
     "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
     "and accuracy of the most probable bin, all on the test splits. Gray and Constant Prior are baselines without "
     f"training. The best model of a column is bold if it is better than the baselines. {WORSE} marks a model that is "
-    "worse than a baseline."
+    "worse than a baseline. Compare weighted cross entropies only within one pair of data sets."
+)
+PAPER_CAPTION = (
+    "The paper does not say which cross entropy its models with weights have: their numbers are shown without a "
+    "difference."
+)
+SEEDS_CAPTION = (
+    " Each model was trained with {seeds} random seeds. A number is the mean over the seeds, and the number after "
+    f"{PLUS_MINUS} is the standard deviation over the seeds."
 )
 
 
@@ -39,12 +60,17 @@ class CellMetrics:
     """Our metrics and the paper's metrics of one cell, by name; metrics that the model does not have are absent."""
 
     cell: Cell
-    ours: dict[str, float]
+    ours: dict[str, float]  # means over the seeds, rounded to 5 decimals
+    sd: dict[str, float]  # standard deviations over the seeds; empty for a single seed
     paper: dict[str, float]
 
     def differences(self) -> dict[str, float]:
-        """Our value minus the paper's value, for each metric that has both."""
-        return {name: self.ours[name] - value for name, value in self.paper.items() if name in self.ours}
+        """Our value minus the paper's value, for each metric that has both, if they are known to be the same."""
+        return {
+            name: self.ours[name] - value
+            for name, value in self.paper.items()
+            if name in self.ours and not (name == "cross_entropy" and spec_of(self.cell.model).is_weighted)
+        }
 
 
 @dataclass(frozen=True)
@@ -64,9 +90,17 @@ class Table:
 
     datasets: list[str]
     models: list[str]
+    seeds: list[int]
     metrics: list[str]
     titles: dict[str, str]  # of the data sets
     cells: dict[Cell, CellMetrics]
+
+    @property
+    def caption(self) -> str:
+        """The caption, which explains the numbers of the paper, and the deviations over seeds, if there are any."""
+        has_paper = any(found.paper for found in self.cells.values())
+        seeds = SEEDS_CAPTION.format(seeds=len(self.seeds)) if len(self.seeds) > 1 else ""
+        return CAPTION + (f" {PAPER_CAPTION}" if has_paper else "") + seeds
 
     def bands(self) -> list[list[Quadrant]]:
         """Quadrants as printed: at most two per band, same-domain before cross-domain."""
@@ -113,7 +147,8 @@ class Table:
             frozenset(metric for metric in self.metrics if model in among(source, target, metric))
             for among in (self.best, self.worse)
         )
-        rows = [MethodRow(model_title(model), self._texts(found.ours), best, worse)]
+        ours = {name: format_with_sd(found.ours.get(name), found.sd.get(name), name) for name in self.metrics}
+        rows = [MethodRow(model_title(model), ours, best, worse)]
         if model in in_paper:
             rows.append(MethodRow("paper", self._texts(found.paper, labels.PAPER_DECIMALS), is_note=True))
             rows.append(MethodRow("difference", self._texts(found.differences(), sign="+"), is_note=True))
@@ -124,32 +159,33 @@ class Table:
 
 
 def read_table(inputs: Inputs) -> Table:
-    """Read the metrics of every cell of Table 1.
+    """Read the measures of every cell of Table 1.
 
     Raises:
-        DataError: the metrics of a cell are missing or damaged; names the file and the stage to run.
+        DataError: the measures of a cell are missing or damaged; names the file and the stage to run.
     """
     paper, cells = read_paper(), {}
     for source in inputs.datasets:
         for target in inputs.datasets:
             for model in (*BASELINES, *inputs.models):
                 cell = Cell(source, model, target)
-                ours = {name: float(value) for name, value in inputs.metrics(cell).items()}
-                cells[cell] = CellMetrics(cell, ours, paper.get(cell, {}))
-    unlabeled = {name for found in cells.values() for name in found.ours} - labels.METRIC_LABELS.keys()
-    metrics = [*labels.METRIC_LABELS, *sorted(unlabeled)]
-    return Table(inputs.datasets, inputs.models, metrics, inputs.titles, cells)
+                values = inputs.values_by_seed(cell)
+                found = {name: over_seeds(values[name]) for name in labels.TABLE1_METRICS if name in values}
+                ours = {name: one.mean for name, one in found.items()}
+                sds = {name: one.sd for name, one in found.items() if one.sd is not None}
+                cells[cell] = CellMetrics(cell, ours, sds, paper.get(cell, {}))
+    return Table(inputs.datasets, inputs.models, inputs.seeds, list(labels.TABLE1_METRICS), inputs.titles, cells)
 
 
 def read_paper() -> dict[Cell, dict[str, float]]:
-    """The numbers in Table 1 of the paper; for weighted models, the paper has the weighted cross entropy."""
+    """The numbers in Table 1 of the paper, under the names of our metrics."""
     with PAPER_TABLE.open(newline="", encoding="utf-8") as file:
         rows = [(Cell(*(row.pop(name) for name in Cell._fields)), row) for row in csv.DictReader(file)]
     return {cell: {metric: float(text) for metric, text in row.items() if text} for cell, row in rows}
 
 
 def to_csv(table: Table) -> str:
-    """CSV with one line per metric of a cell; `paper` and `difference` are empty if the paper has no number."""
+    """CSV with one line per metric of a cell; `paper` and `difference` are empty if there is no such number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -159,13 +195,14 @@ def to_csv(table: Table) -> str:
             for name in (metric for metric in table.metrics if metric in found.ours):
                 paper, difference = found.paper.get(name, ""), differences.get(name)
                 rounded = "" if difference is None else round(difference, 4)
-                writer.writerow([source, target, found.cell.model, name, found.ours[name], paper, rounded])
+                value, sd = found.ours[name], found.sd.get(name, "")
+                writer.writerow([source, target, found.cell.model, name, value, sd, paper, rounded])
     return text.getvalue()
 
 
 def to_markdown(table: Table) -> str:
     """Markdown with one table per band; `A → B` means trained on A, evaluated on B."""
-    blocks = [f"**Table 1.** {CAPTION} A → B: trained on A, evaluated on B."]
+    blocks = [f"**Table 1.** {table.caption} A → B: trained on A, evaluated on B."]
     for band in table.bands():
         titles = [" → ".join(escape_markdown(table.titles[dataset]) for dataset in pair) for pair in band]
         header = ["", *(text for title in titles for text in (title, *[""] * (len(table.metrics) - 1)))]
@@ -190,7 +227,7 @@ def to_latex(table: Table) -> str:
             texts = [_marked(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
             lines.append(" & ".join([title, *map(_with_latex_signs, texts)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", ""]
-    caption = escape_latex(CAPTION).replace(WORSE, r"$^\dagger$")
+    caption = escape_latex(table.caption).replace(WORSE, r"$^\dagger$").replace(PLUS_MINUS, r"$\pm$")
     return "\n".join([*lines[:-1], rf"\caption{{{caption}}}", r"\label{tab:results}", r"\end{table*}", ""])
 
 
@@ -252,7 +289,7 @@ def _headings(table: Table, band: list[Quadrant]) -> list[str]:
 
 def _with_latex_signs(text: str) -> str:
     """Replace the signs that LaTeX sets in math mode; the dagger takes no room, so that the numbers stay aligned."""
-    return text.replace(MINUS, "$-$").replace(WORSE, r"\rlap{$^\dagger$}")
+    return text.replace(MINUS, "$-$").replace(PLUS_MINUS, r"$\pm$").replace(WORSE, r"\rlap{$^\dagger$}")
 
 
 def _marked(row: MethodRow, metric: str, template: str) -> str:

@@ -25,7 +25,7 @@ FAULT_POINTS = (
     "train-final",  # after the last step, before the model is written
     "train-sidecar",  # after the weights were written, before the sidecar
     "train-remove",  # after the model was written, before the checkpoints are removed
-    "evaluate-metrics",  # after predictions and table were written, before the metrics
+    "evaluate-details",  # after predictions and table were written, before details.json
     "report-files",  # between two files of the report
     "stage-checked",  # after a stage's last check of its dependencies, before its record is written
 )

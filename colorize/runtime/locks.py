@@ -38,7 +38,7 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
 
     Args:
         path: the lock file, which is removed when the lock is released.
-        what: name of the work for messages, such as "train objects-unet".
+        what: name of the work for messages, such as "train objects-unet-0".
         wait: whether to wait for the holder, rather than fail; None: wait unless COLORIZE_NO_WAIT is 1.
 
     Yields:

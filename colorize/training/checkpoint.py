@@ -37,7 +37,7 @@ def folder_of(run_name: str, key: dict) -> Path:
     """Folder of a training's checkpoints.
 
     Args:
-        run_name: name of the run, such as "objects-unet".
+        run_name: name of the run, such as "objects-unet-0".
         key: everything that determines the result, as JSON values: parameters, hashes of data, prior and code, version
             of torch, kind of device, number of threads and of processes, and whether networks are compiled.
 

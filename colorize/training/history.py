@@ -14,7 +14,21 @@ from colorize import runtime
 from colorize.color import cielab
 from colorize.models import output as outputs
 
-COLUMNS = ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+COLUMNS = (
+    "step",
+    "train_loss",  # mean over the steps since the last row, in training mode
+    "val_loss",
+    "val_l1",
+    "val_l2",
+    "val_accuracy",
+    "train_l2",  # of fixed training images, in evaluation mode, as all columns below and all of `val_`
+    "train_cross_entropy",
+    "train_weighted_cross_entropy",
+    "train_class_weight",  # mean of the class weights of these images
+    "val_cross_entropy",
+    "val_weighted_cross_entropy",
+    "val_class_weight",
+)
 
 
 class History:

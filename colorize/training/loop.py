@@ -30,6 +30,7 @@ from colorize.training.step import Objective, Step
 if TYPE_CHECKING:
     from colorize.config.params import Train
 
+_OF_PRIOR = ("class_weights", "measured_weights", "initial_distribution")  # files of a prior, one of each per model
 _CHECK_EVERY = {"cpu": 1, "cuda": 100}  # steps between two checks for a failed step; each check waits for the device
 
 
@@ -38,7 +39,7 @@ class Data(NamedTuple):
 
     train: Split
     val: Split
-    class_weights: Tensor  # (Q,) on the device
+    weights: validation.Weights  # (Q,) each, on the device
     initial_distribution: Tensor  # (Q,) the constant distribution with the lowest loss, on the CPU
 
 
@@ -54,7 +55,7 @@ def train(
     """Train a model, and save it with its history.
 
     Args:
-        run: data set and model.
+        run: data set, model and seed.
         settings: the section `train` of the parameters.
         options: options of the soft targets.
         folders: folders of all inputs and outputs.
@@ -79,6 +80,7 @@ def train(
         sidecar = {
             "model": run.model,
             "dataset": run.dataset,
+            "seed": run.seed,
             "size": data.train.size,
             "width": settings.width,
             "parameters": {"train": settings.model_dump(), "soft_targets": options._asdict()},
@@ -137,18 +139,25 @@ def _alone(
 
 def _prior_files(run: Run, folders: Folders) -> dict[str, Path]:
     folder = folders.prior(run.dataset)
-    return {name: folder / f"{name}-{run.model}.npy" for name in ("class_weights", "initial_distribution")}
+    return {name: folder / f"{name}-{run.model}.npy" for name in _OF_PRIOR}
 
 
 def _open(run: Run, folders: Folders, device: torch.device) -> Data:
     prior = {name: load_tensor(path) for name, path in _prior_files(run, folders).items()}
     train, val = (Split(folders.shards(split, run.dataset)) for split in ("train", "val"))
-    return Data(train, val, prior["class_weights"].to(device), prior["initial_distribution"])
+    weights = validation.Weights(prior["class_weights"].to(device), prior["measured_weights"].to(device))
+    return Data(train, val, weights, prior["initial_distribution"])
+
+
+def _seed_of(run: Run) -> int:
+    """The seed of the initial weights, the order of the images and the flips."""
+    assert run.seed is not None  # a baseline is not trained
+    return run.seed
 
 
 def _build(run: Run, settings: Train, data: Data, history_folder: Path, device: torch.device) -> Network:
     """Build the model with its initial weights, and write `layers.json` for the report."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(_seed_of(run))
     model = build_model(run.model, settings.width, settings.pretrained)
     check_output(run.model, model)
     layers = describe.describe(run.model, model, settings.width, data.train.size)
@@ -163,7 +172,7 @@ class Training:
     """The state of a training between two steps, and the methods that continue it.
 
     Args:
-        run: data set and model.
+        run: data set, model and seed.
         model: network to train, on the device of the group.
         data: the inputs.
         settings: the section `train` of the parameters.
@@ -185,7 +194,7 @@ class Training:
         self._run, self._model, self._data, self._settings, self._options = run, model, data, settings, options
         self._group = group
         self._folder = folder
-        objective = Objective(model, data.class_weights, options, settings.precision)
+        objective = Objective(model, data.weights.loss, options, settings.precision)
         self._take_step = Step(group.distribute(objective), settings, group.device)
         self._history = History(folder / "history.csv")
         self._best_loss = math.inf
@@ -208,7 +217,7 @@ class Training:
         batches = loader.training_batches(
             self._data.train,
             self._settings.batch_size,
-            self._settings.seed,
+            _seed_of(self._run),
             self._group.device,
             runtime.cache_place(),
             self._step,
@@ -296,13 +305,12 @@ class Training:
     def _validate(self) -> None:
         """Validate, add a row to the history, and copy the weights if they are the best so far."""
         train_loss = (self._loss / self._count).item() if self._count else None
-        weights, num_images = self._data.class_weights, self._settings.val_images
-        row = validation.validate(self._model, self._data.val, weights, self._options, num_images)
+        train, val, weights, _ = self._data
+        row = validation.validate(self._model, train, val, weights, self._options, self._settings.val_images)
         self._history.add(step=self._step, train_loss=train_loss, **row)
+        if wrong := [name for name, value in row.items() if not math.isfinite(value)]:
+            raise self._divergence(f"{wrong[0]} is not finite after {self._step} steps")
         val_loss = row["val_loss"]
-        assert val_loss is not None  # only `val_accuracy` of a regression can be None
-        if not math.isfinite(val_loss):
-            raise self._divergence(f"the validation loss is not finite after {self._step} steps")
         self._loss.zero_()
         self._count = 0
         if self._settings.select == "best" and val_loss < self._best_loss:
@@ -313,8 +321,8 @@ class Training:
         failed = self._take_step.failed_at()
         if failed is None:
             return
-        train, settings = self._data.train, self._settings
-        selection = next(order.training_order(len(train), settings.batch_size, settings.seed, failed))
+        train, seed = self._data.train, _seed_of(self._run)
+        selection = next(order.training_order(len(train), self._settings.batch_size, seed, failed))
         keys = train.keys(selection.rows).tolist()
         raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
 

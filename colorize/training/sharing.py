@@ -23,7 +23,7 @@ def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bo
 
     Args:
         checkpoints: folder of this training's checkpoints; the <run> and <key> in its path identify the training.
-        what: description for the messages of waiting processes, such as "train objects-unet".
+        what: description for the messages of waiting processes, such as "train objects-unet-0".
         folders: name -> output folder of the training.
 
     Yields:

@@ -1,8 +1,14 @@
-"""Validation of a model during training: measures and a picture."""
+"""Validation of a model during training: measures of fixed validation and training images, and a picture.
+
+The training images are measured in the same way as the validation images: with the same weights, in evaluation mode and
+without flips. The difference between the two losses therefore shows over-fitting, apart from a difference between the
+two sets of images. `train_loss` of the history cannot show it: it is a running mean over many steps, in training mode.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,43 +17,60 @@ from colorize.color import targets
 from colorize.data import loader
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation.measuring import Kind, measure
-from colorize.evaluation.paper import MEASURES
+from colorize.evaluation.measuring import Kind, Measure, measure
+from colorize.evaluation.paper import MEASURES, class_weight, cross_entropy_with
 from colorize.models.contract import Classifier, Network
 from colorize.training import history
 
-_MEASURES = {name: MEASURES[name] for name in ("l2", "l1", "accuracy", "weighted_cross_entropy")}
+_COLORS = {name: MEASURES[name] for name in ("l2", "l1", "accuracy")}
+_LOSSES = {
+    Kind.COLORS: {"l2": MEASURES["l2"]},
+    Kind.DISTRIBUTIONS: {
+        "cross_entropy": MEASURES["cross_entropy"],
+        "weighted_cross_entropy": MEASURES["weighted_cross_entropy"],
+        "class_weight": Measure(class_weight, Kind.DISTRIBUTIONS),
+    },
+}
 _PICTURES = 10  # validation images in a picture
 
 
+class Weights(NamedTuple):
+    """Class weights, (Q,) each, on the device of the model."""
+
+    loss: Tensor  # those of the model's loss; all are 1 if the model is trained without class weights
+    measured: Tensor  # those of the weighted cross entropy, which every classifier has
+
+
 def validate(
-    model: Network, split: Split, weights: Tensor, options: targets.Options, num_images: int
-) -> dict[str, float | None]:
-    """Measure a model on the validation split.
+    model: Network, train: Split, val: Split, weights: Weights, options: targets.Options, num_images: int
+) -> dict[str, float]:
+    """Measure a model on fixed images of the validation split, and on as many fixed images of the training split.
 
     Args:
         model: network on the device of `weights`; afterwards it is in evaluation mode.
-        split: the validation split.
-        weights: (Q,) class weights.
+        train: the training split; only the losses are measured there.
+        val: the validation split.
+        weights: class weights.
         options: options of the soft targets.
-        num_images: largest number of images, which are evenly spaced over the split.
+        num_images: largest number of images of a split, which are evenly spaced over the split.
 
     Returns:
-        the columns `val_*` of a history row; `val_accuracy` of a regression is None.
+        the columns of a history row that this model has: `val_loss`, `val_<measure>` and `train_<measure>`.
     """
     model.eval()
-    is_classifier = isinstance(model, Classifier)
-    kind = Kind.DISTRIBUTIONS if is_classifier else Kind.COLORS
-    rows = spread(len(split), num_images)
-    measured = measure(lambda L_norm: (model(L_norm), None), kind, split, _MEASURES, weights, options, rows)
-    values = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
-    means = dict(zip(measured, values, strict=True))
-    return {
-        "val_loss": means["weighted_cross_entropy" if is_classifier else "l2"],  # L2 is the loss of the regression
-        "val_l1": means["l1"],
-        "val_l2": means["l2"],
-        "val_accuracy": means.get("accuracy"),
-    }
+    kind = Kind.DISTRIBUTIONS if isinstance(model, Classifier) else Kind.COLORS
+    loss = MEASURES["l2"] if kind == Kind.COLORS else Measure(cross_entropy_with(weights.loss), kind)
+    rows = {"val": spread(len(val), num_images)}
+    rows["train"] = spread(len(train), len(rows["val"]))
+    measures = {"val": {"loss": loss, **_COLORS, **_LOSSES[kind]}, "train": _LOSSES[kind]}
+    row: dict[str, float] = {}
+    for name, split in (("val", val), ("train", train)):
+        measured = measure(
+            lambda L_norm: (model(L_norm), None), kind, split, measures[name], weights.measured, options, rows[name]
+        )
+        means = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
+        row |= {f"{name}_{column}": mean for column, mean in zip(measured, means, strict=True)}
+    return row
 
 
 @torch.inference_mode()

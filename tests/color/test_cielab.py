@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from skimage.color import rgb2lab
+from skimage.color import lab2rgb, rgb2lab
 
-from colorize.color import cielab
+from colorize.color import cielab, gamut
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,18 @@ def test_lab_agrees_with_scikit_image_to_a_thousandth(cube, lab):
     expected = rgb2lab(cube.movedim(0, -1).numpy())
     assert lab.dtype == torch.float32
     assert np.abs(lab.movedim(0, -1).numpy() - expected).max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
+def test_rgb_differs_from_scikit_image_by_more_than_a_level_only_where_that_clips_a_negative_z():
+    lightness = np.repeat(np.arange(0, 101, 2.0), gamut.NUM_BINS)
+    lab = np.stack([lightness, *np.tile(gamut.GAMUT_AB.T, 51)], axis=-1)  # (N, 3), the centers of all bins
+    rgb = cielab.lab_to_rgb(torch.from_numpy(lab.T[:, :, None]).float())[..., 0].T.numpy()
+    difference = np.abs(rgb - np.round(255 * lab2rgb(lab))).max(axis=1)
+    has_negative_z = (lab[:, 0] + 16) / 116 < lab[:, 2] / 200
+    assert difference[~has_negative_z].max() <= 1
+    assert 1 < difference[has_negative_z].max() <= 41
+    assert not cielab.is_in_gamut(torch.from_numpy(lab.T[:, has_negative_z, None]).float()).any()
 
 
 def test_every_color_comes_back_to_its_own_levels(cube, lab):

@@ -146,8 +146,6 @@ WRONG = [  # key, value, what the user reads
     ("steps", "1.5", "train.steps: input should be a valid integer, found 1.5"),
     ("steps", "'300'", "train.steps: input should be a valid integer, found '300'"),
     ("steps", "1:30", "train.steps: input should be a valid integer, found '1:30'"),
-    ("seed", "-1", "train.seed: input should be greater than or equal to 0, found -1"),
-    ("seed", "010", "train.seed: input should be a valid integer, found '010'"),
     ("pretrained", "1", "train.pretrained: input should be a valid boolean, found 1"),
     ("pretrained", "yes", "train.pretrained: input should be a valid boolean, found 'yes'"),
     ("beta1", "1.0", "train.beta1: input should be less than 1, found 1.0"),
@@ -171,6 +169,20 @@ WRONG = [  # key, value, what the user reads
 @pytest.mark.parametrize(("key", "value", "expected"), WRONG)
 def test_a_wrong_value_is_answered_with_its_key_what_is_allowed_and_what_was_found(text, refusal, key, value, expected):
     assert expected in refusal(changed(text, key, value))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ("[-1]", "seeds.0: input should be greater than or equal to 0, found -1"),
+        ("[0, 010]", "seeds.1: input should be a valid integer, found '010'"),
+        ("[1, 2, 1]", "seeds: a seed appears twice"),
+        ("[]", "seeds: list should have at least 1 item"),
+        ("0", "seeds: input should be a valid list, found 0"),
+    ],
+)
+def test_seeds_are_different_whole_numbers(text, refusal, seeds, expected):
+    assert expected in refusal(re.sub(r"(?m)^seeds:.*\n- 0$", f"seeds: {seeds}", text))
 
 
 def test_max_leaked_may_be_null(text, load):
@@ -242,14 +254,17 @@ def test_a_missing_file_says_where_to_start(tmp_path):
         params.load(tmp_path / "params.yaml")
 
 
-def test_a_data_set_or_model_out_of_the_run_is_refused(text, load):
+def test_a_data_set_model_or_seed_out_of_the_run_is_refused(text, load):
     settings = load(text)
     assert settings.dataset("objects") == "objects"
     assert settings.model("unet") == "unet"
+    assert settings.seed("0") == 0
     with pytest.raises(ParameterError, match=r"cars is not in `datasets` of params\.yaml \(objects, scenes\)"):
         settings.dataset("cars")
     with pytest.raises(ParameterError, match=r"gan is not in `models` of params\.yaml"):
         settings.model("gan")
+    with pytest.raises(ParameterError, match=r"00 is not in `seeds` of params\.yaml \(0\)"):
+        settings.seed("00")
 
 
 def test_settings_cannot_be_changed(text, load):

@@ -13,7 +13,7 @@ from colorize.color.targets import Options
 from colorize.evaluation import evaluate
 from colorize.evaluation.measures import MEASURES
 from colorize.evaluation.measuring import Kind
-from colorize.layout import Cell, Folders
+from colorize.layout import Folders, runs_of
 from colorize.models import files
 from colorize.models.contract import build_model
 from colorize.prior.files import load_array
@@ -28,7 +28,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("regression", "cnn"):
         torch.manual_seed(0)
-        files.save(folder / f"tiny-{name}", build_model(name, 0.03), {"model": name, "width": 0.03, "size": 16})
+        files.save(folder / f"tiny-{name}-0", build_model(name, 0.03), {"model": name, "width": 0.03, "size": 16})
     return folder
 
 
@@ -37,19 +37,18 @@ def run(tiny, models, settings, tmp_path, linked):
     """`run(model, num_saved=...)` -> what was returned and written."""
 
     def evaluate_cell(model: str, shards=None, prior=None, **changes) -> SimpleNamespace:
-        cell = Cell("tiny", model, "tiny")
+        (evaluated,) = runs_of("tiny", model, [0])
         folders = linked(tmp_path / "run", shards or tiny.folders, prior or tiny.folders)
         (folders.root / "data" / "models").unlink(missing_ok=True)
         (folders.root / "data" / "models").symlink_to(models)
         section = settings.evaluate.model_copy(update={"num_saved": 3, "num_worst": 2, **changes})
-        metrics = evaluate.evaluate(cell, section, Options.of(settings.soft_targets), folders, "cpu")
-        out = folders.evaluation(cell)
+        metrics = evaluate.evaluate(evaluated, "tiny", section, Options.of(settings.soft_targets), folders, "cpu")
+        out = folders.evaluation(evaluated, "tiny")
         with np.load(out / "predictions.npz", allow_pickle=False) as arrays:
             predictions = dict(arrays)
         with np.load(out / "per_image.npz", allow_pickle=False) as arrays:
             table = dict(arrays)
         details = json.loads((out / "details.json").read_text())
-        assert json.loads(folders.metrics(cell).read_text()) == metrics
         return SimpleNamespace(metrics=metrics, predictions=predictions, table=table, details=details, out=out)
 
     return evaluate_cell
@@ -242,7 +241,7 @@ def test_a_model_of_another_image_size_is_named(run, tiny, tmp_path, write_image
 
 
 def test_a_missing_model_is_named(run):
-    with pytest.raises(DataError, match=r"unet/model\.json: no such file; expected the folder of a model"):
+    with pytest.raises(DataError, match=r"unet-0/model\.json: no such file; expected the folder of a model"):
         run("unet")
 
 
@@ -251,7 +250,7 @@ def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
         return torch.full_like(L_norm, 1e38).expand(-1, 2, -1, -1), None
 
     monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: (predict, Kind.COLORS))
-    with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression`"):
+    with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression-0`"):
         run("regression")
 
 

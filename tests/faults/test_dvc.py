@@ -16,8 +16,8 @@ from tests.helpers import processes, projects
 from tests.helpers.waiting import until
 
 MODEL = "cnn"
-STAGE = f"train@tiny-{MODEL}"
-CELL = ("train", "tiny", MODEL)
+STAGE = f"train@tiny-{MODEL}-0"
+CELL = ("train", "tiny", MODEL, "0")
 STOP = "checkpoint-written:3:STOP"
 
 
@@ -69,7 +69,7 @@ def start():
 
 def holder(project: Path) -> int:
     """PID of the training that DVC has started."""
-    path = project / f".state/locks/train-tiny-{MODEL}"
+    path = project / f".state/locks/train-tiny-{MODEL}-0"
     until(lambda: path.exists() and path.read_text().endswith("}"))
     return json.loads(path.read_text())["pid"]
 
@@ -123,8 +123,8 @@ def test_two_runs_of_one_cell_train_it_once(undisturbed, tmp_path, start):
     os.kill(first, signal.SIGCONT)
     assert (processes.wait(first), processes.wait(second)) == (0, 0)
     lines = (tmp_path / "second.log").read_text().splitlines()
-    assert lines[0].startswith(f"waiting for train tiny-{MODEL}, which is already running (PID {first} on ")
-    assert lines[1:] == [f"train tiny-{MODEL}: uses the result of the run that has just ended"]
+    assert lines[0].startswith(f"waiting for train tiny-{MODEL}-0, which is already running (PID {first} on ")
+    assert lines[1:] == [f"train tiny-{MODEL}-0: uses the result of the run that has just ended"]
     done = projects.tree(undisturbed.parent / "done")
     assert projects.tree(copies[0]) == projects.tree(copies[1]) == done
     assert projects.tree(tmp_path) == {}
@@ -136,7 +136,7 @@ def test_a_second_run_in_the_same_place_waits_or_ends(undisturbed, tmp_path, sta
     until_stopped(first)
     assert processes.wait(start(project, tmp_path / "second.log", COLORIZE_NO_WAIT="1")) == 3
     line = (tmp_path / "second.log").read_text()
-    assert line.startswith(f"error: train tiny-{MODEL} is already running (PID {first} on ") and line.count("\n") == 1
+    assert line.startswith(f"error: train tiny-{MODEL}-0 is already running (PID {first} on ") and line.count("\n") == 1
     os.kill(first, signal.SIGCONT)
     assert processes.wait(first) == 0
     assert projects.tree(project) == projects.tree(undisturbed.parent / "done")

@@ -13,8 +13,8 @@ MODEL = "unet_weighted"
 STAGES = {
     "shard": ("shard", projects.DATASET),
     "prior": ("prior", projects.DATASET),
-    "train": ("train", projects.DATASET, MODEL),
-    "evaluate": ("evaluate", projects.DATASET, MODEL),
+    "train": ("train", projects.DATASET, MODEL, "0"),
+    "evaluate": ("evaluate", projects.DATASET, MODEL, "0"),
     "baseline": ("evaluate", projects.DATASET, "gray", "prior"),
     "report": ("report",),
 }
@@ -68,7 +68,7 @@ def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_
     [
         ("shard", "shard-manifest:1"),
         ("prior", "prior-write:3"),
-        ("evaluate", "evaluate-metrics:1"),
+        ("evaluate", "evaluate-details:1"),
         ("report", "report-files:2"),
     ],
 )

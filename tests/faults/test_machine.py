@@ -12,7 +12,7 @@ from colorize import runtime
 from tests.helpers import processes, projects
 
 MODEL = "cnn"
-SHARD, PRIOR, TRAIN = ("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL)
+SHARD, PRIOR, TRAIN = ("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL, "0")
 
 
 @contextlib.contextmanager
@@ -67,10 +67,10 @@ def test_a_full_disk_at_a_checkpoint_stops_training_which_then_goes_on(project, 
     expected = project.parent / "undisturbed"
     subprocess.run(["cp", "-a", project, expected], check=True)
     assert processes.wait(processes.start(expected, TRAIN, tmp_path / "log")) == 0
-    weights = (expected / f"data/models/tiny-{MODEL}/model.safetensors").stat().st_size
+    weights = (expected / f"data/models/tiny-{MODEL}-0/model.safetensors").stat().st_size
     with mounted(project / ".state/checkpoints", f"size={6 * weights}"):  # each has them, the best, and two moments
         line = error_of(project, TRAIN, COLORIZE_CHECKPOINT_SECONDS="0")
-        assert line.startswith("error: disk full: .state/checkpoints/tiny-cnn/")
+        assert line.startswith("error: disk full: .state/checkpoints/tiny-cnn-0/")
         (kept,) = (project / ".state/checkpoints").rglob("*.ckpt")
         content = kept.read_bytes()
     kept.parent.mkdir(parents=True)
@@ -81,12 +81,12 @@ def test_a_full_disk_at_a_checkpoint_stops_training_which_then_goes_on(project, 
     assert projects.tree(project) == projects.tree(expected)
 
 
-@pytest.mark.parametrize(("stage", "folder"), [(PRIOR, "data/priors/tiny"), (TRAIN, f"data/models/tiny-{MODEL}")])
+@pytest.mark.parametrize(("stage", "folder"), [(PRIOR, "data/priors/tiny"), (TRAIN, f"data/models/tiny-{MODEL}-0")])
 def test_a_folder_that_may_not_be_written_to_is_an_error_before_any_work(project, stage, folder):
     with mounted(project / folder, "ro"):
         line = error_of(project, stage)
     assert line == f"error: {folder}: cannot be written (Read-only file system); check the folder and its permissions\n"
-    assert not (project / f"data/histories/tiny-{MODEL}").exists()
+    assert not (project / f"data/histories/tiny-{MODEL}-0").exists()
 
 
 def test_missing_inputs_name_the_stage_that_makes_them(project):

@@ -24,12 +24,12 @@ STEPS = 20
 def train(tiny, tiny_train, settings, tmp_path, monkeypatch, linked):
     """`train("unet", "a", ...)` -> the repository `a` of a training, its state kept in `a/.state`."""
 
-    def run(model: str, name: str, **changes) -> Path:
+    def run(model: str, name: str, seed: int = 0, **changes) -> Path:
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
         folders = linked(tmp_path / name, tiny.folders, tiny.folders)
         changes = {"steps": STEPS, "val_every": 6, "pictures_every": 8, "select": "best", "lr": 1e-3, **changes}
         options = Options.of(settings.soft_targets)
-        loop.train(Run("tiny", model), tiny_train(**changes), options, folders, "code", "cpu").remove()
+        loop.train(Run("tiny", model, seed), tiny_train(**changes), options, folders, "code", "cpu").remove()
         return tmp_path / name
 
     return run
@@ -57,13 +57,15 @@ def keep_all(tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_after_any_step_it_ends_the_same(train, keep_all, monkeypatch, capsys, model):
     expected = files(train(model, "undisturbed"))
-    assert f"data/models/tiny-{model}/model.safetensors" in expected
+    assert f"data/models/tiny-{model}-0/model.safetensors" in expected
     assert not any(name.startswith(".state") for name in expected)
     monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
     (key,) = keep_all.iterdir()
     for step in range(1, STEPS + 1):
         name = f"resumed-{step}"
-        shutil.copytree(key / f"{step:02d}", keep_all.parent / name / ".state/checkpoints" / f"tiny-{model}" / key.name)
+        shutil.copytree(
+            key / f"{step:02d}", keep_all.parent / name / ".state/checkpoints" / f"tiny-{model}-0" / key.name
+        )
         capsys.readouterr()
         assert files(train(model, name)) == expected
         assert f"resumes after step {step}\n" in capsys.readouterr().err
@@ -99,7 +101,7 @@ def stopped(train, monkeypatch, tmp_path):
             runtime.run(lambda: train("unet", name, **changes), [])
 
         assert processes.wait(processes.fork(body, tmp_path, tmp_path / "log")) == 143
-        assert (tmp_path / "log").read_text() == "train tiny-unet: stops after step 7 of 20; run again to resume\n"
+        assert (tmp_path / "log").read_text() == "train tiny-unet-0: stops after step 7 of 20; run again to resume\n"
         return tmp_path / name
 
     return run
@@ -110,7 +112,7 @@ def test_asked_to_stop_it_saves_and_goes_on_from_there(train, stopped, capsys):
     assert [path.name for path in folder.rglob("*.ckpt")] == ["000000007.ckpt"]
     assert not (folder / "data" / "models").exists()
     assert files(train("unet", "a")) == files(train("unet", "undisturbed"))
-    assert capsys.readouterr().err.startswith("train tiny-unet: resumes after step 7\n")
+    assert capsys.readouterr().err.startswith("train tiny-unet-0: resumes after step 7\n")
 
 
 @pytest.mark.parametrize("changes", [{"lr": 2e-3}, {"seed": 1}, {"steps": 21}])
@@ -127,13 +129,13 @@ def test_a_damaged_checkpoint_costs_steps_and_changes_nothing(train, keep_all, m
     expected = files(train("cnn", "undisturbed"))
     monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
     (key,) = keep_all.iterdir()
-    place = keep_all.parent / "a/.state/checkpoints/tiny-cnn" / key.name
+    place = keep_all.parent / "a/.state/checkpoints/tiny-cnn-0" / key.name
     shutil.copytree(key / "09", place)
     os.truncate(place / "000000009.ckpt", 1000)
     assert files(train("cnn", "a")) == expected
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"warning: {place}/000000009.ckpt: damaged")
-    assert lines[1] == "train tiny-cnn: resumes after step 8"
+    assert lines[1] == "train tiny-cnn-0: resumes after step 8"
 
 
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(train, monkeypatch):
@@ -150,7 +152,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path):
     """In a real process, at a random moment soon after its third checkpoint, until it ends by itself."""
     processes.load_everything()
     project = projects.make_project(tmp_path / "project", ("cnn_weighted",))
-    stage, log = ("train", projects.DATASET, "cnn_weighted"), tmp_path / "log"
+    stage, log = ("train", projects.DATASET, "cnn_weighted", "0"), tmp_path / "log"
     for earlier in projects.STAGES[:2]:
         assert processes.wait(processes.start(project, earlier, log)) == 0
     undisturbed = Path(shutil.copytree(project, tmp_path / "undisturbed"))

@@ -15,8 +15,8 @@ MODELS = ("regression", "cnn", "cnn_weighted", "unet", "unet_weighted")
 STAGES = (  # script and arguments, in an order of the DAG
     ("shard", DATASET),
     ("prior", DATASET),
-    *(("train", DATASET, model) for model in MODELS),
-    *(("evaluate", DATASET, model) for model in MODELS),
+    *(("train", DATASET, model, "0") for model in MODELS),
+    *(("evaluate", DATASET, model, "0") for model in MODELS),
     ("evaluate", DATASET, "gray", "prior"),
     ("report",),
 )
@@ -24,7 +24,7 @@ POINTS = {  # fault points that a stage passes; all pass those of EVERYWHERE
     "shard": ("shard-member", "shard-rename", "shard-manifest"),
     "prior": ("prior-write",),
     "train": ("checkpoint-written", "checkpoint-prune", "train-final", "train-sidecar", "train-remove"),
-    "evaluate": ("evaluate-metrics",),
+    "evaluate": ("evaluate-details",),
     "report": ("report-files",),
 }
 EVERYWHERE = ("write-rename", "write-sync", "stage-checked")

@@ -28,8 +28,8 @@ def model() -> torch.nn.Module:
 def folder(tmp_path, model):
     """A saved model in a repository."""
     (tmp_path / "dvc.yaml").touch()
-    files.save(tmp_path / "data/models/objects-cnn", model, SIDECAR)
-    return tmp_path / "data/models/objects-cnn"
+    files.save(tmp_path / "data/models/objects-cnn-0", model, SIDECAR)
+    return tmp_path / "data/models/objects-cnn-0"
 
 
 def refusal(folder) -> str:
@@ -75,18 +75,18 @@ def test_saving_twice_gives_the_same_bytes(folder, model, tmp_path):
 
 
 def test_a_missing_model_names_the_stage_that_makes_it(folder):
-    assert "train the model with `dvc repro train@objects-unet`" in refusal(folder.with_name("objects-unet"))
+    assert "train the model with `dvc repro train@objects-unet-0`" in refusal(folder.with_name("objects-unet-0"))
 
 
 def test_a_copy_elsewhere_gets_no_command_of_the_repository(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copies" / "objects-cnn")
+    copy = shutil.copytree(folder, tmp_path / "copies" / "objects-cnn-0")
     flip(copy / "model.safetensors")
     assert refusal(copy).endswith("missing or damaged; copy the folder again from its source")
 
 
 def test_the_command_works_in_the_current_folder_or_names_another(folder, tmp_path, monkeypatch):
     flip(folder / "model.safetensors")
-    command = "`python -m colorize.verify --repair data/models/objects-cnn && dvc repro train@objects-cnn`"
+    command = "`python -m colorize.verify --repair data/models/objects-cnn-0 && dvc repro train@objects-cnn-0`"
     assert refusal(folder).endswith(f"; run {command} in {tmp_path}")
     monkeypatch.chdir(tmp_path)
     assert refusal(folder).endswith(f"; run {command}")
@@ -130,7 +130,7 @@ def test_weights_for_other_bins_are_named_with_both_numbers(folder):
 def test_weights_that_give_no_picture_are_refused_by_name(folder, change, words):
     change_weights(folder, change)
     assert words in refusal(folder)
-    assert "; run `dvc repro --force --single-item train@objects-cnn` in " in refusal(folder)
+    assert "; run `dvc repro --force --single-item train@objects-cnn-0` in " in refusal(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0nonsense", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])

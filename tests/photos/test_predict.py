@@ -46,7 +46,7 @@ class TwoBins(Classifier):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An untrained U-Net of strong and changing colors, many of them outside sRGB."""
-    folder = tmp_path_factory.mktemp("models") / "objects-unet"
+    folder = tmp_path_factory.mktemp("models") / "objects-unet-0"
     torch.manual_seed(0)
     model = contract.build_model("unet", 0.05)
     with torch.no_grad():

@@ -79,7 +79,8 @@ def test_every_stage_of_the_project_is_read_as_dvc_reads_it(repo, monkeypatch):
     with Repo() as dvc:
         for stage in dvc.index.stages:
             name, _, item = stage.addressing.partition("@")
-            names = ("source",) if name == "baseline" else ("source" if name == "evaluate" else "dataset", "model")
+            dataset = "source" if name in ("evaluate", "baseline") else "dataset"
+            names = (dataset, "model", "seed")
             values = dict(zip(names, item.split("-"), strict=False)) if item else {}
             ours = definition.read(name, values)
             theirs = {Path(out.def_path) for out in stage.outs}

@@ -24,7 +24,8 @@ def linked_prior(root, tiny) -> Folders:
 
 def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
-    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in ("class_weights", "initial_distribution")}
+    kinds = ("class_weights", "initial_distribution", "measured_weights")
+    of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in kinds}
     assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"} | of_models
 
 
@@ -34,16 +35,19 @@ def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
     for model, spec in MODELS.items():
         weights = load_array(tiny.prior / f"class_weights-{model}.npy")
         assert np.array_equal(weights, expected if spec.is_weighted else np.ones(313))
+        measured = load_array(tiny.prior / f"measured_weights-{model}.npy")
+        assert np.array_equal(measured, expected if spec.is_classifier else np.ones(313))
 
 
-def test_lambda_moves_only_the_weighted_models_files(tiny, settings, tmp_path):
+def test_lambda_moves_only_the_files_that_it_concerns(tiny, settings, tmp_path):
     other = linked_prior(tmp_path, tiny)
     build.write_prior("tiny", Options.of(settings.soft_targets), 0.25, other)
     for path in sorted(tiny.prior.glob("*.npy")):
         is_same = path.read_bytes() == (other.prior("tiny") / path.name).read_bytes()
         kinds = ("class_weights", "initial_distribution")
         unweighted = [f"{kind}-{model}" for kind in kinds for model in ("regression", "cnn", "unet")]
-        assert is_same == (path.stem in ("counts", "prior", *unweighted)), path.name
+        unchanged = ("counts", "prior", "measured_weights-regression", *unweighted)
+        assert is_same == (path.stem in unchanged), path.name
 
 
 def test_the_weighted_prior_is_the_constant_with_the_lowest_weighted_cross_entropy(tiny):

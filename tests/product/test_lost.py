@@ -11,8 +11,8 @@ import yaml
 from tests.helpers import processes, projects
 
 MODEL = "cnn"
-CELL = f"tiny-{MODEL}"
-STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL), ("evaluate", "tiny", MODEL))
+CELL = f"tiny-{MODEL}-0"
+STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL, "0"), ("evaluate", "tiny", MODEL, "0"))
 
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess:
@@ -146,7 +146,7 @@ def test_another_profile_leaves_own_folders_and_takes_away_what_the_cache_holds(
     done = run(project, "tools/use_profile.py", "paper")
     assert done.returncode == 0, done.stdout
     assert {path: path.read_bytes() for path in own if path.exists()} == own
-    assert not (project / f"data/models/{CELL}").exists() and not (project / f"results/metrics/{CELL}").exists()
+    assert not (project / f"data/models/{CELL}").exists() and not (project / f"data/evaluations/{CELL}").exists()
     assert run(project, "tools/use_profile.py", "sample").returncode == 0
     said = run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").stdout
     assert "Running stage" not in said and (project / f"data/models/{CELL}/model.json").exists()
@@ -162,7 +162,7 @@ def test_a_path_is_what_the_user_means_by_it(project, how):
     done = {
         "absolute": lambda: verify(project, str(model)),
         "with ..": lambda: verify(project, f"data/shards/../models/{CELL}"),
-        "from a subfolder": lambda: verify(project, cwd=project / "results"),
+        "from a subfolder": lambda: verify(project, cwd=project / "data"),
         "from a subfolder, relative": lambda: verify(project, f"models/{CELL}", cwd=project / "data"),
     }[how]()
     assert done.returncode == 3 and f"data/models/{CELL}" in done.stdout

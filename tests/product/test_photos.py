@@ -14,11 +14,12 @@ import yaml
 from PIL import Image
 
 import colorize
+from colorize.layout import BASELINES
 from tests.helpers import processes
 from tests.helpers.projects import make_project
 
 NAMES = ("0000", "0001", "0002", "0010", "0100", "1000")  # of the test images
-MODEL = Path("data/models/tiny-unet")
+MODEL = Path("data/models/tiny-unet-0")
 
 
 def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
@@ -47,7 +48,7 @@ def made(tmp_path_factory) -> Path:
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
     processes.load_everything()
-    for stage in ("shard tiny", "prior tiny", "train tiny unet", "evaluate tiny gray"):
+    for stage in ("shard tiny", "prior tiny", "train tiny unet 0", "evaluate tiny gray"):
         processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
@@ -126,13 +127,14 @@ def test_weights_whose_colors_overflow_are_refused(project):
 def test_the_command_line_writes_no_black_picture(project):
     fill(project / MODEL, "head.weight", np.nan)
     draw(project / "photo.png")
-    assert_one_line(run(project, "colorize", "photo.png", "--model", "tiny-unet"), "head.weight", "train@tiny-unet")
+    assert_one_line(run(project, "colorize", "photo.png", "--model", "tiny-unet-0"), "head.weight", "train@tiny-unet-0")
     assert not list(project.glob("colorized/*"))
 
 
 def test_an_evaluation_without_finite_metrics_is_one_line(project):
     fill(project / MODEL, "block1.0.weight", 3e38, -3e38, 3e38)
-    assert_one_line(run(project, "stages.evaluate", "tiny", "unet"), "evaluate tiny-unet-tiny", "train@tiny-unet")
+    done = run(project, "stages.evaluate", "tiny", "unet", "0")
+    assert_one_line(done, "evaluate tiny-unet-0 on tiny", "train@tiny-unet-0")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_an_evaluation_without_finite_metrics_is_one_line(project):
 def test_damaged_weights_with_a_fitting_checksum_are_refused(project, content):
     write_weights(project / MODEL, content)
     assert "model.safetensors: not the weights of a unet" in refusal(project / MODEL)
-    assert "train@tiny-unet" in refusal(project / MODEL)
+    assert "train@tiny-unet-0" in refusal(project / MODEL)
 
 
 @pytest.mark.parametrize(
@@ -156,23 +158,23 @@ def test_values_of_wrong_types_beside_the_weights_are_refused(project, key, valu
 
 
 def test_a_damaged_copy_outside_of_the_repository_gets_a_remedy_that_helps(project, tmp_path):
-    copy = shutil.copytree(project / MODEL, tmp_path / "copy" / "tiny-unet")
+    copy = shutil.copytree(project / MODEL, tmp_path / "copy" / "tiny-unet-0")
     (copy / "model.safetensors").write_bytes(b"damaged")
     assert "copy the folder again" in refusal(copy)
     assert "dvc repro" not in refusal(copy)
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
+# --- measures --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", ['"0.1"', "[0.1]", "NaN", "1e999"])
-def test_a_metric_that_is_no_number_is_one_line(project, value):
-    for model in ("gray", "prior", "unet"):
-        path = project / f"results/metrics/tiny-{model}/tiny.json"
+def test_a_measure_that_is_no_number_is_one_line(project, value):
+    for name in (*BASELINES, "unet-0"):
+        path = project / f"data/evaluations/tiny-{name}/tiny/details.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"l1": 0.1, "l2": %s}' % (value if model == "unet" else 0.1))
-    command = "verify --repair results/metrics/tiny-unet/tiny.json && dvc repro evaluate@tiny-unet"
-    assert_one_line(run(project, "stages.report", "show"), "tiny-unet/tiny.json: `l2`", command)
+        path.write_text('{"measures": {"l1": 0.1, "l2": %s}}' % (value if name == "unet-0" else 0.1))
+    command = "verify --repair data/evaluations/tiny-unet-0/tiny/details.json && dvc repro evaluate@tiny-unet-0"
+    assert_one_line(run(project, "stages.report", "show"), "tiny-unet-0/tiny/details.json: `l2`", command)
 
 
 # --- priors ----------------------------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def as_npy(array: np.ndarray) -> bytes:
 )
 def test_class_weights_that_cannot_be_are_one_line(project, content):
     (project / "data/priors/tiny/class_weights-unet.npy").write_bytes(content)
-    done = run(project, "stages.train", "tiny", "unet")
+    done = run(project, "stages.train", "tiny", "unet", "0")
     assert_one_line(done, "class_weights-unet.npy: ", "verify --repair data/priors/tiny && dvc repro prior@tiny")
 
 
@@ -210,7 +212,7 @@ def lightness(path: Path) -> np.ndarray:
 
 
 def color(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    done = run(project, "colorize", *arguments, "--model", "tiny-unet")
+    done = run(project, "colorize", *arguments, "--model", "tiny-unet-0")
     assert done.returncode == 0, done.stderr
     return done
 

@@ -17,20 +17,20 @@ from tests.helpers import processes, projects
 from tests.helpers.waiting import until
 
 MODEL = "unet"
-TRAIN = f"train@tiny-{MODEL}"
+TRAIN = f"train@tiny-{MODEL}-0"
 STAGES = {  # DVC's name -> script and arguments, and a point that it passes when its work is nearly done
     "shard@tiny": (("shard", "tiny"), "shard-manifest:1"),
     "prior@tiny": (("prior", "tiny"), "prior-write:9"),
-    TRAIN: (("train", "tiny", MODEL), "checkpoint-written:3"),
-    f"evaluate@tiny-{MODEL}": (("evaluate", "tiny", MODEL), "evaluate-metrics:1"),
-    "baseline@tiny": (("evaluate", "tiny", "gray", "prior"), "evaluate-metrics:1"),
+    TRAIN: (("train", "tiny", MODEL, "0"), "checkpoint-written:3"),
+    f"evaluate@tiny-{MODEL}-0": (("evaluate", "tiny", MODEL, "0"), "evaluate-details:1"),
+    "baseline@tiny": (("evaluate", "tiny", "gray", "prior"), "evaluate-details:1"),
     "report": (("report",), "report-files:6"),
 }
 OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "params, shard": ("shard@tiny", "params.yaml", "per_shard: 5", "per_shard: 4"),
     "params, prior": ("prior@tiny", "params.yaml", "lambda: 0.5", "lambda: 0.25"),
     "params, train": (TRAIN, "params.yaml", "lr: 0.001", "lr: 0.005"),
-    "params, evaluate": (f"evaluate@tiny-{MODEL}", "params.yaml", "num_worst: 2", "num_worst: 1"),
+    "params, evaluate": (f"evaluate@tiny-{MODEL}-0", "params.yaml", "num_worst: 2", "num_worst: 1"),
     "params, report": ("report", "params.yaml", "columns: 2", "columns: 3"),
     "type of a parameter": (TRAIN, "params.yaml", "weight_decay: 0.001", "weight_decay: 0.0010001"),
     "code, shard": ("shard@tiny", "colorize/sharding/build.py", "import csv", "import csv  # a remark"),
@@ -233,7 +233,7 @@ def test_an_archive_that_is_replaced_while_it_is_sharded_is_noticed(project):
         ("shard@tiny", "data/shards/train/tiny/000001.tar"),
         ("shard@tiny", "data/shards/val/tiny/images.csv"),
         ("prior@tiny", "data/priors/tiny/counts.npy"),
-        (TRAIN, f"data/histories/tiny-{MODEL}/layers.json"),
+        (TRAIN, f"data/histories/tiny-{MODEL}-0/layers.json"),
         ("report", "results/table1.tex"),
     ],
 )
@@ -264,7 +264,7 @@ def poisoned(folder: Path) -> str:
 
 def test_verify_names_a_result_that_was_recorded_for_other_parameters_and_repairs_it(project):
     folder = project("done")
-    before = (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes()
+    before = (folder / f"data/models/tiny-{MODEL}-0/model.safetensors").read_bytes()
     assert poisoned(folder) == 0.005
     done = verify(folder)
     assert done.returncode == 3
@@ -273,11 +273,11 @@ def test_verify_names_a_result_that_was_recorded_for_other_parameters_and_repair
     assert repaired.returncode == 0, repaired.stdout
     said = dvc(folder, "repro", TRAIN).stdout
     assert f"Running stage '{TRAIN}'" in said and "is cached" not in said
-    assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() != before
+    assert (folder / f"data/models/tiny-{MODEL}-0/model.safetensors").read_bytes() != before
     assert verify(folder).returncode == 0
     edit(folder / "params.yaml", "lr: 0.005", "lr: 0.001")
     assert "is cached - skipping run" in dvc(folder, "repro", TRAIN).stdout
-    assert (folder / f"data/models/tiny-{MODEL}/model.safetensors").read_bytes() == before
+    assert (folder / f"data/models/tiny-{MODEL}-0/model.safetensors").read_bytes() == before
 
 
 def test_verify_names_an_out_that_lost_files_before_it_was_recorded_and_the_remedy_helps(project):

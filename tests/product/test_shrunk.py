@@ -68,8 +68,8 @@ def sharded(tmp_path_factory) -> Path:
 
 def assert_shard_is_named(project: Path, **knobs: str) -> None:
     """Make the shards shorter under a training."""
-    program = start(project, "stages.train", "tiny", "unet", **knobs)
-    until((project / "data/histories/tiny-unet/history.csv").exists, program)
+    program = start(project, "stages.train", "tiny", "unet", "0", **knobs)
+    until((project / "data/histories/tiny-unet-0/history.csv").exists, program)
     time.sleep(0.5)
     for path in (project / "data/shards/train/tiny").glob("*.tar"):
         os.truncate(path, 0)

@@ -1,5 +1,6 @@
 """Small synthetic runs in the layout that the other stages write."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from colorize.layout import BASELINES, Cell, Folders, Run
+from colorize.layout import BASELINES, Folders, Run, runs_of
 from colorize.report.inputs import Inputs
 from colorize.report.labels import TITLES
 from tests.helpers.layouts import expect_one_line  # noqa: F401
@@ -23,28 +24,32 @@ CNN_BLOCKS = [
 REGRESSION_BLOCKS = [("encoder", [[1, 4]], 4), ("block1", [[4, 2]], 8)]
 
 
+HISTORY_HEADER = (
+    "step,train_loss,val_loss,val_l1,val_l2,val_accuracy,train_l2,train_cross_entropy,train_weighted_cross_entropy,"
+    "train_class_weight,val_cross_entropy,val_weighted_cross_entropy,val_class_weight"
+)
+
+
 class Outputs:
     """What the other stages write; tests change its files or its settings."""
 
-    def __init__(self, root: Path, datasets: list[str], models: list[str], images: int = 12) -> None:
+    def __init__(self, root: Path, datasets: list[str], models: list[str], seeds: list[int], images: int = 12) -> None:
         """Write every input of the report below `root`."""
-        self.root, self.datasets, self.models, self.images = root, datasets, models, images
+        self.root, self.datasets, self.models, self.seeds, self.images = root, datasets, models, seeds, images
         self.folders = Folders(root)
         self.write_titles("objects: Objects\nscenes: Scenes\n")
-        for dataset in datasets:
-            for model in models:
-                self.write_history(dataset, model)
-        for source in datasets:
-            for target in datasets:
-                for model in (*BASELINES, *models):
-                    self.write_metrics(source, model, target)
-                    self.write_predictions(source, model, target)
-                    self.write_per_image(source, model, target)
+        for dataset, model, seed in itertools.product(datasets, models, seeds):
+            self.write_history(dataset, model, seed)
+        for source, target, model in itertools.product(datasets, datasets, (*BASELINES, *models)):
+            for run in runs_of(source, model, seeds):
+                self.write_metrics(source, model, target, run.seed)
+                self.write_predictions(source, model, target, run.seed)
+                self.write_per_image(source, model, target, run.seed)
 
     @property
     def inputs(self) -> Inputs:
         """The files, as the report reads them."""
-        return Inputs(self.datasets, self.models, self.root)
+        return Inputs(self.datasets, self.models, self.seeds, self.root)
 
     @property
     def settings(self) -> SimpleNamespace:
@@ -54,7 +59,9 @@ class Outputs:
             columns=3, figure4_models=self.models[:1], figure5=figure5, figure6_model=self.models[-1]
         )
         named = SimpleNamespace(named={self.datasets[0]: [10, 30]})
-        return SimpleNamespace(datasets=self.datasets, models=self.models, evaluate=named, report=report)
+        return SimpleNamespace(
+            datasets=self.datasets, models=self.models, seeds=self.seeds, evaluate=named, report=report
+        )
 
     def write_titles(self, text: str) -> None:
         """The titles of data sets."""
@@ -62,16 +69,21 @@ class Outputs:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def write_metrics(self, source: str, model: str, target: str, **values: float) -> None:
-        """Metrics of one cell: the same everywhere but for `values`."""
+    def folder(self, source: str, model: str, target: str, seed: int | None = 0) -> Path:
+        """The folder of an evaluation; that of a baseline whatever the seed."""
+        folder = self.folders.evaluation(Run(source, model, None if model in BASELINES else seed), target)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write_metrics(self, source: str, model: str, target: str, seed: int | None = 0, **values: float) -> None:
+        """Values of the measures of Table 1 over the split: the same everywhere but for `values`."""
         metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
         if model not in ("gray", "regression"):
             metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
-        path = self.folders.metrics(Cell(source, model, target))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(metrics | values))
+        details = {"measures": metrics | values, "weights": {"weighted": "weight"}}
+        (self.folder(source, model, target, seed) / "details.json").write_text(json.dumps(details))
 
-    def write_predictions(self, source: str, model: str, target: str, /, **arrays) -> None:
+    def write_predictions(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
         """Images of random noise that depend on the target alone; predictions are of one color."""
         n, rng = self.images, np.random.default_rng(self.datasets.index(target))
         truth = rng.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
@@ -86,12 +98,11 @@ class Outputs:
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
-        folder = self.folders.evaluation(Cell(source, model, target))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder(source, model, target, seed)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)
 
-    def write_per_image(self, source: str, model: str, target: str, /, **arrays) -> None:
+    def write_per_image(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
         """Measures of two groups of images, one of them divided by a weight."""
         every = np.arange(self.images)
         values = {
@@ -101,18 +112,16 @@ class Outputs:
             "weight": (1 + every % 3).astype(np.float32),
             "weighted": ((1 + every % 3) * every / 10).astype(np.float32),
         }
-        folder = self.folders.evaluation(Cell(source, model, target))
+        folder = self.folder(source, model, target, seed)
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
-        (folder / "details.json").write_text(json.dumps({"weights": {"weighted": "weight"}}))
 
-    def write_history(self, dataset: str, model: str) -> None:
-        """Two rows of history and the layers of a tiny network."""
-        folder = self.folders.history(Run(dataset, model))
+    def write_history(self, dataset: str, model: str, seed: int = 0, text: str = "") -> None:
+        """A history, by default of two rows, and the layers of a tiny network."""
+        folder = self.folders.history(Run(dataset, model, seed))
         folder.mkdir(parents=True, exist_ok=True)
-        accuracy = "" if model == "regression" else "0.2"
-        rows = [f"0,,2.5,0.1,0.02,{accuracy}", f"10,1.5,1.75,0.1,0.02,{accuracy}"]
-        header = "step,train_loss,val_loss,val_l1,val_l2,val_accuracy"
-        (folder / "history.csv").write_text("\n".join([header, *rows]) + "\n")
+        rest = ",0.01,,,,,," if model == "regression" else "0.2,,2.25,4.5,0.75,2.5,6.0,1.25"
+        rows = [HISTORY_HEADER, f"0,,2.5,0.1,0.02,{rest}", f"10,1.5,1.75,0.1,0.02,{rest}"]
+        (folder / "history.csv").write_text(text or "\n".join(rows) + "\n")
         (folder / "layers.json").write_text(json.dumps(_layers(model)))
 
 
@@ -141,6 +150,6 @@ def _layers(model: str) -> dict:
 @pytest.fixture
 def make_run(tmp_path):
     """A function that writes what the other stages write for some data sets and models, below tmp_path."""
-    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), **more: Outputs(
-        tmp_path, list(datasets), list(models), **more
+    return lambda datasets=("objects", "scenes"), models=tuple(MODELS), seeds=(0,), **more: Outputs(
+        tmp_path, list(datasets), list(models), list(seeds), **more
     )

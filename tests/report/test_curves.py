@@ -12,6 +12,7 @@ from colorize.layout import Run
 from colorize.report import curves, inputs, labels
 from colorize.runtime import DataError
 from colorize.training import history
+from tests.report.conftest import HISTORY_HEADER
 
 TEMPLATE = Path(__file__).parents[2] / "stages" / "plots" / "curves.json"
 
@@ -32,11 +33,11 @@ def rendered(text: str, y: str) -> dict:
 
 def test_csv_is_exact(make_run):
     assert curves.to_csv(make_run(("a",), ("regression", "cnn")).inputs).splitlines() == [
-        "run,dataset,model,step,train_loss,val_loss,val_l1,val_l2,val_accuracy",
-        "a-regression,a,regression,0,,2.5,0.1,0.02,",
-        "a-regression,a,regression,10,1.5,1.75,0.1,0.02,",
-        "a-cnn,a,cnn,0,,2.5,0.1,0.02,0.2",
-        "a-cnn,a,cnn,10,1.5,1.75,0.1,0.02,0.2",
+        f"run,dataset,model,seed,{HISTORY_HEADER}",
+        "a-regression-0,a,regression,0,0,,2.5,0.1,0.02,,0.01,,,,,,",
+        "a-regression-0,a,regression,0,10,1.5,1.75,0.1,0.02,,0.01,,,,,,",
+        "a-cnn-0,a,cnn,0,0,,2.5,0.1,0.02,0.2,,2.25,4.5,0.75,2.5,6.0,1.25",
+        "a-cnn-0,a,cnn,0,10,1.5,1.75,0.1,0.02,0.2,,2.25,4.5,0.75,2.5,6.0,1.25",
     ]
 
 
@@ -46,8 +47,14 @@ def test_each_kind_of_loss_has_a_panel(make_run):
     assert [len(axes.lines) for axes in figure.axes] == [8, 8, 4]  # runs, each training and validation
     solid, dashed = figure.axes[0].lines[:2]
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
-    assert solid.get_ydata()[1] == 1.5
-    assert dashed.get_ydata().tolist() == [2.5, 1.75]
+
+
+def test_both_lines_of_a_model_show_the_same_measure_of_fixed_images(make_run):
+    classifier, weighted, regression = curves.plot_curves(make_run().inputs).figure.axes
+    shown = [[line.get_ydata()[0] for line in axes.lines[:2]] for axes in (classifier, weighted, regression)]
+    assert shown == [[2.25, 2.5], [4.5 / 0.75, 6.0 / 1.25], [0.01, 0.02]]
+    (legend,) = curves.plot_curves(make_run().inputs).legends
+    assert "in evaluation mode" in legend.get_title().get_text()
 
 
 def test_no_legend_lies_on_the_curves(make_run):
@@ -66,18 +73,18 @@ def test_the_report_reads_the_columns_that_training_writes():
 
 def test_history_without_a_column_is_refused(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.folders.history(Run("a", "cnn")) / "history.csv").write_text("step,train_loss\n")
+    (run.folders.history(Run("a", "cnn", 0)) / "history.csv").write_text("step,train_loss\n")
     with pytest.raises(
         DataError,
-        match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn`",
+        match=r"`val_loss` is missing; run `.*verify --repair .* && dvc repro train@a-cnn-0`",
     ):
         curves.to_csv(run.inputs)
 
 
 def test_missing_history_names_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.folders.history(Run("a", "cnn")) / "history.csv").unlink()
-    with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn`"):
+    (run.folders.history(Run("a", "cnn", 0)) / "history.csv").unlink()
+    with pytest.raises(DataError, match=r"history\.csv is missing: run `dvc repro train@a-cnn-0`"):
         curves.to_csv(run.inputs)
 
 
@@ -88,8 +95,12 @@ def test_dvc_fills_the_template_completely(make_run):
     assert {"run", "rev", "model", "step", "val_loss"} <= spec["data"]["values"][0].keys()
 
 
-def test_template_colors_by_run_and_dashes_by_revision(make_run):
-    spec = rendered(curves.to_csv(make_run().inputs), "val_accuracy")["spec"]
-    assert spec["encoding"]["color"]["field"] == "run"
+def test_template_colors_by_data_set_and_model_dashes_by_revision_and_draws_a_line_per_seed(make_run):
+    filled = rendered(curves.to_csv(make_run(seeds=(0, 1)).inputs), "val_accuracy")
+    assert {"calculate": "datum.dataset + '-' + datum.model", "as": "name"} in filled["transform"]
+    assert {row["run"] for row in filled["data"]["values"]} > {"objects-unet-0", "objects-unet-1"}
+    spec = filled["spec"]
+    assert spec["encoding"]["color"]["field"] == "name"
     assert spec["encoding"]["y"]["field"] == "val_accuracy"
     assert spec["layer"][0]["encoding"]["strokeDash"]["field"] == "rev"
+    assert spec["layer"][0]["encoding"]["detail"]["field"] == "run"

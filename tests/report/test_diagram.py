@@ -36,7 +36,7 @@ def test_parameters_width_and_output_are_named(make_run):
 
 def test_no_two_texts_overlap(make_run):
     run = make_run()
-    path = run.root / "data" / "histories" / "objects-unet" / "layers.json"
+    path = run.root / "data" / "histories" / "objects-unet-0" / "layers.json"
     layers = json.loads(path.read_text())
     for block in layers["blocks"]:  # the paper's widest labels
         block["convolutions"] = [[512, 512]] * 3

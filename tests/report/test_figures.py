@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize.layout import Cell
+from colorize.layout import Cell, Run
 from colorize.report import figures, grid
 from colorize.runtime import DataError
 
@@ -101,7 +101,7 @@ def test_cross_domain_shows_both_directions(make_run):
 
 def test_damaged_predictions_name_the_stage(make_run):
     run = make_run(("a",), ("cnn",))
-    (run.folders.evaluation(Cell("a", "cnn", "a")) / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
+    (run.folders.evaluation(Run("a", "cnn", 0), "a") / "predictions.npz").write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DataError, match=r"verify --repair .* && dvc repro evaluate@a-cnn"):
         run.inputs.predictions(Cell("a", "cnn", "a"))
 

@@ -116,5 +116,5 @@ def test_policy_knows_the_style_sheet_by_its_hash(make_run):
 def test_models_that_saved_other_images_are_refused(make_run):
     run = make_run(("a",), ("cnn", "unet"))
     run.write_predictions("a", "unet", "a", is_saved=np.arange(12) > 1)
-    with pytest.raises(DataError, match=r"a-unet.a.*its saved test images differ"):
+    with pytest.raises(DataError, match=r"a-unet-0.a.*its saved test images differ"):
         files_of(run)

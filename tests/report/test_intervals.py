@@ -15,6 +15,7 @@ from colorize.report.intervals import (
     Groups,
     Interval,
     compare,
+    fieller_limits,
     ratio_limits,
     student_t,
 )
@@ -54,6 +55,11 @@ def test_intervals_contain_the_truth_in_93_to_97_percent(kind, num_groups):
 
 def test_means_of_very_skewed_values_are_covered_in_at_least_90_percent():
     assert min(coverage.coverage(HEAVY_SKEW, num_groups) for num_groups in coverage.NUM_GROUPS) >= 90
+
+
+@pytest.mark.parametrize("num_groups", [20, 40])
+def test_no_more_than_5_percent_of_the_ratios_with_a_weak_denominator_are_wrong(num_groups):
+    assert coverage.coverage(coverage.WEAK, num_groups) >= 95
 
 
 @pytest.mark.parametrize("kind", coverage.KINDS)
@@ -121,6 +127,29 @@ def test_many_groups_use_student_t():
 @pytest.mark.parametrize(("degrees", "expected"), [(999, 1.96234146), (5_000, 1.96043855), (328_499, 1.95997121)])
 def test_quantiles_of_student_t(degrees, expected):
     assert student_t(degrees) == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(3, 3.1824463), (9, 2.2621572), (19, 2.0930241)])
+def test_quantiles_of_student_t_for_few_groups(degrees, expected):
+    assert student_t(degrees) == pytest.approx(expected, rel=0.1 / degrees**2)
+
+
+def test_at_the_limits_of_a_ratio_the_difference_from_zero_is_just_clear():
+    g = generator()
+    s, w = g.normal(0.4, 1, size=(2, 20)), g.normal(2, 1, size=(2, 20))
+    m, low, high = fieller_limits(Groups.single(20), s, w)
+    assert m == pytest.approx(s.sum(-1) / w.sum(-1))
+    for limit in (low, high):
+        rest = s - limit[:, None] * w
+        error = rest.std(axis=-1, ddof=1) / math.sqrt(20)
+        assert np.abs(rest.mean(axis=-1)) == pytest.approx(student_t(19) * error)
+    assert (low < m).all() and (m < high).all()
+
+
+@pytest.mark.parametrize(("mean", "num_groups"), [(0.2, 20), (9.0, 3)])
+def test_a_ratio_whose_denominator_may_be_zero_is_not_defined(mean, num_groups):
+    s, w = generator().normal(mean, 1, size=(2, 1, num_groups))
+    assert np.isnan(fieller_limits(Groups.single(num_groups), s, w)).all()
 
 
 def test_both_methods_agree_where_one_replaces_the_other():

@@ -119,13 +119,19 @@ def test_an_entry_gives_a_model_its_title_and_color(make_run, monkeypatch):
     assert axes.lines[0].get_color() == labels.HUES[0][labels.LIGHT]
 
 
+@pytest.fixture
+def with_ssim(monkeypatch):
+    """Table 1 has a further metric."""
+    monkeypatch.setattr(labels, "TABLE1_METRICS", (*labels.TABLE1_METRICS, "ssim_8"))
+
+
 def write_ssim(run) -> table.Table:
     for i, model in enumerate(("gray", "prior", "cnn", "unet")):
         run.write_metrics("objects", model, "objects", ssim_8=0.25 + i / 16)
     return table.read_table(run.inputs)
 
 
-def test_a_metric_without_an_entry_is_the_last_column_and_has_no_best(make_run):
+def test_a_metric_without_an_entry_is_shown_under_its_own_name_and_has_no_best(make_run, with_ssim):
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
     cells = markdown_cells(found)
     assert cells[1][-2:] == ["Accuracy", "ssim_8"]
@@ -133,10 +139,10 @@ def test_a_metric_without_an_entry_is_the_last_column_and_has_no_best(make_run):
     assert found.best("objects", "objects", "ssim_8") == set()
     assert r"ssim\_8 \\" in table.to_latex(found)
     assert "ssim_8" in printed(found)
-    assert "objects,objects,unet,ssim_8,0.4375,," in table.to_csv(found)
+    assert "objects,objects,unet,ssim_8,0.4375,,," in table.to_csv(found)
 
 
-def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, monkeypatch):
+def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, with_ssim, monkeypatch):
     monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM", "S.", decimals=2, better="higher"))
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
     cells = markdown_cells(found)
@@ -145,8 +151,8 @@ def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, mon
     assert " S." in printed(found)
 
 
-def test_a_metric_that_no_model_has_is_a_column_of_dashes(make_run, monkeypatch):
-    monkeypatch.setitem(labels.METRIC_LABELS, "ssim", MetricLabel("SSIM"))
+def test_a_metric_that_no_model_has_is_a_column_of_dashes(make_run, with_ssim, monkeypatch):
+    monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM"))
     cells = markdown_cells(table.read_table(make_run(("objects",), ("cnn",)).inputs))
     assert [row[-1] for row in cells[1:]] == ["SSIM", "-", "-", "-"]
 

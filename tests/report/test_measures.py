@@ -67,7 +67,7 @@ def test_a_damaged_file_is_one_line_with_the_remedy(make_run, arrays, words):
     with pytest.raises(DataError) as caught:
         rows_of(run)
     message = str(caught.value)
-    assert words in message and "evaluate@a-cnn" in message and "\n" not in message
+    assert words in message and "evaluate@a-cnn-0" in message and "\n" not in message
 
 
 def test_a_missing_file_names_its_stage(make_run):

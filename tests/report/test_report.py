@@ -17,6 +17,7 @@ from rich.console import Console
 from colorize import report
 from colorize.layout import Cell, Run
 from colorize.runtime import DataError
+from tests.report.conftest import HISTORY_HEADER
 
 REPO = Path(__file__).parents[2]
 
@@ -29,7 +30,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     run = make_run(("a", "b"), ("regression", "cnn"))
     report.write_report(run.settings, run.root)
     results = files_below(run.root / "results")
-    assert [name for name in results if not name.startswith("metrics")] == [
+    assert list(results) == [
         "curves.csv",
         "figures/curves.png",
         "figures/figure1.png",
@@ -38,7 +39,15 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "figures/figure4.jpg",
         "figures/figure5.jpg",
         "figures/figure6.jpg",
+        "generalization.csv",
         "measures.csv",
+        *(
+            f"metrics/{source}-{model}/{target}.json"
+            for source in "ab"
+            for model in ("cnn", "gray", "prior", "regression")
+            for target in "ab"
+        ),
+        "overfitting.csv",
         "table1.csv",
         "table1.md",
         "table1.tex",
@@ -128,17 +137,35 @@ def refusal(run) -> str:
 )  # fmt: skip
 def test_layers_of_another_shape_are_one_line(make_run, key, value):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.history(Run("a", "cnn")) / "layers.json"
+    path = run.folders.history(Run("a", "cnn", 0)) / "layers.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     assert f"{path}: not a list of the layers of a network" in refusal(run)
 
 
-@pytest.mark.parametrize("row", ["x,1,1,1,1,1", "1,1", "1,nan,1,1,1,1", "1,1,\xff,1,1,1", "1,1,1,1,1," + "1" * 200_000])
+ONES = [",1" * n for n in range(13)]
+ROWS = {
+    "no number": "x" + ONES[12],
+    "short": "1" + ONES[11],
+    "not finite": "1,nan" + ONES[11],
+    "no text": "1,1,\xff" + ONES[10],
+    "long": "1" + ONES[11] + "," + "1" * 200_000,
+    "no loss": "1,1," + ONES[10],
+    "no cross entropy": "1,1,1,1,1,1,," + ONES[5],
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_a_history_with_other_things_than_numbers_is_one_line(make_run, row):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.history(Run("a", "cnn")) / "history.csv"
+    path = run.folders.history(Run("a", "cnn", 0)) / "history.csv"
     path.write_text(path.read_text() + row + "\n", encoding="latin-1")
     assert f"{path}: " in refusal(run)
+
+
+def test_a_history_without_rows_is_one_line(make_run):
+    run = make_run(["a"], ["cnn"])
+    run.write_history("a", "cnn", f"{HISTORY_HEADER}\n")
+    assert "history.csv: it has no rows; run" in refusal(run)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +181,7 @@ def test_predictions_of_another_shape_are_one_line(make_run, name, array):
 
 def test_a_damaged_archive_of_predictions_is_one_line(make_run):
     run = make_run(["a"], ["cnn"])
-    path = run.folders.evaluation(Cell("a", "cnn", "a")) / "predictions.npz"
+    path = run.folders.evaluation(Run("a", "cnn", 0), "a") / "predictions.npz"
     whole = path.read_bytes()
     for place in range(0, len(whole), len(whole) // 150):
         damaged = bytearray(whole)

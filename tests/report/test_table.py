@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from colorize.layout import Cell
+from colorize.layout import Cell, Run
 from colorize.report import labels, table
 from colorize.runtime import DataError
 
@@ -51,26 +51,26 @@ def test_csv_has_full_precision_and_one_number_per_line(make_run):
     run = make_run(("a",), ("cnn",))
     run.write_metrics("a", "cnn", "a", l2=0.0123)
     assert table.to_csv(read(run)).splitlines() == [
-        "source,target,model,metric,value,paper,difference",
-        "a,a,gray,l2,0.5,,",
-        "a,a,gray,l1,0.25,,",
-        "a,a,gray,accuracy,0.125,,",
-        "a,a,prior,l2,0.5,,",
-        "a,a,prior,l1,0.25,,",
-        "a,a,prior,cross_entropy,3.0,,",
-        "a,a,prior,weighted_cross_entropy,9.0,,",
-        "a,a,prior,accuracy,0.125,,",
-        "a,a,cnn,l2,0.0123,,",
-        "a,a,cnn,l1,0.25,,",
-        "a,a,cnn,cross_entropy,3.0,,",
-        "a,a,cnn,weighted_cross_entropy,9.0,,",
-        "a,a,cnn,accuracy,0.125,,",
+        "source,target,model,metric,value,sd,paper,difference",
+        "a,a,gray,l2,0.5,,,",
+        "a,a,gray,l1,0.25,,,",
+        "a,a,gray,accuracy,0.125,,,",
+        "a,a,prior,l2,0.5,,,",
+        "a,a,prior,l1,0.25,,,",
+        "a,a,prior,cross_entropy,3.0,,,",
+        "a,a,prior,weighted_cross_entropy,9.0,,,",
+        "a,a,prior,accuracy,0.125,,,",
+        "a,a,cnn,l2,0.0123,,,",
+        "a,a,cnn,l1,0.25,,,",
+        "a,a,cnn,cross_entropy,3.0,,,",
+        "a,a,cnn,weighted_cross_entropy,9.0,,,",
+        "a,a,cnn,accuracy,0.125,,,",
     ]
 
 
 def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     run = make_run(("tiny_imagenet", "places365"), ("unet_weighted",))
-    run.write_metrics("places365", "unet_weighted", "tiny_imagenet", l2=0.0151, weighted_cross_entropy=14.383)
+    run.write_metrics("places365", "unet_weighted", "tiny_imagenet", l2=0.0151)
     rows = list(csv.DictReader(io.StringIO(table.to_csv(read(run)))))
     cell = [
         row
@@ -79,10 +79,25 @@ def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     ]
     found = {row["metric"]: (row["value"], row["paper"], row["difference"]) for row in cell}
     assert found["l2"] == ("0.0151", "0.017", "-0.0019")
-    assert found["weighted_cross_entropy"] == ("14.383", "15.383", "-1.0")
-    assert found["cross_entropy"] == ("3.0", "", "")  # the paper's weighted rows hold the weighted one only
+    assert found["cross_entropy"] == ("3.0", "15.383", "")  # not known to be the plain one
+    assert found["weighted_cross_entropy"] == ("9.0", "", "")
     (rows,) = read(run).method_rows([("places365", "tiny_imagenet")])
     assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
+
+
+def test_a_model_without_weights_has_a_difference_of_cross_entropies(make_run):
+    run = make_run(("tiny_imagenet", "places365"), ("cnn", "cnn_weighted"))
+    differences = [read(run).cells[Cell("places365", model, "places365")].differences() for model in run.models]
+    assert differences[0]["cross_entropy"] == pytest.approx(3.0 - 2.917)
+    assert set(differences[0]) - set(differences[1]) == {"cross_entropy"}
+
+
+@pytest.mark.parametrize(("dataset", "is_explained"), [("places365", True), ("objects", False)])
+def test_the_caption_explains_the_papers_numbers_where_they_are_shown(make_run, dataset, is_explained):
+    found = read(make_run((dataset,), ("cnn_weighted",)))
+    for text in (table.to_markdown(found), table.to_latex(found)):
+        assert "Compare weighted cross entropies only within one pair" in text
+        assert ("The paper does not say which cross entropy" in text) == is_explained
 
 
 def test_other_data_sets_show_no_paper(make_run):
@@ -119,13 +134,13 @@ def test_papers_table_is_complete():
     assert len(paper) == 20
     cell = paper[Cell("tiny_imagenet", "cnn", "places365")]
     assert cell == {"l2": 0.013, "l1": 0.072, "cross_entropy": 3.195, "accuracy": 0.299}
-    assert paper[Cell("places365", "cnn_weighted", "tiny_imagenet")]["weighted_cross_entropy"] == 25.243
+    assert paper[Cell("places365", "cnn_weighted", "tiny_imagenet")]["cross_entropy"] == 25.243
     sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in labels.METRIC_LABELS}
     assert sums == {  # added up by hand from the paper
         "l2": 0.286,
         "l1": 1.564,
-        "cross_entropy": 26.59,
-        "weighted_cross_entropy": 114.737,
+        "cross_entropy": 141.327,
+        "weighted_cross_entropy": 0,
         "accuracy": 4.465,
     }
 
@@ -168,7 +183,7 @@ def test_latex_is_balanced_and_escaped(make_run):
 @pytest.mark.parametrize("width", [120, 80])
 def test_terminal_table_fits(make_run, width):
     run = make_run(("tiny_imagenet", "places365"))
-    run.write_metrics("places365", "cnn_weighted", "tiny_imagenet", weighted_cross_entropy=5.0)  # difference -20.243
+    run.write_metrics("places365", "cnn", "tiny_imagenet", cross_entropy=23.669)  # difference +20.000
     console = Console(width=width, file=io.StringIO(), record=True)
     console.print(table.to_rich(read(run), width))
     lines = console.export_text().splitlines()
@@ -177,19 +192,19 @@ def test_terminal_table_fits(make_run, width):
     assert sum("CNN with Weights" in line for line in lines) == (2 if width == 120 else 4)
 
 
-@pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn"), ("gray", "baseline@objects")])
+@pytest.mark.parametrize(("model", "stage"), [("cnn", "evaluate@objects-cnn-0"), ("gray", "baseline@objects")])
 def test_missing_cell_names_the_file_and_the_stage(make_run, model, stage):
     run = make_run()
-    path = run.folders.metrics(Cell("objects", model, "scenes"))
+    path = run.folders.evaluation(Run("objects", model, 0 if model == "cnn" else None), "scenes") / "details.json"
     path.unlink()
     with pytest.raises(DataError) as error:
         read(run)
     assert str(error.value) == f"{path} is missing: run `dvc repro {stage}`"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"l2": 1.0}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"measures": {"l2": 1.0}}'])
 def test_damaged_cell_is_refused_by_name(make_run, text):
     run = make_run(("a",), ("cnn",))
-    run.folders.metrics(Cell("a", "cnn", "a")).write_text(text)
-    with pytest.raises(DataError, match=r"a-cnn/a\.json.*verify --repair .* && dvc repro evaluate@a-cnn"):
+    (run.folders.evaluation(Run("a", "cnn", 0), "a") / "details.json").write_text(text)
+    with pytest.raises(DataError, match=r"a-cnn-0/a/details\.json.*verify --repair .* && dvc repro evaluate@a-cnn-0"):
         read(run)

@@ -54,7 +54,7 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     assert title.startswith("4 jobs: 4 done; ")
     results = {
         "tiny data": "22 images",
-        "tiny-cnn": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
+        "tiny-cnn-0": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
         "tiny baselines": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
         "report": "results/table1.md, data/gallery/index.html",
     }
@@ -64,7 +64,7 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     assert terminal.shows_cursor()
     assert HINT not in terminal.text
     assert HINT in log_of(project)
-    assert "tiny-cnn: Running stage 'train@tiny-cnn':" in log_of(project)
+    assert "tiny-cnn-0: Running stage 'train@tiny-cnn-0':" in log_of(project)
 
     assert run(project) == ["everything is up to date"]
 
@@ -72,43 +72,43 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     first, data, cnn, error, dvc, baselines, last = run(project, expect=3)
     assert first == "4 jobs; the log is .state/repro.log"
     assert re.fullmatch(r"tiny data: up to date after \d+:\d\d, 22 images \(1 of 4\)", data)
-    assert re.fullmatch(r"tiny-cnn: failed after \d+:\d\d \(2 of 4\)", cnn)
-    assert error.startswith("error: train tiny-cnn: the loss or its gradient is not finite at step ")
+    assert re.fullmatch(r"tiny-cnn-0: failed after \d+:\d\d \(2 of 4\)", cnn)
+    assert error.startswith("error: train tiny-cnn-0: the loss or its gradient is not finite at step ")
     assert error.endswith("; lower train.lr or train.clip_norm")
-    assert dvc.startswith("ERROR: failed to reproduce 'train@tiny-cnn': ")
+    assert dvc.startswith("ERROR: failed to reproduce 'train@tiny-cnn-0': ")
     assert re.fullmatch(r"tiny baselines: up to date after \d+:\d\d, L2 .* \(3 of 4\)", baselines)
-    assert last == "error: failed: tiny-cnn; their errors are above"
+    assert last == "error: failed: tiny-cnn-0; their errors are above"
 
 
 def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
     project = projects.make_project(tmp_path / "project", ("regression", "cnn"), steps=1_000_000)
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
-    until(lambda: list(project.glob(".state/checkpoints/tiny-cnn/*/*.ckpt")))
+    until(lambda: list(project.glob(".state/checkpoints/tiny-cnn-0/*/*.ckpt")))
     terminal.resize(24, 80)
     until(lambda: "\x1b[2J" in terminal.text)  # what a resized terminal has wrapped is cleared
-    until(lambda: re.search(r"tiny-cnn +train +\S+ [\d,]+ of 1,000,000 steps", terminal.plain()))
+    until(lambda: re.search(r"tiny-cnn-0 +train +\S+ [\d,]+ of 1,000,000 steps", terminal.plain()))
     terminal.type("\x03")
     assert terminal.wait(processes.HANGS_AFTER_S) == 130
     assert terminal.shows_cursor()
     *table, last = terminal.rest()
-    assert any(re.match(r"tiny-cnn +stopped +[\d,]+ of 1,000,000 steps", line) for line in table), table
+    assert any(re.match(r"tiny-cnn-0 +stopped +[\d,]+ of 1,000,000 steps", line) for line in table), table
     assert last == f"stopped; {HOW_TO_GO_ON}"
-    assert "train tiny-cnn: stops after step " in log_of(project)
+    assert "train tiny-cnn-0: stops after step " in log_of(project)
 
     with (tmp_path / "output").open("w") as file:
         process = subprocess.Popen(COMMAND, cwd=project, env=environment(), stdout=file, stderr=file)
-    until(lambda: "train tiny-cnn: resumes after step " in log_of(project))
+    until(lambda: "train tiny-cnn-0: resumes after step " in log_of(project))
     process.send_signal(signal.SIGTERM)
     assert process.wait(processes.HANGS_AFTER_S) == 143
     assert (tmp_path / "output").read_text().splitlines()[-1] == f"stopped; {HOW_TO_GO_ON}"
-    assert "tiny-regression: begins" not in log_of(project)
+    assert "tiny-regression-0: begins" not in log_of(project)
     assert not list((project / ".state/locks").iterdir())  # nobody trains any more
 
     process = subprocess.Popen(COMMAND, cwd=project, env=environment(), stdout=subprocess.DEVNULL)
-    until(lambda: "train tiny-cnn: resumes after step " in log_of(project))
+    until(lambda: "train tiny-cnn-0: resumes after step " in log_of(project))
     process.kill()
     process.wait()
-    until(lambda: not (project / ".state/locks/train-tiny-cnn").exists())
+    until(lambda: not (project / ".state/locks/train-tiny-cnn-0").exists())
     assert sorted(yaml.safe_load((project / "dvc.lock").read_text())["stages"]) == ["prior@tiny", "shard@tiny"]
 
 
@@ -120,7 +120,7 @@ sys.path.insert(0, {str(projects.ROOT)!r})
 from colorize import runtime
 from tools import run_cells
 def main():
-    jobs = [run_cells.Job(name, (name,), (name,)) for name in ("train@tiny-nothing", "shard@tiny")]
+    jobs = [run_cells.Job(name, (name,), (name,)) for name in ("train@tiny-nothing-0", "shard@tiny")]
     with run_cells.Runner(jobs) as runner:
         runner.run(jobs)
 runtime.run(main, [])
@@ -128,18 +128,18 @@ runtime.run(main, [])
     terminal = Terminal([sys.executable, "-c", script], project, environment(TERM="xterm"))
     assert terminal.wait(processes.HANGS_AFTER_S) == 3
     _, _, broken, sound, _, title, error, last = (line for line in terminal.rest() if line)
-    assert re.match(r"train@tiny-nothing +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
-    assert title == "train@tiny-nothing failed:"
-    assert error.startswith("ERROR: ") and "train@tiny-nothing" in error  # DVC's own words
-    assert last == "error: failed: train@tiny-nothing; their errors are above"
+    assert re.match(r"train@tiny-nothing-0 +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
+    assert title == "train@tiny-nothing-0 failed:"
+    assert error.startswith("ERROR: ") and "train@tiny-nothing-0" in error  # DVC's own words
+    assert last == "error: failed: train@tiny-nothing-0; their errors are above"
 
 
 def test_only_training_is_planned_where_only_training_is_asked_for():
-    settings = types.SimpleNamespace(datasets=["a", "b"], models=["cnn", "unet"])
+    settings = types.SimpleNamespace(datasets=["a", "b"], models=["cnn", "unet"], seeds=[0, 7])
     data, trainings = run_cells.plan(settings, "train")
     assert [job.name for job in data] == ["a data", "b data"]
     assert [job.arguments for job in trainings] == [
-        ("--single-item", f"train@{run}") for run in ("a-unet", "b-unet", "a-cnn", "b-cnn")
+        ("--single-item", f"train@{run}-{seed}") for run in ("a-unet", "b-unet", "a-cnn", "b-cnn") for seed in (0, 7)
     ]
 
 

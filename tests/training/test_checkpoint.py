@@ -26,7 +26,7 @@ STATE = {
 @pytest.fixture
 def checkpoints(tmp_path, monkeypatch) -> Checkpoints:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return Checkpoints(checkpoint.folder_of("objects-unet", {"lr": 1e-3}))
+    return Checkpoints(checkpoint.folder_of("objects-unet-0", {"lr": 1e-3}))
 
 
 def names(checkpoints: Checkpoints) -> list[str]:
@@ -125,7 +125,7 @@ def test_any_other_key_is_another_folder(monkeypatch):
 
 
 def test_they_go_and_only_long_forgotten_ones_of_other_experiments_with_them(checkpoints):
-    others = [Checkpoints(checkpoint.folder_of("objects-unet", {"lr": lr})) for lr in (1, 2)]
+    others = [Checkpoints(checkpoint.folder_of("objects-unet-0", {"lr": lr})) for lr in (1, 2)]
     for each in (checkpoints, *others):
         save(each, 1)
     long_ago = time.time() - 15 * 24 * 3600

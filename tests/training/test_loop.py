@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from colorize.color import cielab, gamut, targets
 from colorize.color.targets import Options
 from colorize.data.loader import evaluation_batches, training_batches
 from colorize.data.split import Split
@@ -29,9 +30,9 @@ def train(tiny, tiny_train, settings, tmp_path, monkeypatch, linked):
     """`train(model, out="a", steps=...)` -> its folders."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
-    def run(model: str, out: str = "a", shards=None, prior=None, **changes) -> Trained:
+    def run(model: str, out: str = "a", shards=None, prior=None, seed: int = 0, **changes) -> Trained:
         folders = linked(tmp_path / out, shards or tiny.folders, prior or tiny.folders)
-        trained, options = Run("tiny", model), Options.of(settings.soft_targets)
+        trained, options = Run("tiny", model, seed), Options.of(settings.soft_targets)
         loop.train(trained, tiny_train(**changes), options, folders, "code", "cpu").remove()
         return Trained(folders.model(trained), folders.history(trained))
 
@@ -117,13 +118,42 @@ def test_the_schedule_is_followed(train):
 @pytest.mark.parametrize("model", MODELS)
 def test_the_history_has_a_row_a_validation(train, model):
     rows = history(train(model, steps=3, val_every=2))
-    assert tuple(rows[0]) == ("step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy")
+    of_all, losses = {"val_loss", "val_l1", "val_l2"}, ("cross_entropy", "weighted_cross_entropy", "class_weight")
+    of_classifiers = {"val_accuracy", *(f"{split}_{name}" for split in ("train", "val") for name in losses)}
+    assert set(rows[0]) == {"step", "train_loss", "train_l2"} | of_all | of_classifiers
     assert [row["step"] for row in rows] == ["0", "2", "3"]
     assert rows[0]["train_loss"] == ""  # nothing was trained yet
+    present = of_all | (of_classifiers if MODELS[model].is_classifier else {"train_l2"})
     for row in rows:
-        assert all(float(row[name]) > 0 for name in ("val_loss", "val_l1", "val_l2"))
-        assert (row["val_accuracy"] == "") == (not MODELS[model].is_classifier)
+        assert {name for name, value in row.items() if value} - {"step", "train_loss"} == present
+        assert all(float(row[name]) > 0 for name in present - {"val_accuracy"})
     assert all(float(row["train_loss"]) > 0 for row in rows[1:])
+
+
+def test_train_and_val_losses_are_those_of_fixed_images_in_evaluation_mode(train, tiny, settings):
+    """By hand: four of the twelve training images, evenly spaced, and all four validation images, none mirrored."""
+    trained = train("cnn", steps=3, select="last", lr=0.01)
+    last, (model, _) = history(trained)[-1], files.load(trained.model)
+    weights = torch.from_numpy(np.load(tiny.prior / "rebalancing.npy")).float()
+    for split, rows in (("train", [0, 4, 7, 11]), ("val", [0, 1, 2, 3])):
+        lab = cielab.rgb_to_lab(torch.from_numpy(tiny.images[split][rows]).movedim(-1, 1))
+        L_norm, ab_norm = cielab.split_lab(lab)
+        bins, values = targets.soft_targets(ab_norm, Options.of(settings.soft_targets))
+        with torch.inference_mode():
+            log_p = model(L_norm).log_softmax(1).repeat_interleave(2, 2).repeat_interleave(2, 3).movedim(1, -1)
+        of_pixel = -(values * log_p.gather(-1, bins)).sum(-1)  # (B, H, W)
+        weight = weights[gamut.nearest_bin(ab_norm * cielab.AB_SCALE)]
+        expected = {"cross_entropy": of_pixel, "weighted_cross_entropy": weight * of_pixel, "class_weight": weight}
+        for name, value in expected.items():
+            assert float(last[f"{split}_{name}"]) == pytest.approx(value.mean().item(), rel=1e-4), (split, name)
+
+
+@pytest.mark.parametrize("model", ["regression", "unet_weighted"])
+def test_validation_changes_no_weight(train, model):
+    often, once = (train(model, out, steps=5, val_every=n, select="last") for out, n in (("often", 1), ("once", 5)))
+    assert (len(history(often)), len(history(once))) == (6, 2)
+    weights = [(folders.model / "model.safetensors").read_bytes() for folders in (often, once)]
+    assert weights[0] == weights[1]
 
 
 @pytest.fixture
@@ -155,7 +185,7 @@ def test_a_loss_that_is_not_finite_is_one_clear_line(train):
     with pytest.raises(DataError) as caught:
         train("regression", lr=1e30, steps=6)
     assert str(caught.value).startswith(
-        "train tiny-regression: the loss or its gradient is not finite at step 1, images [5, 11, 0, 3]"
+        "train tiny-regression-0: the loss or its gradient is not finite at step 1, images [5, 11, 0, 3]"
     )
     assert "lower train.lr or train.clip_norm" in str(caught.value)
 
@@ -170,7 +200,7 @@ def test_the_sidecar_tells_how_the_weights_came_to_be_and_no_path(train, tiny, t
     folder = train("cnn_weighted", steps=1)
     sidecar = json.loads((folder.model / "model.json").read_text())
     assert set(sidecar) == {
-        "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "size", "threads",
+        "dataset", "device", "manifest_sha256", "model", "num_bins", "parameters", "seed", "size", "threads",
         "torch", "weights_sha256", "width",
     }  # fmt: skip
     assert (sidecar["model"], sidecar["dataset"], sidecar["size"]) == ("cnn_weighted", "tiny", 16)
