@@ -164,7 +164,7 @@ def test_a_history_with_other_things_than_numbers_is_one_line(make_run, row):
 
 def test_a_history_without_rows_is_one_line(make_run):
     run = make_run(["a"], ["cnn"])
-    run.write_history("a", "cnn", f"{HISTORY_HEADER}\n")
+    run.write_history("a", "cnn", text=f"{HISTORY_HEADER}\n")
     assert "history.csv: it has no rows; run" in refusal(run)
 
 
