@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.review import table1
+from tools.review import comparisons, table1
 from tools.review.printed import Findings
 from tools.review.recompute import Results, recompute
 from tools.review.tables import Review
@@ -17,9 +17,12 @@ from tools.review.tables import Review
 def compare(root: Path, results: Results) -> Findings:
     """Compare all printed numbers of a repository with ours."""
     review = Review(root, results)
+    review.check_details()
     review.check_metrics()
     review.check_measures()
     table1.check(review)
+    comparisons.check_generalization(review)
+    comparisons.check_histories(review)
     return review.findings
 
 

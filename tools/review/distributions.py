@@ -6,6 +6,7 @@ distribution belongs to one pixel, to a block of pixels, or to all pixels; all m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -73,6 +74,9 @@ class Predicted(NamedTuple):
     weighted: Distributions | None = None  # of the weighted cross entropies
 
 
+Predictor = Callable[[Truth], Predicted]
+
+
 def of_prediction(truth: Truth, predicted: Predicted, source: Source) -> dict[str, Measured]:
     """All measures that a prediction has, by decoding."""
     if predicted.plain is None:
@@ -95,8 +99,8 @@ def _of_distributions(truth: Truth, predicted: Predicted, source: Source) -> Mea
         means(_of_bins(truth, modes[rows], source) | {"top5_accuracy": rank < 5})
         for modes, rank in zip((table.modes, table.other_modes), ranks, strict=True)
     )
-    losses = _losses(truth, predicted.plain, predicted.weighted or predicted.plain, source)
-    return Measured(found | means(losses), differences(found, changed))
+    of_pixels = losses(truth, predicted.plain, predicted.weighted or predicted.plain, source)
+    return Measured(found | means(of_pixels), differences(found, changed))
 
 
 def _of_bins(truth: Truth, bins: np.ndarray, source: Source) -> Values:
@@ -105,7 +109,7 @@ def _of_bins(truth: Truth, bins: np.ndarray, source: Source) -> Values:
     return {"accuracy": is_right, "rebalanced_accuracy": is_right * source.inverse_prior[truth.nearest]}
 
 
-def _losses(truth: Truth, plain: Distributions, weighted: Distributions, source: Source) -> Values:
+def losses(truth: Truth, plain: Distributions, weighted: Distributions, source: Source) -> Values:
     """The losses of each pixel."""
     cross_entropy, for_weighted = (
         -(truth.targets * p.table.log_p[p.rows[..., None], truth.bins]).sum(axis=-1) for p in (plain, weighted)

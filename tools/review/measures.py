@@ -98,12 +98,14 @@ def _with_thresholds(truth: Truth, ab: np.ndarray, source: Source, side: int) ->
     error = ab - truth.lab[..., 1:]
     distance = np.hypot(error[..., 0], error[..., 1]) - AUC_TOLERANCE + side * CLOSE_UNITS
     score = np.clip(151 - np.ceil(distance), 0, None) / 151
-    chroma = {"": ab, "true_": truth.lab[..., 1:]}
+    gray = 5 - side * CLOSE_UNITS
     found = {
-        f"{prefix}near_gray": np.hypot(*np.moveaxis(of, -1, 0)) <= 5 - side * CLOSE_UNITS
-        for prefix, of in chroma.items()
+        "auc": score,
+        "rebalanced_auc": score * source.inverse_prior[truth.nearest],
+        "near_gray": np.hypot(ab[..., 0], ab[..., 1]) <= gray,
+        "true_near_gray": np.hypot(truth.lab[..., 1], truth.lab[..., 2]) <= gray,
     }
-    return means(found | {"auc": score, "rebalanced_auc": score * source.inverse_prior[truth.nearest]})
+    return means(found)
 
 
 def _of_pictures(truth: Truth, levels: np.ndarray, side: int) -> Values:

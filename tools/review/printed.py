@@ -15,7 +15,6 @@ class Number(NamedTuple):
     cell: str  # the cell of Table 1 to which it belongs, for the summary
     text: str
     digits: int  # decimals
-    rounded_before: int | None = None  # decimals of the number from which it was made by rounding
 
 
 class Value(NamedTuple):
@@ -23,6 +22,7 @@ class Value(NamedTuple):
 
     value: float
     error: Callable[[], float]  # of float32 in the printed number; computed only if the digits differ
+    rounded: float | None = None  # the value if it is computed from rounded values
 
 
 class Findings:
@@ -48,10 +48,11 @@ class Findings:
         if off < 0.1 * unit or (not number.text and not math.isfinite(ours.value)):
             self.agree[number.cell] += 1
         elif abs(printed - ours.value) <= 0.5 * unit + ours.error():
-            (self.one_off if off < 1.1 * unit else self.more_off)[number.cell] += 1
-            if off > self._largest * abs(printed):
+            is_one = off < 1.1 * unit
+            (self.one_off if is_one else self.more_off)[number.cell] += 1
+            if not is_one and off > self._largest * abs(printed):
                 self._largest, self._where = off / abs(printed), number.where
-        elif number.rounded_before and number.text == f"{round(ours.value, number.rounded_before):.{number.digits}f}":
+        elif ours.rounded is not None and printed == round(ours.rounded, number.digits):
             self.twice[number.cell] += 1
         else:
             expected = f"expected {ours.value:.{number.digits}f}"

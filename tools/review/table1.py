@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import yaml
 
 from colorize.layout import BASELINES, Cell
 from tools.review.printed import Number
-from tools.review.tables import DIGITS, Review, title, value_of_split
+from tools.review.tables import DIGITS, NOTHING, Review, title
 
 COLUMNS = {"l2": 4, "l1": 4, "cross_entropy": 3, "weighted_cross_entropy": 3, "accuracy": 4}  # decimals
 HIGHER = ("accuracy",)  # higher values are better
@@ -22,6 +21,7 @@ class Entry(NamedTuple):
     """A number of Table 1 as it is printed."""
 
     text: str
+    sd: str  # empty if there is none
     is_bold: bool
     is_worse: bool
 
@@ -40,10 +40,11 @@ def check(review: Review) -> None:
                 elif entry is None:
                     review.findings.deviation(title(cell), f"{where}: this number is missing")
                 else:
-                    value = value_of_split(review.measured(cell), measure)
-                    review.findings.compare(Number(where, title(cell), entry.text, digits, DIGITS), value)
+                    mean, deviation = review.value(cell, measure)
+                    review.findings.compare(Number(where, title(cell), entry.text, digits), mean)
+                    review.findings.compare(Number(f"{where}: sd", title(cell), entry.sd, digits), deviation or NOTHING)
                     expected = marks[cell.source, cell.target][cell.model, measure]
-                    review.findings.same(title(cell), f"{where}: (bold, worse)", entry[1:], expected)
+                    review.findings.same(title(cell), f"{where}: (bold, worse)", entry[2:], expected)
         for cell, measure in found:
             review.findings.deviation(
                 title(cell), f"results/{name}: {title(cell)} {measure}: this number is one too many"
@@ -60,8 +61,7 @@ def _marks(review: Review, source: str, target: str) -> dict[tuple[str, str], tu
     for measure in COLUMNS:
         cells = [Cell(source, model, target) for model in review.models]
         values = {
-            cell.model: round(value_of_split(review.measured(cell), measure).value, DIGITS)
-            * (-1 if measure in HIGHER else 1)
+            cell.model: round(review.value(cell, measure)[0].value, DIGITS) * (-1 if measure in HIGHER else 1)
             for cell in cells
             if measure in review.measured(cell).values
         }
@@ -75,14 +75,15 @@ def _marks(review: Review, source: str, target: str) -> dict[tuple[str, str], tu
 
 
 def _check_csv(review: Review) -> None:
-    with (review.root / "results" / "table1.csv").open(newline="", encoding="utf-8") as file:
-        found = {(Cell(row["source"], row["model"], row["target"]), row["metric"]): row for row in csv.DictReader(file)}
+    rows = review.rows("results/table1.csv")
+    found = {(Cell(row["source"], row["model"], row["target"]), row["metric"]): row for row in rows}
     for cell in review.cells():
         for measure in (name for name in COLUMNS if name in review.measured(cell).values):
             where = f"results/table1.csv: {title(cell)} {measure}"
             if row := found.pop((cell, measure), None):
-                number = Number(where, title(cell), row["value"], DIGITS)
-                review.findings.compare(number, value_of_split(review.measured(cell), measure))
+                mean, deviation = review.value(cell, measure)
+                review.findings.compare(Number(where, title(cell), row["value"], DIGITS), mean)
+                review.findings.compare(Number(f"{where}: sd", title(cell), row["sd"], DIGITS), deviation or NOTHING)
             else:
                 review.findings.deviation(title(cell), f"{where}: this line is missing")
     for cell, measure in found:
@@ -100,8 +101,8 @@ def _entries(review: Review, bands: Iterator[tuple[list[tuple[str, str]], list[l
         for model, texts in zip(review.models, rows, strict=True):
             for n, text in enumerate(texts):
                 source, target = (names[one] for one in pairs[n // len(COLUMNS)])
-                plain = text.strip("*").removesuffix(DAGGER)
-                entry = Entry(plain, text.startswith("**"), text.endswith(DAGGER))
+                mean, _, sd = text.strip("*").removesuffix(DAGGER).partition(" ± ")
+                entry = Entry(mean, sd, text.startswith("**"), text.endswith(DAGGER))
                 found[Cell(source, model, target), list(COLUMNS)[n % len(COLUMNS)]] = entry
     return found
 
@@ -121,7 +122,7 @@ def _read_latex(review: Review) -> dict:
         text = (review.root / "results" / "table1.tex").read_text(encoding="utf-8")
         for table in re.findall(r"\\begin{tabular}(.*?)\\end{tabular}", text, re.DOTALL):
             pairs = re.findall(r"{Trained on (.*?), evaluated on (.*?)}", table)
-            body = table.split(r"\midrule")[1].replace(r"\rlap{$^\dagger$}", DAGGER)
+            body = table.split(r"\midrule")[1].replace(r"\rlap{$^\dagger$}", DAGGER).replace(r"$\pm$", "±")
             body = re.sub(r"\\textbf{(.*?)}", r"**\1**", body)
             lines = [line.removesuffix(r" \\").split(" & ") for line in body.splitlines() if "&" in line]
             yield pairs, [texts for label, *texts in lines if not label.startswith(r"\quad")]

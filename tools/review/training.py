@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tools.review import color, images
+from tools.review import color
 from tools.review.color import Q
 from tools.review.measures import Source
 
@@ -28,9 +27,9 @@ class Training(NamedTuple):
         return total / total.sum()
 
 
-def read(folder: Path, num_neighbors: int, sigma: float, from_pixel: bool) -> Training:
-    """Count the colors of a split's folder."""
-    channels = images.read(folder).rgb.reshape(-1, 3).astype(np.int64)
+def count_colors(rgb: np.ndarray, num_neighbors: int, sigma: float, from_pixel: bool) -> Training:
+    """Count the colors of (N, H, W, 3) uint8 images."""
+    channels = rgb.reshape(-1, 3).astype(np.int64)
     packed, pixels = np.unique(channels @ [65536, 256, 1], return_counts=True)
     lab = color.to_lab(np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8))
     return Training(pixels.astype(np.float64), lab, color.encode(lab[:, 1:], num_neighbors, sigma, from_pixel))
