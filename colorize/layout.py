@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-BASELINES = ("gray", "prior")  # evaluated like models: ab = 0, and the constant prior
+# Evaluated like models, but not trained. docs/measures.md explains them.
+BASELINES = ("gray", "mean_ab", "median_ab", "prior", "target_prior", "lightness")
+REFERENCES = ("oracle",)  # shown beside the baselines, but no model has to be better
+UNTRAINED = (*BASELINES, *REFERENCES)
+ALL_BASELINES = "baselines"  # stands for all of them in the command of the stage `baseline`
 
 
 class Run(NamedTuple):
@@ -44,7 +48,7 @@ class Cell(NamedTuple):
 
 def runs_of(dataset: str, model: str, seeds: Iterable[int]) -> list[Run]:
     """The runs of a model on a data set: one per seed, or a single one for a baseline."""
-    return [Run(dataset, model, None)] if model in BASELINES else [Run(dataset, model, seed) for seed in seeds]
+    return [Run(dataset, model, None)] if model in UNTRAINED else [Run(dataset, model, seed) for seed in seeds]
 
 
 def stage_name(name: str, *items: str) -> str:
@@ -54,7 +58,7 @@ def stage_name(name: str, *items: str) -> str:
 
 def evaluation_stage(run: Run) -> str:
     """DVC's name for the stage that evaluates a model or a baseline."""
-    return stage_name("baseline", run.dataset) if run.model in BASELINES else stage_name("evaluate", run.name)
+    return stage_name("baseline", run.dataset) if run.model in UNTRAINED else stage_name("evaluate", run.name)
 
 
 @dataclass(frozen=True)

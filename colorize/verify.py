@@ -24,7 +24,7 @@ from typing import NamedTuple
 from colorize import runtime
 from colorize.config import params
 from colorize.data.shards import SPLITS
-from colorize.layout import BASELINES, Folders, evaluation_stage, runs_of, stage_name
+from colorize.layout import UNTRAINED, Folders, evaluation_stage, runs_of, stage_name
 from colorize.pipeline import contents, digests, recorded, records
 from colorize.pipeline.definition import RECORDS
 from colorize.pipeline.recorded import LOCK, Recorded, RecordedRun
@@ -153,9 +153,9 @@ def _cells() -> dict[Path, str]:
     for dataset in settings.datasets:
         found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
         found[folders.prior(dataset)] = stage_name("prior", dataset)
-        for run in (run for model in (*settings.models, *BASELINES) for run in runs_of(dataset, model, settings.seeds)):
+        for run in (run for model in (*settings.models, *UNTRAINED) for run in runs_of(dataset, model, settings.seeds)):
             found[folders.evaluation(run, dataset).parent] = evaluation_stage(run)
-            if run.model not in BASELINES:
+            if run.model not in UNTRAINED:
                 found |= dict.fromkeys((folders.model(run), folders.history(run)), stage_name("train", run.name))
     return found
 

@@ -392,7 +392,7 @@ prior.main("tiny_imagenet")
 for model in {MODELS}:
     train.main("tiny_imagenet", model, "0")
     evaluate.main("tiny_imagenet", model, "0")
-evaluate.main("tiny_imagenet", "gray", "prior")
+evaluate.main("tiny_imagenet", "baselines")
 report.main()
 """  # in one process, which imports torch once: as fourteen, `dvc repro` takes a minute
     run(repo, sys.executable, "-c", every_stage, COLORIZE_RAW=str(small_archives), COLORIZE_PROCS="1")

@@ -13,7 +13,7 @@ import yaml
 
 from colorize.config.params import Settings
 from colorize.data.shards import SPLITS
-from colorize.layout import BASELINES, Cell, Folders, Run, evaluation_stage, stage_name
+from colorize.layout import UNTRAINED, Cell, Folders, Run, evaluation_stage, stage_name
 from colorize.models.registry import MODELS
 from colorize.pipeline import definition
 
@@ -151,7 +151,7 @@ def test_layout_names_the_folders_that_dvc_records():
     assert {folders.shards("test", "t").parent, folders.model(run)} < set(evaluate.deps)
     assert not {folders.shards(split, "t").parent for split in ("train", "val")} & {*evaluate.deps, *baseline.deps}
     assert set(evaluate.outs) == {folders.evaluation(run, "t").parent}
-    assert set(baseline.outs) == {folders.evaluation(Run("d", name, None), "t").parent for name in BASELINES}
+    assert set(baseline.outs) == {folders.evaluation(Run("d", name, None), "t").parent for name in UNTRAINED}
     assert {folders.evaluation(run, "t").parent.parent, folders.history(run).parent} < set(report.deps)
     assert folders.metrics(Cell("d", "m", "t")).parent.parent in report.outs
     assert [found.name for found in (shard, train, evaluate, baseline)] == [

@@ -28,6 +28,8 @@ _LAB_FROM_F = torch.tensor([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0
 _L_OFFSET = -16.0
 KNEE = 0.008856  # CIE 1976: below this value, a straight line replaces the cube root
 SLOPE = 7.787  # slope of this line
+TOLERANCE = 0.5 / 255 / 12.92  # linear light: half of the darkest 8-bit level above 0
+_ROUNDING = 1e-6  # linear light; far more than the rounding of float32
 _BISECTIONS = 12  # 12 steps find the factor of the chroma to within 1/4096, far less than one 8-bit level
 
 
@@ -109,13 +111,12 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return (srgb * 255).round().to(torch.uint8)
 
 
-def is_in_gamut(lab: Tensor, tolerance: float = 0.5 / 255 / 12.92) -> Tensor:
+def is_in_gamut(lab: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """Whether sRGB can show a color, within a tolerance.
 
     Args:
         lab: (..., 3, H, W) float32.
-        tolerance: how far a channel may be outside [0, 1], in linear light. The default is half of the darkest 8-bit
-            level above 0.
+        tolerance: how far a channel may be outside [0, 1], in linear light.
 
     Returns:
         (..., H, W) bool.
@@ -137,16 +138,35 @@ def fit_to_gamut(lab: Tensor) -> tuple[Tensor, Tensor]:
     """
     is_outside = ~is_in_gamut(lab)
     colors = lab.movedim(-3, 0)[:, is_outside]  # (3, N)
-    low = torch.zeros(colors.shape[1], device=lab.device)
-    high = torch.ones_like(low)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        scaled = torch.stack([colors[0], colors[1] * middle, colors[2] * middle])[..., None]  # (3, N, 1)
-        fits = is_in_gamut(scaled)[..., 0] if colors.shape[1] else low.bool()
-        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    colors[1:] *= _largest_chroma(*colors)
     fitted = lab.clone()
-    fitted.movedim(-3, 0)[:, is_outside] = torch.stack([colors[0], colors[1] * low, colors[2] * low])
+    fitted.movedim(-3, 0)[:, is_outside] = colors
     return fitted, is_outside
+
+
+def _largest_chroma(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The largest factor in [0, 1] for a and b with which sRGB can show the colors, (N,) each, by bisection.
+
+    This is `is_in_gamut` with fewer and faster operators. L does not change, so neither does Y, and only X and Z are
+    computed again. The tolerance is slightly smaller, so that rounding makes no difference.
+    """
+    y = (lightness + 16) / 116
+    slopes = torch.stack([a / 500, b / -200])  # (2, N): f of X and of Z, less y, at factor 1
+    rgb_from_xyz = torch.tensor(matrix("rgb_from_xyz"), device=a.device)
+    from_y = rgb_from_xyz[:, 1:2] * _linear_of_f(y) - 0.5  # (3, N)
+    factor, step = torch.zeros_like(a), 1.0
+    for _ in range(_BISECTIONS):
+        step /= 2
+        xz = _linear_of_f(torch.addcmul(y, slopes, factor + step))  # (2, N)
+        from_center = torch.addmm(from_y, rgb_from_xyz[:, ::2], xz).abs_().amax(dim=0)  # of the three channels
+        factor += step * (from_center <= 0.5 + TOLERANCE - _ROUNDING)
+    return factor
+
+
+def _linear_of_f(f: Tensor) -> Tensor:
+    """X, Y or Z of a value of f, the function of CIELAB. `where` would take ten times as long on a CPU."""
+    knee = KNEE ** (1 / 3)
+    return f.clamp_min(knee).pow_(3).add_(f.clamp_max(knee).sub_(knee), alpha=1 / SLOPE)
 
 
 def split_lab(lab: Tensor) -> tuple[Tensor, Tensor]:

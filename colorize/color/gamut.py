@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ANNEALED = 0.38  # temperature of the annealed mean of Zhang et al. (2016)
 GRID = 10  # distance between neighboring bins, CIELAB units
 
 # a -> (lowest b, highest b) of the bins with this a. Values and order are those of the published grid
@@ -185,17 +186,17 @@ def mode(logits: Tensor) -> Tensor:
         ValueError: the logits have another number of bins than the gamut.
     """
     _check_bins(logits)
-    return gamut_ab(logits.device)[_argmax(logits.movedim(1, -1))].movedim(-1, 1)
+    return gamut_ab(logits.device)[argmax(logits.movedim(1, -1))].movedim(-1, 1)
 
 
-def _argmax(rows: Tensor) -> Tensor:
+def argmax(rows: Tensor) -> Tensor:
     """(..., Q) -> (...) int64: the same as `rows.argmax(dim=-1)`; the first index if several values are equal."""
     if rows.device.type == "cpu" and rows.dtype == torch.float32:
         return torch.from_numpy(rows.numpy(force=True).argmax(axis=-1))  # NumPy is 2 to 3 times as fast
     return rows.argmax(dim=-1)
 
 
-def annealed_mean(logits: Tensor, temperature: float = 0.38) -> Tensor:
+def annealed_mean(logits: Tensor, temperature: float = ANNEALED) -> Tensor:
     """Expected color of the sharpened distribution (Zhang et al. 2016, eq. 5).
 
     Args:

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
-from colorize.layout import BASELINES
+from colorize.layout import ALL_BASELINES, UNTRAINED
 from colorize.models.registry import MODELS
 from colorize.runtime import ParameterError
 
@@ -127,7 +127,7 @@ class Settings(Section):
     @field_validator("models")
     @classmethod
     def _are_known(cls, names: list[str]) -> list[str]:
-        if taken := [name for name in names if name in BASELINES]:
+        if taken := [name for name in names if name in (*UNTRAINED, ALL_BASELINES)]:
             raise ValueError(f"{', '.join(taken)}: the name of a baseline, which no model can have")
         unknown = [name for name in names if name not in MODELS]
         if unknown:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from colorize.color.cielab import AB_SCALE
-from colorize.evaluation.measuring import Compared, mean_per_image
+from colorize.evaluation.measuring import Compared, Truth, length, mean_per_image
 
 _NEAR_GRAY = 5.0  # largest chroma, CIELAB units
 
@@ -18,7 +18,7 @@ def colorfulness(batch: Compared) -> Tensor:
 
 def true_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return _m3(*_opponents(batch.true_rgb))
+    return batch.truth.once(_true_m3)
 
 
 def colorfulness_error(batch: Compared) -> Tensor:
@@ -33,7 +33,7 @@ def absolute_colorfulness(batch: Compared) -> Tensor:
 
 def true_absolute_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return _m3(*(channel.abs() for channel in _opponents(batch.true_rgb)))
+    return batch.truth.once(_true_absolute_m3)
 
 
 def absolute_colorfulness_error(batch: Compared) -> Tensor:
@@ -43,17 +43,33 @@ def absolute_colorfulness_error(batch: Compared) -> Tensor:
 
 def near_gray(batch: Compared) -> Tensor:
     """Fraction of the pixels whose predicted ab is at most 5 CIELAB units from gray; near 1, color has collapsed."""
-    return mean_per_image(batch.predicted.norm(dim=1) * AB_SCALE <= _NEAR_GRAY)
+    return _near_gray(batch.predicted)
 
 
 def true_near_gray(batch: Compared) -> Tensor:
     """The same of the true ab."""
-    return mean_per_image(batch.ab_norm.norm(dim=1) * AB_SCALE <= _NEAR_GRAY)
+    return batch.truth.once(_true_near_gray)
 
 
 def out_of_gamut(batch: Compared) -> Tensor:
     """Fraction of the pixels whose prediction sRGB cannot show; their chroma is reduced in the picture."""
     return mean_per_image(batch.fitted[1])
+
+
+def _true_m3(truth: Truth) -> Tensor:
+    return _m3(*_opponents(truth.levels))
+
+
+def _true_absolute_m3(truth: Truth) -> Tensor:
+    return _m3(*(channel.abs() for channel in _opponents(truth.levels)))
+
+
+def _true_near_gray(truth: Truth) -> Tensor:
+    return _near_gray(truth.ab_norm)
+
+
+def _near_gray(ab_norm: Tensor) -> Tensor:
+    return mean_per_image(length(ab_norm) * AB_SCALE <= _NEAR_GRAY)
 
 
 def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from colorize.color.cielab import AB_SCALE
 from colorize.color.difference import ciede2000 as difference_of_colors
-from colorize.evaluation.measuring import Compared, mean_per_image
+from colorize.evaluation.measuring import Compared, Truth, length, mean_per_image
 
 _RANGE = 255.0  # of 8-bit levels
 _ROUNDING = 1 / 12  # mean squared error of rounding to whole levels
@@ -42,8 +42,8 @@ def ssim(batch: Compared) -> Tensor:
     use_sample_covariance=False, data_range=255 and channel_axis=-1.
     """
     x, y = batch.predicted_rgb - _CENTER, batch.true_rgb - _CENTER
-    maps = _smooth(torch.stack([x, y, x * x, y * y, x * y]))  # (5, B, 3, H - 10, W - 10)
-    mean_x, mean_y, squares_x, squares_y, products = maps
+    mean_x, squares_x, products = _smooth(torch.stack([x, x * x, x * y]))  # (B, 3, H - 10, W - 10) each
+    mean_y, squares_y = batch.truth.once(_smooth_truth)
     variances = squares_x - mean_x.square() + squares_y - mean_y.square()
     covariance = products - mean_x * mean_y
     mean_x, mean_y = mean_x + _CENTER, mean_y + _CENTER
@@ -71,9 +71,15 @@ def rebalanced_auc(batch: Compared) -> Tensor:
 
 def _scores(batch: Compared) -> Tensor:
     """(B, H, W): the share of the thresholds that are not smaller than the distance of the predicted to the true ab."""
-    distance = (batch.predicted - batch.ab_norm).norm(dim=1) * AB_SCALE
+    distance = length(batch.predicted - batch.ab_norm) * AB_SCALE
     count = _MAX_DISTANCE + 1
     return (count - (distance - _TOLERANCE).ceil()).clamp_min(0) / count
+
+
+def _smooth_truth(truth: Truth) -> Tensor:
+    """(2, B, 3, H - 10, W - 10): weighted means of the levels and of their squares."""
+    y = truth.levels - _CENTER
+    return _smooth(torch.stack([y, y * y]))
 
 
 def _smooth(maps: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,13 +10,14 @@ import torch
 from torch import Tensor
 
 from colorize.color import cielab
+from colorize.color.targets import Options
 from colorize.data import loader, shards
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation.measuring import images_at_once
+from colorize.evaluation.measuring import Compared, Kind, Predictor, Truth, images_at_once
 from colorize.evaluation.npz import write_npz
+from colorize.evaluation.temperature import Curve
 from colorize.layout import stage_name
-from colorize.models import output as outputs
 from colorize.runtime import DataError, repair_command
 
 if TYPE_CHECKING:
@@ -56,38 +56,59 @@ def choose(split: Split, l2: np.ndarray, settings: Evaluate, named: list[int]) -
     worst = np.argsort(-l2, kind="stable")[: settings.num_worst]
     of_name = np.flatnonzero(np.isin(keys, named))
     rows = np.unique(np.concatenate([saved, worst, of_name]))
-    sources = np.array(list(shards.read_column(split.folder, "source")), dtype=object)
-    if len(sources) != len(split):
+    membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
+    return Kept(rows, keys[rows], read_column(split, "source")[rows], l2[rows].astype(np.float32), *membership)
+
+
+def read_column(split: Split, name: str) -> np.ndarray:
+    """A column of the table of the images: (images,) unicode.
+
+    Raises:
+        DataError: the table is missing or damaged, or does not have one row per image.
+    """
+    column = np.array(list(shards.read_column(split.folder, name)), dtype=np.str_)
+    if len(column) != len(split):
         raise DataError(
-            f"{split.folder / shards.TABLE}: {len(sources)} rows, but the shards hold {len(split)} images; "
+            f"{split.folder / shards.TABLE}: {len(column)} rows, but the shards hold {len(split)} images; "
             f"run `{repair_command(split.folder, stage_name('shard', split.folder.name))}`"
         )
-    membership = [np.isin(rows, chosen) for chosen in (saved, worst)]
-    return Kept(rows, keys[rows], sources[rows].astype(str), l2[rows].astype(np.float32), *membership)
+    return column
 
 
 @torch.inference_mode()
-def save(folder: Path, kept: Kept, split: Split, predict: Callable[[Tensor], Tensor], device: str) -> None:
-    """Predict the kept images once more and write `predictions.npz`.
+def save(
+    folder: Path, kept: Kept, split: Split, predict: Predictor, kind: Kind, weights: Tensor, options: Options
+) -> None:
+    """Predict the kept images once more; write `predictions.npz` and, for distributions, `temperature.csv`.
 
-    The file has the fields of `Kept` except `rows`, and three uint8 arrays: `truth` and `predicted`, (N, H, W, 3) RGB,
-    and `gray`, (N, H, W).
+    `predictions.npz` has the fields of `Kept` except `rows`, and three uint8 arrays: `truth` and `predicted`,
+    (N, H, W, 3) RGB, and `gray`, (N, H, W). `temperature.csv` is that of `temperature.Curve` for the evenly spaced
+    images.
 
     Args:
         folder: output folder of the evaluation.
         kept: the images to keep.
         split: the test split.
-        predict: function from L_norm to the output of the model.
-        device: device to run on.
+        predict: predictor of a model.
+        kind: kind of its predictions.
+        weights: (Q,) class weights, on the device of the model.
+        options: options of the soft targets.
     """
     arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
-    for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, kept.rows):
-        L_norm, ab_norm = to_networks(batch)
-        ab = outputs.to_ab_norm(predict(L_norm), ab_norm.shape[-2:])
-        lab, _ = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab))
-        gray = cielab.lab_to_rgb(cielab.join_lab(L_norm, torch.zeros_like(ab_norm)))[:, 0]
+    device, curve = weights.device, Curve()
+    at_once = images_at_once(device, split.size)
+    is_saved = torch.from_numpy(kept.is_saved).to(device).split(at_once)
+    batches = loader.evaluation_batches(split, at_once, device, kept.rows)
+    for batch, is_counted in zip(batches, is_saved, strict=True):
+        truth = Truth(batch.rgb, *to_networks(batch), options)
+        compared = Compared(predict(truth), truth, weights)
+        if kind == Kind.DISTRIBUTIONS:
+            curve.add(compared, is_counted)
+        gray = cielab.lab_to_rgb(cielab.join_lab(truth.L_norm, torch.zeros_like(truth.ab_norm)))[:, 0]
         arrays["truth"].append(batch.rgb.cpu().numpy())
         arrays["gray"].append(gray.cpu().numpy())
-        arrays["predicted"].append(cielab.lab_to_rgb(lab).movedim(1, -1).cpu().numpy())
+        arrays["predicted"].append(compared.predicted_rgb.byte().movedim(1, -1).cpu().numpy())
     images = {name: np.concatenate(parts) for name, parts in arrays.items()}
     write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)
+    if kind == Kind.DISTRIBUTIONS:
+        curve.write(folder / "temperature.csv")

@@ -17,7 +17,7 @@ MEASURES: dict[str, Measure] = {
     "target_entropy": Measure(paper.target_entropy, Kind.DISTRIBUTIONS),
     "kl_divergence": Measure(distributions.kl_divergence, Kind.DISTRIBUTIONS),
     "top5_accuracy": Measure(distributions.top5_accuracy, Kind.DISTRIBUTIONS),
-    "rebalanced_accuracy": Measure(distributions.rebalanced_accuracy, Kind.BINS, weight="inverse_prior"),
+    "rebalanced_accuracy": Measure(distributions.rebalanced_accuracy, Kind.DISTRIBUTIONS, weight="inverse_prior"),
     "auc": Measure(distances.auc, Kind.COLORS),
     "rebalanced_auc": Measure(distances.rebalanced_auc, Kind.COLORS, weight="inverse_prior"),
     "psnr": Measure(distances.psnr, Kind.COLORS),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from colorize.color.targets import Options, SoftTargets, pool, soft_targets, wei
 from colorize.data import loader
 from colorize.data.split import Split
 from colorize.data.transform import to_networks
+from colorize.evaluation.predicted import Distributions
 from colorize.models import output as outputs
 
 _PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # pixels per batch: 20 MB and 660 MB of logits
@@ -25,47 +27,77 @@ _PIXELS = {"cpu": 1 << 14, "gpu": 1 << 19}  # pixels per batch: 20 MB and 660 MB
 class Kind(IntEnum):
     """Kind of a model's predictions. A model also has the measures of all lower kinds."""
 
-    COLORS = 1  # any ab, from a regression
-    BINS = 2  # one of the ab bins
-    DISTRIBUTIONS = 3  # a distribution over the ab bins
+    COLORS = 1  # ab, from a regression or a constant color
+    DISTRIBUTIONS = 2  # a distribution over the ab bins
 
 
-class Truth(NamedTuple):
+@dataclass(frozen=True)
+class Truth:
     """B images: as in the shards, and as the input and target of the networks."""
 
     rgb: Tensor  # (B, H, W, 3) uint8
     L_norm: Tensor  # (B, 1, H, W)
     ab_norm: Tensor  # (B, 2, H, W)
+    options: Options  # of the soft targets
+
+    @cached_property
+    def _results(self) -> dict[Callable[[Truth], Tensor], Tensor]:
+        return {}
+
+    def once(self, function: Callable[[Truth], Tensor]) -> Tensor:
+        """The result of a function of these images, computed at the first call: several predictions share it."""
+        if function not in self._results:
+            self._results[function] = function(self)
+        return self._results[function]
+
+    @cached_property
+    def bins(self) -> Tensor:
+        """(B, H, W) int64, the bins of the colors."""
+        return gamut.nearest_bin(self.ab_norm * AB_SCALE)
+
+    @cached_property
+    def targets(self) -> SoftTargets:
+        """The soft targets, (B, H, W, K)."""
+        return soft_targets(self.ab_norm, self.options)
+
+    @cached_property
+    def lab(self) -> Tensor:
+        """(B, 3, H, W)."""
+        return cielab.join_lab(self.L_norm, self.ab_norm)
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """(B, 3, H, W) float32, whole numbers in [0, 255]: the 8-bit levels of R, G and B."""
+        return self.rgb.movedim(-1, 1).float()
+
+
+class Prediction(NamedTuple):
+    """What a model or a baseline predicts for B images."""
+
+    output: Tensor | Distributions  # (B, 2, H, W) ab_norm; (B, Q, h, w) logits; or distributions
+    for_weighted: Distributions | None = None  # those of the weighted cross entropy; None: the same
 
 
 class Compared:
     """Predictions and true colors of B images. Values that several measures need are computed once, at first use.
 
     Args:
-        output: (B, 2, H, W) ab_norm, or (B, Q, h, w) logits with h = H / head_stride and w = W / head_stride.
+        prediction: the predictions, with h = H / head_stride and w = W / head_stride.
         truth: the images.
         weights: (Q,) class weights.
-        options: options of the soft targets.
-        logits_for_weighted: (B, Q, h, w) logits for the weighted cross entropy; None means `output`. Only the constant
-            prior has separate logits.
         inverse_prior: (Q,) weights of the rebalanced measures; None gives all bins the same weight.
     """
 
-    def __init__(
-        self,
-        output: Tensor,
-        truth: Truth,
-        weights: Tensor,
-        options: Options,
-        logits_for_weighted: Tensor | None = None,
-        inverse_prior: Tensor | None = None,
-    ):
-        self.logits = output
-        self.logits_for_weighted = output if logits_for_weighted is None else logits_for_weighted
+    def __init__(self, prediction: Prediction, truth: Truth, weights: Tensor, inverse_prior: Tensor | None = None):
+        output = prediction.output
+        if isinstance(output, Tensor) and outputs.is_distribution(output):
+            output = Distributions.of_logits(output)
+        self._output, self._for_weighted = output, prediction.for_weighted
         self.truth, self.ab_norm = truth, truth.ab_norm
-        self.weights, self._options = weights, options
+        self.weights = weights
         self.inverse_prior = torch.ones_like(weights) if inverse_prior is None else inverse_prior
         self._results: dict[Callable[[Compared], Tensor], Tensor] = {}
+        self._decoded: dict[float, Compared] = {}
 
     def once(self, function: Callable[[Compared], Tensor]) -> Tensor:
         """The result of a function of this batch, computed at the first call: a measure can use other measures."""
@@ -73,30 +105,58 @@ class Compared:
             self._results[function] = function(self)
         return self._results[function]
 
+    def decoded(self, temperature: float) -> Compared:
+        """The same images beside the mean colors of the predicted distributions at a temperature."""
+        if temperature not in self._decoded:
+            ab_norm = self._to_size(self.distributions.mean_ab(temperature))
+            self._decoded[temperature] = self.with_prediction(Prediction(ab_norm))
+        return self._decoded[temperature]
+
+    def with_prediction(self, prediction: Prediction) -> Compared:
+        """The same images beside another prediction."""
+        return Compared(prediction, self.truth, self.weights, self.inverse_prior)
+
+    @property
+    def distributions(self) -> Distributions:
+        """The predicted distributions; only predictions of the kind DISTRIBUTIONS have them."""
+        assert isinstance(self._output, Distributions)
+        return self._output
+
+    @property
+    def distributions_for_weighted(self) -> Distributions:
+        """The distributions for the weighted cross entropy; only a few baselines have separate ones."""
+        return self._for_weighted or self.distributions
+
     @cached_property
     def predicted(self) -> Tensor:
-        """(B, 2, H, W) ab_norm, the predicted colors."""
-        return outputs.to_ab_norm(self.logits, self.ab_norm.shape[-2:])
+        """(B, 2, H, W) ab_norm, the predicted colors: of a distribution, its mode."""
+        if isinstance(self._output, Tensor):
+            return self._output
+        return self._to_size(gamut.gamut_ab(self.ab_norm.device)[self._output.modes].movedim(-1, 1))
+
+    def _to_size(self, ab: Tensor) -> Tensor:
+        """(B, 2, h, w) ab -> (B, 2, H, W) ab_norm."""
+        return torch.nn.functional.interpolate(ab, self.ab_norm.shape[-2:], mode="nearest") / AB_SCALE
 
     @cached_property
     def predicted_bins(self) -> Tensor:
         """(B, H, W) int64, the bins of the predicted colors."""
         return gamut.nearest_bin(self.predicted * AB_SCALE)
 
-    @cached_property
+    @property
     def true_bins(self) -> Tensor:
         """(B, H, W) int64, the bins of the true colors."""
-        return gamut.nearest_bin(self.ab_norm * AB_SCALE)
+        return self.truth.bins
 
-    @cached_property
+    @property
     def true_lab(self) -> Tensor:
         """(B, 3, H, W)."""
-        return cielab.join_lab(self.truth.L_norm, self.ab_norm)
+        return self.truth.lab
 
-    @cached_property
+    @property
     def true_rgb(self) -> Tensor:
         """(B, 3, H, W) float32, whole numbers in [0, 255]."""
-        return self.truth.rgb.movedim(-1, 1).float()
+        return self.truth.levels
 
     @cached_property
     def fitted(self) -> tuple[Tensor, Tensor]:
@@ -108,10 +168,10 @@ class Compared:
         """(B, 3, H, W) float32, whole numbers in [0, 255]: the picture that the report shows."""
         return cielab.lab_to_rgb(self.fitted[0]).float()
 
-    @cached_property
+    @property
     def targets(self) -> SoftTargets:
         """The soft targets, (B, H, W, K)."""
-        return soft_targets(self.ab_norm, self._options)
+        return self.truth.targets
 
     @cached_property
     def pooled_targets(self) -> SoftTargets:
@@ -123,10 +183,16 @@ class Compared:
         """The pooled soft targets, with each pixel multiplied by its class weight, (B, h, w, K')."""
         return pool(weigh(self.targets, self.ab_norm, self.weights), self.stride)
 
+    @cached_property
+    def pooled_true_bins(self) -> SoftTargets:
+        """The true bins at the resolution of the logits, (B, h, w, (H / h)^2), each with an equal share of 1."""
+        bins = self.true_bins[..., None]  # (B, H, W, 1)
+        return pool(SoftTargets(bins, torch.ones_like(bins, dtype=torch.float32)), self.stride)
+
     @property
     def stride(self) -> int:
         """Size of the images divided by the size of the logits."""
-        return self.ab_norm.shape[-1] // self.logits.shape[-1]
+        return self.ab_norm.shape[-1] // self.distributions.shape[-1]
 
 
 class Measure(NamedTuple):
@@ -141,11 +207,10 @@ class Measure(NamedTuple):
     weight: str | None = None  # name of another measure, which all kinds have
 
 
-# L_norm (B, 1, H, W) -> the output of the model, and `logits_for_weighted` of `Compared`
-Predictor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+Name = TypeVar("Name", bound=Hashable)  # of a predictor
+Predictor = Callable[[Truth], Prediction]  # only the oracle looks at the true colors
 
 
-@torch.inference_mode()
 def measure(
     predict: Predictor,
     kind: Kind,
@@ -154,14 +219,27 @@ def measure(
     weights: Tensor,
     options: Options,
     rows: np.ndarray | None = None,
+) -> dict[str, Tensor]:
+    """Compute the measures of one predictor; arguments and results are those of `measure_all`."""
+    return measure_all({None: (predict, kind)}, split, measures, weights, options, rows)[None]
+
+
+@torch.inference_mode()
+def measure_all(
+    predictors: Mapping[Name, tuple[Predictor, Kind]],
+    split: Split,
+    measures: Mapping[str, Measure],
+    weights: Tensor,
+    options: Options,
+    rows: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda _: None,
     inverse_prior: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Compute the measures of the predictions for the images of a split.
+) -> dict[Name, dict[str, Tensor]]:
+    """Compute the measures of all predictions for the images of a split, in one pass over the images.
 
     Args:
-        predict: predictor with its model in evaluation mode, on the device of `weights`.
-        kind: kind of the predictions; measures of higher kinds are left out.
+        predictors: by name: a predictor with its model in evaluation mode, on the device of `weights`, and the kind of
+            its predictions. Measures of higher kinds are left out.
         split: the images.
         measures: measures by name.
         weights: (Q,) class weights.
@@ -171,19 +249,23 @@ def measure(
         inverse_prior: (Q,) weights of the rebalanced measures; None gives all bins the same weight.
 
     Returns:
-        (N,) float64 per measure, by name, on the device of `weights`.
+        by predictor and measure: (N,) float64, on the device of `weights`.
     """
     device = weights.device
-    collected: dict[str, list[Tensor]] = {name: [] for name, one in measures.items() if one.kind <= kind}
+    collected: dict[Name, dict[str, list[Tensor]]] = {
+        predictor: {name: [] for name, one in measures.items() if one.kind <= kind}
+        for predictor, (_, kind) in predictors.items()
+    }
     for batch in loader.evaluation_batches(split, images_at_once(device, split.size), device, rows):
-        L_norm, ab_norm = to_networks(batch)
-        output, logits_for_weighted = predict(L_norm)
-        truth = Truth(batch.rgb, L_norm, ab_norm)
-        compared = Compared(output, truth, weights, options, logits_for_weighted, inverse_prior)
-        for name, values in collected.items():
-            values.append(compared.once(measures[name].function))
-        advance(len(L_norm))
-    return {name: torch.cat(values) for name, values in collected.items()}
+        truth = Truth(batch.rgb, *to_networks(batch), options)
+        for predictor, found in collected.items():
+            compared = Compared(predictors[predictor][0](truth), truth, weights, inverse_prior)
+            for name, values in found.items():
+                values.append(compared.once(measures[name].function))
+        advance(len(truth.rgb))
+    return {
+        predictor: {name: torch.cat(values) for name, values in found.items()} for predictor, found in collected.items()
+    }
 
 
 def values_of_split(measured: Mapping[str, np.ndarray], measures: Mapping[str, Measure]) -> dict[str, float]:
@@ -209,3 +291,8 @@ def images_at_once(device: str | torch.device, size: int) -> int:
 def mean_per_image(values: Tensor) -> Tensor:
     """(B, ...) -> (B,) float64, the mean of each image."""
     return values.double().flatten(1).mean(dim=1)
+
+
+def length(ab: Tensor) -> Tensor:
+    """(B, 2, H, W) -> (B, H, W): the length of each vector. `norm` takes up to 70 times as long on a CPU."""
+    return torch.hypot(*ab.unbind(1))

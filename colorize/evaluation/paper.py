@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from colorize.color.targets import SoftTargets, pool, weigh
 from colorize.evaluation.measuring import Compared, Kind, Measure, mean_per_image
-
-_CACHED_PIXELS = 1 << 10  # pixels per chunk on a CPU: 1.3 MB of probabilities
 
 
 def l2(batch: Compared) -> Tensor:
@@ -39,10 +36,10 @@ def cross_entropy(batch: Compared) -> Tensor:
 
 def weighted_cross_entropy(batch: Compared) -> Tensor:
     """Cross entropy with each pixel multiplied by its class weight, mean over pixels, in nats."""
-    weighted = batch.pooled_weighted_targets
-    if batch.logits_for_weighted is batch.logits:
+    weighted, distributions = batch.pooled_weighted_targets, batch.distributions_for_weighted
+    if distributions is batch.distributions:
         return _soft_cross_entropy(batch.once(_log_probabilities), weighted)
-    return _soft_cross_entropy(log_probabilities_at(batch.logits_for_weighted, weighted.bins), weighted)
+    return _soft_cross_entropy(distributions.log_probabilities(weighted.bins), weighted)
 
 
 def cross_entropy_with(weights: Tensor) -> Callable[[Compared], Tensor]:
@@ -69,7 +66,7 @@ def class_weight(batch: Compared) -> Tensor:
 MEASURES: dict[str, Measure] = {
     "l2": Measure(l2, Kind.COLORS),
     "l1": Measure(l1, Kind.COLORS),
-    "accuracy": Measure(accuracy, Kind.BINS),
+    "accuracy": Measure(accuracy, Kind.DISTRIBUTIONS),
     "cross_entropy": Measure(cross_entropy, Kind.DISTRIBUTIONS),
     "weighted_cross_entropy": Measure(weighted_cross_entropy, Kind.DISTRIBUTIONS),
 }
@@ -77,7 +74,7 @@ MEASURES: dict[str, Measure] = {
 
 def _log_probabilities(batch: Compared) -> Tensor:
     """Log probabilities of the bins of the soft targets, (B, h, w, K). All cross entropies of a model share them."""
-    return log_probabilities_at(batch.logits, batch.pooled_targets.bins)
+    return batch.distributions.log_probabilities(batch.pooled_targets.bins)
 
 
 def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
@@ -91,21 +88,3 @@ def _soft_cross_entropy(log_p: Tensor, targets: SoftTargets) -> Tensor:
         (B,) float64, mean over pixels, in nats.
     """
     return mean_per_image(-(targets.values * log_p).sum(dim=-1))
-
-
-def log_probabilities_at(logits: Tensor, bins: Tensor) -> Tensor:
-    """Log probabilities of the given bins of each pixel.
-
-    On a CPU, they are computed for a few rows of pixels at a time, so that the probabilities stay in the cache.
-
-    Args:
-        logits: (B, Q, h, w).
-        bins: (B, h, w, K) int64.
-
-    Returns:
-        (B, h, w, K) float32.
-    """
-    rows = logits.movedim(1, -1).flatten(0, 1)  # (B h, w, Q)
-    at_once = len(rows) if logits.device.type == "cuda" else max(1, _CACHED_PIXELS // rows.shape[1])
-    parts = zip(rows.split(at_once), bins.flatten(0, 1).split(at_once), strict=True)
-    return torch.cat([part.float().log_softmax(dim=-1).gather(-1, at) for part, at in parts]).view(bins.shape)

@@ -48,10 +48,12 @@ def _check_shard(path: Path, sha256: str) -> None:
 
 def _check_prior(folder: Path) -> None:
     from colorize.prior.files import load_array
+    from colorize.prior.smoothing import FILES
 
-    always = (folder / f"{name}.npy" for name in ("counts", "prior", "rebalancing", "weighted_prior"))
+    names = ("counts", "prior", "rebalancing", "weighted_prior", *FILES)
+    always = (folder / f"{name}.npy" for name in names)
     for path in dict.fromkeys((*always, *sorted(folder.glob("*.npy")))):  # and the files of the models of that run
-        load_array(path)
+        load_array(path, *FILES.get(path.stem, ()))
 
 
 def _check_model(folder: Path) -> None:
@@ -60,9 +62,10 @@ def _check_model(folder: Path) -> None:
     files.load(folder)
 
 
-def _check_predictions(folder: Path) -> None:
-    """Check the predictions of one model on all test splits."""
-    for path in sorted(target / "predictions.npz" for target in folder.glob("*/")):
+def _check_evaluation(folder: Path) -> None:
+    """Check the measures and predictions of one model on all test splits."""
+    always = (target / "per_image.npz" for target in folder.glob("*/"))
+    for path in sorted({*always, *folder.glob("*/*.npz")}):
         try:
             with zipfile.ZipFile(path) as archive:
                 member = archive.testzip()
@@ -78,7 +81,7 @@ _CHECKS: dict[str, Callable[[Path], None]] = {  # pattern of the path -> check
     "data/shards/*/*": _check_shards,
     "data/priors/*": _check_prior,
     "data/models/*": _check_model,
-    "data/evaluations/*": _check_predictions,
+    "data/evaluations/*": _check_evaluation,
 }
 
 

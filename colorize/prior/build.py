@@ -1,4 +1,4 @@
-"""Write the files of a data set's prior: color counts, smoothed prior, class weights of every model, a picture."""
+"""Write the files of a data set's prior: color counts, smoothed prior, class weights, baselines' colors, a picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from colorize.color.targets import Options
 from colorize.data.split import Split
 from colorize.layout import Folders
 from colorize.models.registry import MODELS
-from colorize.prior import counts, picture, weights
+from colorize.prior import counts, picture, smoothing, weights
 
 _L = 60.0  # lightness at which the picture shows the bins
 
@@ -19,7 +19,7 @@ _L = 60.0  # lightness at which the picture shows the bins
 def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders) -> None:
     """Compute the prior of a training set.
 
-    The files are written to the data set's folder of priors. Every array is (Q,):
+    The files are written to the data set's folder of priors. An array is (Q,) if the list does not say otherwise:
 
         counts.npy                        pixels per nearest bin
         prior.npy                         smoothed prior
@@ -28,6 +28,10 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
         class_weights-<model>.npy         rebalancing.npy if the model is weighted, else ones
         measured_weights-<model>.npy      rebalancing.npy if the model is a classifier, else ones
         initial_distribution-<model>.npy  constant distribution with the lowest loss of the model
+        joint.npy                         (Q, Q) sums of the soft targets by bin of the pixel and bin of the target
+        mean_ab.npy, median_ab.npy        (2,) mean and median of a and b, CIELAB units
+        lightness_prior.npy               (LEVELS, Q) smoothed p(bin | level of lightness)
+        weighted_lightness_prior.npy      the same, each pixel multiplied by the class weight of its own bin
         prior.png                         picture of the bins, the smoothed prior and the class weights
 
     Args:
@@ -38,7 +42,8 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
     """
     out = folders.prior(dataset)
     images = Split(folders.shards("train", dataset))
-    bins, joint = counts.bin_counts(counts.count_colors(images, dataset), options)
+    colors = counts.count_colors(images, dataset)
+    bins, joint = counts.bin_counts(colors, options)
     prior = joint.sum(axis=0) / joint.sum()
     rebalancing = weights.rebalancing_weights(prior, lambda_)
     weighted_prior = rebalancing @ joint / (rebalancing @ joint).sum()  # each pixel has the weight of its own bin
@@ -47,12 +52,29 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
         arrays[f"class_weights-{model}"] = rebalancing if spec.is_weighted else np.ones_like(prior)
         arrays[f"measured_weights-{model}"] = rebalancing if spec.is_classifier else np.ones_like(prior)
         arrays[f"initial_distribution-{model}"] = weighted_prior if spec.is_weighted else prior
+    arrays |= _baselines(colors, joint, rebalancing, options)
     for file, array in arrays.items():
         runtime.fault_point("prior-write")
         runtime.write_array(out / f"{file}.npy", array)
     picture.draw(
         out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {dataset} (training split)"
     )
+
+
+def _baselines(
+    colors: np.ndarray, joint: np.ndarray, rebalancing: np.ndarray, options: Options
+) -> dict[str, np.ndarray]:
+    """The arrays that only the baselines read, by name of the file."""
+    mean_ab, median_ab = counts.mean_and_median(colors)
+    ones = np.ones_like(rebalancing)
+    plain, weighted = counts.lightness_counts(colors, options, np.stack([ones, rebalancing]))
+    return {
+        "joint": joint,
+        "mean_ab": mean_ab,
+        "median_ab": median_ab,
+        "lightness_prior": smoothing.by_lightness(plain, joint, ones),
+        "weighted_lightness_prior": smoothing.by_lightness(weighted, joint, rebalancing),
+    }
 
 
 def _bin_colors() -> np.ndarray:

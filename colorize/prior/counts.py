@@ -1,4 +1,4 @@
-"""Exact color counts of a training set, by color and by ab bin.
+"""Exact color counts of a training set: by color, by ab bin, and by lightness; mean and median color.
 
 Images have far fewer distinct colors than pixels. So this module first counts the packed 24-bit colors, and then
 converts and encodes each distinct color once. Every pixel is counted, and the color counts are exact.
@@ -6,15 +6,18 @@ converts and encodes each distinct color once. Every pixel is counted, and the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from colorize import runtime
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.data.split import Split
+from colorize.prior import smoothing
 
 _PIXELS = 1 << 17  # pixels packed and counted at a time; they fit in the processor's cache
 _FULL = (1 << 31) - 1  # largest count of an int32; a table of int64 would take twice as much of the cache
@@ -59,6 +62,35 @@ def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndar
     return counts.numpy()
 
 
+class _Colors(NamedTuple):
+    """N distinct colors of a training set."""
+
+    pixels: np.ndarray  # (N,) int64, pixels that have the color
+    lab: Tensor  # (1, 3, N, 1)
+
+
+def _distinct_colors(colors: np.ndarray) -> Iterator[_Colors]:
+    """Convert the colors that occur, a few at a time; `colors` is what `count_colors` returns."""
+    packed = np.flatnonzero(colors)
+    for part in np.split(packed, range(_COLORS, len(packed), _COLORS)):
+        rgb = np.stack([part >> 16, (part >> 8) & 255, part & 255]).astype(np.uint8)
+        yield _Colors(colors[part], cielab.rgb_to_lab(torch.from_numpy(rgb)[None, :, :, None]))
+
+
+def _encode(colors: _Colors, options: Options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Soft encoding of each color.
+
+    Returns:
+        nearest: (N,) int64, the nearest bin.
+        bins: (N, K) int64, the bins of the encoding.
+        pixels: (N, K) float64, the values of the encoding, multiplied by the pixels of the color.
+    """
+    ab = colors.lab[:, 1:]  # (1, 2, N, 1)
+    bins, values = (entries[0, :, 0].numpy() for entries in gamut.soft_encode(ab, *options))  # (N, K) each
+    nearest = gamut.nearest_bin(ab).flatten().numpy()
+    return nearest, bins, values.astype(np.float64) * colors.pixels[:, None]
+
+
 def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Count pixels by nearest bin, and jointly by nearest bin and by the bins of their soft encoding.
 
@@ -75,14 +107,55 @@ def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.nda
     """
     counts = np.zeros(gamut.NUM_BINS, dtype=np.int64)
     joint = np.zeros(gamut.NUM_BINS**2)
-    packed = np.flatnonzero(colors)
-    for part in np.split(packed, range(_COLORS, len(packed), _COLORS)):
-        rgb = np.stack([part >> 16, (part >> 8) & 255, part & 255]).astype(np.uint8)
-        ab = cielab.rgb_to_lab(torch.from_numpy(rgb)[None, :, :, None])[:, 1:]  # (1, 2, n, 1)
-        bins, values = gamut.soft_encode(ab, *options)  # (1, n, 1, K)
-        nearest = gamut.nearest_bin(ab)  # (1, n, 1)
-        np.add.at(counts, nearest.flatten().numpy(), colors[part])
-        places = nearest[..., None] * gamut.NUM_BINS + bins
-        pixels = values[0, :, 0].double().numpy() * colors[part][:, None]  # (n, K)
-        joint += np.bincount(places.flatten().numpy(), pixels.ravel(), minlength=len(joint))
+    for part in _distinct_colors(colors):
+        nearest, bins, pixels = _encode(part, options)
+        np.add.at(counts, nearest, part.pixels)
+        places = nearest[:, None] * gamut.NUM_BINS + bins
+        joint += np.bincount(places.ravel(), pixels.ravel(), minlength=len(joint))
     return counts, joint.reshape(gamut.NUM_BINS, gamut.NUM_BINS)
+
+
+def lightness_counts(colors: np.ndarray, options: Options, weights: np.ndarray) -> np.ndarray:
+    """Sum up the soft encodings of the pixels by level of lightness.
+
+    Args:
+        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+        options: options of the soft encoding.
+        weights: (W, Q), W times a weight for each bin; each pixel is multiplied by the weight of its own bin.
+
+    Returns:
+        (W, LEVELS, Q) float64, for each of the W weights.
+    """
+    shape = (smoothing.LEVELS, gamut.NUM_BINS)
+    sums = np.zeros((len(weights), shape[0] * shape[1]))
+    for part in _distinct_colors(colors):
+        nearest, bins, pixels = _encode(part, options)
+        levels = smoothing.level_of(part.lab[0, 0, :, 0]).numpy()
+        places = (levels[:, None] * gamut.NUM_BINS + bins).ravel()
+        for of_bin, total in zip(weights, sums, strict=True):
+            total += np.bincount(places, (pixels * of_bin[nearest][:, None]).ravel(), minlength=len(total))
+    return sums.reshape(-1, *shape)
+
+
+def mean_and_median(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and median of a and of b over all pixels. Of two middle values, the median is the lower one.
+
+    Of all constant colors, the mean has the lowest L2 on the counted images, and the median has the lowest L1.
+
+    Args:
+        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+
+    Returns:
+        mean and median, (2,) float64 each, CIELAB units.
+    """
+    parts = list(_distinct_colors(colors))
+    pixels = np.concatenate([part.pixels for part in parts])
+    ab = np.concatenate([part.lab[0, 1:, :, 0].numpy() for part in parts], axis=1)  # (2, N)
+    return (ab @ pixels.astype(np.float64)) / pixels.sum(), np.array([_median(values, pixels) for values in ab])
+
+
+def _median(values: np.ndarray, pixels: np.ndarray) -> float:
+    """The lower median of values that occur `pixels` times."""
+    order = np.argsort(values)
+    below = np.cumsum(pixels[order])  # pixels up to and including each value
+    return float(values[order[np.searchsorted(below, (below[-1] + 1) // 2)]])

@@ -13,17 +13,22 @@ from colorize.color import gamut
 from colorize.runtime import Damaged, DataError, first_line, repair_command
 
 
-def load_array(path: Path) -> np.ndarray:
-    """Read a (Q,) array of a prior: float64, or int64 for counts.npy.
+def load_array(path: Path, shape: tuple[int, ...] = (gamut.NUM_BINS,), is_color: bool = False) -> np.ndarray:
+    """Read an array of a prior: float64, or int64 for counts.npy.
+
+    Args:
+        path: path of the file.
+        shape: expected shape.
+        is_color: whether the values are a and b, which may be negative or zero.
 
     Raises:
-        DataError: the file is missing or damaged, was made for another number of bins, or has values that are negative,
-            not finite in float32, or all zero.
+        DataError: the file is missing or damaged, has another shape, or has values that are negative, not finite in
+            float32, or all zero.
     """
     try:
         file = io.BytesIO(path.read_bytes())
         array = np.load(file, allow_pickle=False)
-        problem = _problem(array, np.int64 if path.stem == "counts" else np.float64)
+        problem = _problem(array, shape, np.int64 if path.stem == "counts" else np.float64, is_color)
         if file.read():  # a damaged header length shifts all values and leaves extra bytes
             problem = "damaged (extra bytes after the array)"
     except FileNotFoundError:
@@ -36,14 +41,14 @@ def load_array(path: Path) -> np.ndarray:
     return array
 
 
-def _problem(array: np.ndarray, dtype: type) -> str:
-    if array.shape != (gamut.NUM_BINS,):
-        return f"shape {array.shape}, expected ({gamut.NUM_BINS},), one value per bin of the gamut"
+def _problem(array: np.ndarray, shape: tuple[int, ...], dtype: type, is_color: bool) -> str:
+    if array.shape != shape:
+        return f"shape {array.shape}, expected {shape}; the gamut has {gamut.NUM_BINS} bins"
     if array.dtype != dtype:
         return f"values of type {array.dtype}, expected {np.dtype(dtype)}"
     with np.errstate(over="ignore"):
         is_finite = np.isfinite(array.astype(np.float32)).all()
-    if not is_finite or (array < 0).any() or not array.any():
+    if not is_finite or (not is_color and ((array < 0).any() or not array.any())):
         return "values that are negative, not finite, or all zero"
     return ""
 

@@ -5,9 +5,9 @@ Not here: computing measures, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/measures.csv    results/generalization.csv
-    results/curves.csv             results/overfitting.csv results/metrics/*/*.json
-    results/figures/*              data/gallery/*
+    results/table1.csv .md .tex    results/measures.csv       results/generalization.csv
+    results/curves.csv             results/overfitting.csv    results/calibration.csv
+    results/figures/*              data/gallery/*             results/metrics/*/*.json
 """
 
 from __future__ import annotations
@@ -16,8 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
-from colorize.report import curves, diagram, figures, gallery, generalization, grid, measures, overfitting, table
-from colorize.report.inputs import Inputs
+from colorize.report import (
+    curves,
+    diagram,
+    figures,
+    gallery,
+    generalization,
+    grid,
+    measures,
+    overfitting,
+    table,
+    temperature,
+)
+from colorize.report.inputs import Inputs, spec_of
 from colorize.report.leftovers import refuse_leftovers
 from colorize.runtime import atomic_write, fault_point, progress, write_json
 
@@ -46,7 +57,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     refuse_leftovers(inputs)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
         _write_tables(table1, root / "results")
         _write_metrics(table1, inputs.folders)
         advance(1)
@@ -55,6 +66,10 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
+        advance(1)
+        if any(spec_of(model).is_classifier for model in inputs.models):
+            pictures["temperature.png"] = temperature.draw_curves(inputs)
+        _write(root / "results" / "calibration.csv", temperature.to_csv(inputs).encode())
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))

@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,12 @@ HISTORY_COLUMNS = (
     "train_cross_entropy", "train_weighted_cross_entropy", "train_class_weight",
     "val_cross_entropy", "val_weighted_cross_entropy", "val_class_weight",
 )  # fmt: skip
+_OF_CLASSIFIERS = ("accuracy", "cross_entropy", "class_weight")  # last parts of the columns that a regression lacks
+TEMPERATURE_COLUMNS = (
+    "temperature", "l2", "psnr", "colorfulness", "true_colorfulness",
+    "cross_entropy", "negative_log_likelihood", "calibration_error",
+)  # fmt: skip
+MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
@@ -154,16 +160,17 @@ class Inputs:
         step 0.
         """
         path, stage = self.folders.history(run) / "history.csv", layout.stage_name("train", run.name)
-        _require(path, stage)
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                names, rows = reader.fieldnames or [], list(reader)
-            missing = [f"column `{name}` is missing" for name in HISTORY_COLUMNS if name not in names]
-            problem = missing[0] if missing else _history_problem(rows, spec_of(run.model))
-        except (OSError, ValueError, csv.Error) as error:
-            problem = str(error)
-        if problem:
+        spec = spec_of(run.model)
+        of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(_OF_CLASSIFIERS)}
+        optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
+        return _read_csv(path, stage, HISTORY_COLUMNS, optional)
+
+    def temperature_curve(self, run: Run, target: str) -> list[dict[str, str]]:
+        """Rows of the temperature curve of a classifier, from T = 0 on; the values are strings as in the file."""
+        path, stage = self.folders.evaluation(run, target) / "temperature.csv", layout.evaluation_stage(run)
+        rows = _read_csv(path, stage, TEMPERATURE_COLUMNS, TEMPERATURE_COLUMNS[-3:])
+        if missing := MARKED_TEMPERATURES.keys() - {float(row["temperature"]) for row in rows}:
+            problem = f"no row with the temperature {min(missing)}"
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
         return rows
 
@@ -279,14 +286,31 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _history_problem(rows: list[dict[str, str]], spec: Spec) -> str:
-    """Message about the first value of a history that is not a number; empty if there is none."""
-    of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(("accuracy", "cross_entropy", "class_weight"))}
-    optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
+def _read_csv(path: Path, stage: str, columns: Collection[str], optional: Collection[str]) -> list[dict[str, str]]:
+    """Read a CSV of numbers. Raises DataError if it has no rows, lacks a column, or has a value that is no number.
+
+    A value may be empty in the `optional` columns.
+    """
+    _require(path, stage)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames or [], list(reader)
+        missing = [f"column `{name}` is missing" for name in columns if name not in names]
+        problem = missing[0] if missing else _number_problem(rows, columns, optional)
+    except (OSError, ValueError, csv.Error) as error:
+        problem = str(error)
+    if problem:
+        raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
+    return rows
+
+
+def _number_problem(rows: list[dict[str, str]], columns: Collection[str], optional: Collection[str]) -> str:
+    """Message about the first value that is not a number; empty if there is none."""
     if not rows:
         return "it has no rows"
     for row in rows:
-        for name in HISTORY_COLUMNS:
+        for name in columns:
             try:
                 is_number = (row[name] == "" and name in optional) or math.isfinite(float(row[name]))
             except (TypeError, ValueError):  # a short row has None

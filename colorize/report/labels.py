@@ -51,7 +51,12 @@ class MetricLabel(NamedTuple):
 
 MODEL_LABELS = {
     "gray": ModelLabel("Gray"),
-    "prior": ModelLabel("Constant Prior"),
+    "mean_ab": ModelLabel("Mean ab"),
+    "median_ab": ModelLabel("Median ab"),
+    "prior": ModelLabel("Constant Prior", "Prior"),
+    "target_prior": ModelLabel("Prior of the Target", "Target Prior"),
+    "lightness": ModelLabel("p(ab | L)"),
+    "oracle": ModelLabel("Nearest Bin to the Truth", "Oracle"),
     "regression": ModelLabel("Baseline Regression", "Regression", shade=DARK),
     "cnn": ModelLabel("CNN", shade=DARK),
     "cnn_weighted": ModelLabel("CNN with Weights", shade=DARK),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from colorize.layout import BASELINES, Cell
+from colorize.layout import UNTRAINED, Cell
 from colorize.report.inputs import Inputs
 from colorize.runtime import DataError
 
@@ -31,7 +31,7 @@ def refuse_leftovers(inputs: Inputs) -> None:
 def _expected(inputs: Inputs) -> set[Path]:
     """The folders of all cells and trainings."""
     folders, datasets = inputs.folders, inputs.datasets
-    models = (*BASELINES, *inputs.models)
+    models = (*UNTRAINED, *inputs.models)
     cells = [Cell(source, model, target) for source in datasets for model in models for target in datasets]
     targets = {folders.evaluation(run, cell.target) for cell in cells for run in cell.runs(inputs.seeds)}
     trained = {folders.history(run) for name in datasets for model in inputs.models for run in inputs.runs(name, model)}

@@ -17,7 +17,7 @@ from colorize.color import targets
 from colorize.data import loader
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
-from colorize.evaluation.measuring import Kind, Measure, measure
+from colorize.evaluation.measuring import Kind, Measure, Prediction, measure
 from colorize.evaluation.paper import MEASURES, class_weight, cross_entropy_with
 from colorize.models.contract import Classifier, Network
 from colorize.training import history
@@ -66,8 +66,9 @@ def validate(
     row: dict[str, float] = {}
     for name, split in (("val", val), ("train", train)):
         measured = measure(
-            lambda L_norm: (model(L_norm), None), kind, split, measures[name], weights.measured, options, rows[name]
-        )
+            lambda truth: Prediction(model(truth.L_norm)),
+            kind, split, measures[name], weights.measured, options, rows[name],
+        )  # fmt: skip
         means = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
         row |= {f"{name}_{column}": mean for column, mean in zip(measured, means, strict=True)}
     return row

@@ -231,7 +231,7 @@ def test_a_name_that_stands_twice_is_refused(text, refusal):
     assert "a name appears twice" in refusal(text.replace("- scenes\n", "- objects\n", 1))
 
 
-@pytest.mark.parametrize("name", ["gray", "prior"])
+@pytest.mark.parametrize("name", ["gray", "prior", "oracle", "baselines"])
 def test_no_model_has_the_name_of_a_baseline(text, refusal, monkeypatch, name):
     """Not even if the registry has it: both would write the same files."""
     monkeypatch.setitem(params.MODELS, name, params.MODELS["cnn"])

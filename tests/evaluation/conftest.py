@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colorize.color import cielab, gamut, targets
-from colorize.evaluation.measuring import Compared, Truth
+from colorize.evaluation.measuring import Compared, Prediction, Truth
 
 SIZES = [(1, 16, 16), (2, 24, 40)]  # images, height, width
 
@@ -49,10 +49,9 @@ def compare():
 
     def batch(rgb: np.ndarray, output=None, weights=None, inverse_prior=None) -> Compared:
         L_norm, ab_norm = cielab.split_lab(cielab.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 1)))
-        truth = Truth(torch.from_numpy(rgb), L_norm, ab_norm)
+        truth = Truth(torch.from_numpy(rgb), L_norm, ab_norm, targets.Options(10, 5.0, "pixel"))
         weights = torch.ones(gamut.NUM_BINS) if weights is None else weights
-        options = targets.Options(10, 5.0, "pixel")
-        return Compared(ab_norm if output is None else output, truth, weights, options, inverse_prior=inverse_prior)
+        return Compared(Prediction(ab_norm if output is None else output), truth, weights, inverse_prior)
 
     return batch
 

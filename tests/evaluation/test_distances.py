@@ -97,10 +97,9 @@ def test_the_rebalanced_auc_counts_each_pixel_by_the_inverse_prior_of_its_true_b
     np.testing.assert_allclose(found, (score * weights).mean(axis=(1, 2)), rtol=1e-5, atol=1e-3)
 
 
-def test_known_signal_to_noise_ratio_of_a_picture_whose_levels_are_all_off_by_ten():
-    class Batch:
-        true_rgb, predicted_rgb = torch.full((1, 3, 16, 16), 100.0), torch.full((1, 3, 16, 16), 110.0)
-
-    assert distances.psnr(Batch()).item() == pytest.approx(20 * np.log10(25.5))
+def test_known_signal_to_noise_ratio_of_a_picture_whose_levels_are_all_off_by_ten(compare):
+    batch = compare(np.full((1, 16, 16, 3), 100, dtype=np.uint8))
+    batch.predicted_rgb = torch.full((1, 3, 16, 16), 110.0)
+    assert distances.psnr(batch).item() == pytest.approx(20 * np.log10(25.5))
     luminance = (2 * 100 * 110 + 6.5025) / (100**2 + 110**2 + 6.5025)
-    assert distances.ssim(Batch()).item() == pytest.approx(luminance, abs=1e-5)
+    assert distances.ssim(batch).item() == pytest.approx(luminance, abs=1e-5)

@@ -12,8 +12,8 @@ from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.evaluation import evaluate
 from colorize.evaluation.measures import MEASURES
-from colorize.evaluation.measuring import Kind
-from colorize.layout import Folders, runs_of
+from colorize.evaluation.measuring import Kind, Prediction
+from colorize.layout import UNTRAINED, Folders, Run, runs_of
 from colorize.models import files
 from colorize.models.contract import build_model
 from colorize.prior.files import load_array
@@ -32,6 +32,12 @@ def models(tmp_path_factory):
     return folder
 
 
+def read(path) -> dict[str, np.ndarray]:
+    """The arrays of a file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 @pytest.fixture
 def run(tiny, models, settings, tmp_path, linked):
     """`run(model, num_saved=...)` -> what was returned and written."""
@@ -42,20 +48,22 @@ def run(tiny, models, settings, tmp_path, linked):
         (folders.root / "data" / "models").unlink(missing_ok=True)
         (folders.root / "data" / "models").symlink_to(models)
         section = settings.evaluate.model_copy(update={"num_saved": 3, "num_worst": 2, **changes})
-        metrics = evaluate.evaluate(evaluated, "tiny", section, Options.of(settings.soft_targets), folders, "cpu")
+        options = Options.of(settings.soft_targets)
+        metrics = evaluate.evaluate([evaluated], "tiny", section, options, folders, "cpu")[evaluated]
         out = folders.evaluation(evaluated, "tiny")
-        with np.load(out / "predictions.npz", allow_pickle=False) as arrays:
-            predictions = dict(arrays)
-        with np.load(out / "per_image.npz", allow_pickle=False) as arrays:
-            table = dict(arrays)
+        tables = {path.stem: read(path) for path in out.glob("*.npz")}
         details = json.loads((out / "details.json").read_text())
-        return SimpleNamespace(metrics=metrics, predictions=predictions, table=table, details=details, out=out)
+        predictions, table = tables.pop("predictions", None), tables.pop("per_image")
+        return SimpleNamespace(
+            metrics=metrics, predictions=predictions, table=table, decodings=tables, details=details, out=out
+        )
 
     return evaluate_cell
 
 
 @pytest.mark.parametrize(("model", "names"), [
-    ("regression", ["l1", "l2"]), ("gray", ["accuracy", "l1", "l2"]), ("cnn", ALL), ("prior", ALL),
+    ("regression", ["l1", "l2"]), ("gray", ["l1", "l2"]), ("mean_ab", ["l1", "l2"]), ("median_ab", ["l1", "l2"]),
+    ("oracle", ["l1", "l2"]), ("cnn", ALL), ("prior", ALL), ("target_prior", ALL), ("lightness", ALL),
 ])  # fmt: skip
 def test_each_kind_of_model_has_its_metrics_rounded_to_five_digits(run, model, names):
     metrics = run(model).metrics
@@ -73,34 +81,6 @@ def test_the_gray_baseline_is_the_size_of_the_colors(run, truth):
     metrics = run("gray").metrics
     assert metrics["l2"] == pytest.approx((truth / 128).square().mean().item(), abs=6e-5)
     assert metrics["l1"] == pytest.approx((truth / 128).abs().mean().item(), abs=6e-5)
-    gray = gamut.nearest_bin(torch.zeros(1, 2, 1, 1)).item()
-    assert metrics["accuracy"] == pytest.approx((gamut.nearest_bin(truth) == gray).double().mean().item(), abs=6e-5)
-
-
-def mean_target(truth, weights) -> torch.Tensor:
-    """(Q,) float64: mean over pixels of weight times soft target."""
-    bins, values = gamut.soft_encode(truth)
-    weighted = values * weights[gamut.nearest_bin(truth)][..., None]
-    return torch.bincount(bins.flatten(), weighted.double().flatten(), gamut.NUM_BINS) / truth[:, 0].numel()
-
-
-def test_the_prior_baselines_cross_entropy_is_that_of_the_formula(run, tiny, truth):
-    """Constants: -sum(t log p) with t the mean target; for the weighted one the weighted prior."""
-    metrics = run("prior").metrics
-    prior = torch.from_numpy(load_array(tiny.prior / "prior.npy"))
-    weights = torch.from_numpy(load_array(tiny.prior / "rebalancing.npy"))
-    start = prior.clamp_min(1e-9)  # as the code: a bin that training never saw must not cost infinitely much
-    plain = -(mean_target(truth, torch.ones(313)) * (start / start.sum()).log()).sum()
-    assert metrics["cross_entropy"] == pytest.approx(plain.item(), abs=2e-4)
-    start = torch.from_numpy(load_array(tiny.prior / "weighted_prior.npy")).clamp_min(1e-9)
-    weighted = -(mean_target(truth, weights) * (start / start.sum()).log()).sum()
-    assert metrics["weighted_cross_entropy"] == pytest.approx(weighted.item(), abs=2e-4)
-
-
-def test_the_prior_baseline_predicts_its_most_frequent_bin(run, tiny, truth):
-    color = gamut.gamut_ab()[load_array(tiny.prior / "prior.npy").argmax()]
-    expected = ((color.view(1, 2, 1, 1) - truth) / 128).square().mean().item()
-    assert run("prior").metrics["l2"] == pytest.approx(expected, abs=6e-5)
 
 
 def test_every_model_is_measured_by_the_sources_weights(run, tiny, tmp_path):
@@ -125,7 +105,7 @@ def test_metrics_are_the_means_of_the_per_image_table(run):
 
 
 @pytest.mark.parametrize(("model", "kind"), [
-    ("regression", Kind.COLORS), ("gray", Kind.BINS), ("cnn", Kind.DISTRIBUTIONS), ("prior", Kind.DISTRIBUTIONS),
+    ("regression", Kind.COLORS), ("gray", Kind.COLORS), ("cnn", Kind.DISTRIBUTIONS), ("prior", Kind.DISTRIBUTIONS),
 ])  # fmt: skip
 def test_the_per_image_table_has_one_array_per_measure_of_the_models_kind(run, model, kind):
     table = run(model).table
@@ -146,10 +126,43 @@ def test_details_have_the_value_of_every_measure_as_its_weight_defines_it(run, m
     assert found.metrics.items() <= measures.items()
 
 
-def test_details_count_all_images_and_the_kept_ones(run):
-    found = run("cnn")
-    assert found.details["images"] == 6
-    assert found.details["kept_images"] == len(found.predictions["key"])
+@pytest.mark.parametrize("model", ["cnn", "lightness"])
+def test_distributions_have_the_measures_of_their_decodings(run, model):
+    found = run(model)
+    assert found.decodings.keys() == found.details["decodings"].keys() == {"annealed_mean", "mean"}
+    colors = [name for name, one in MEASURES.items() if one.kind == Kind.COLORS]
+    for name, table in found.decodings.items():
+        assert list(table) == ["key", "group", *colors]
+        values = found.details["decodings"][name]
+        assert list(values) == sorted(colors)
+        assert values["l2"] == pytest.approx(table["l2"].mean(), abs=1e-5)
+        ratio = table["rebalanced_auc"].sum(dtype=float) / table["inverse_prior"].sum(dtype=float)
+        assert values["rebalanced_auc"] == pytest.approx(ratio, abs=1e-5)
+    tables = [found.table, *found.decodings.values()]
+    assert len({table["l2"].tobytes() for table in tables}) == 3
+    assert len({table["true_colorfulness"].tobytes() for table in tables}) == 1
+
+
+def test_each_kind_of_model_has_its_files(run):
+    always = {"details.json", "per_image.npz"}
+    expected = {
+        "gray": always,
+        "prior": {*always, "annealed_mean.npz", "mean.npz"},
+        "regression": {*always, "predictions.npz"},
+        "cnn": {*always, "annealed_mean.npz", "mean.npz", "predictions.npz", "temperature.csv"},
+    }
+    assert {model: {path.name for path in run(model).out.iterdir()} for model in expected} == expected
+
+
+def test_runs_evaluated_together_have_the_values_of_single_ones(run, tiny, settings, tmp_path, linked):
+    folders = linked(tmp_path / "together", tiny.folders, tiny.folders)
+    runs = [Run("tiny", model, None) for model in UNTRAINED]
+    found = evaluate.evaluate(runs, "tiny", settings.evaluate, Options.of(settings.soft_targets), folders, "cpu")
+    assert found == {one: run(one.model).metrics for one in runs}
+
+
+def test_details_count_all_images(run):
+    assert run("cnn").details["images"] == 6
 
 
 def test_the_weights_are_the_class_weights_and_the_inverse_prior_of_the_true_bins(run, tiny, truth):
@@ -173,7 +186,7 @@ def test_gray_images_give_every_model_finite_measures(run, tmp_path, write_image
     assert np.allclose(table["psnr"], 58.92, atol=0.01) and table["near_gray"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("model", ["regression", "cnn", "gray", "prior"])
+@pytest.mark.parametrize("model", ["regression", "cnn"])
 def test_predictions_have_the_arrays_that_the_report_reads(run, model):
     found = run(model).predictions
     n = len(found["key"])
@@ -187,14 +200,13 @@ def test_predictions_have_the_arrays_that_the_report_reads(run, model):
 
 
 def test_predictions_show_truth_input_and_prediction_of_their_keys(run, tiny):
-    found = run("gray").predictions
+    found = run("regression").predictions
     images = tiny.images["test"][found["key"]]
     assert np.array_equal(found["truth"], images)
     lab = cielab.rgb_to_lab(torch.from_numpy(images).movedim(-1, 1))
     lab[:, 1:] = 0
     gray = cielab.lab_to_rgb(lab)[:, 0].numpy()
     assert np.array_equal(found["gray"], gray)
-    assert np.array_equal(found["predicted"][..., 0], gray)  # the gray baseline predicts its input
     assert found["source"].tolist() == [f"photo {key}.jpg" for key in found["key"]]
 
 
@@ -208,13 +220,13 @@ def test_evenly_spaced_worst_and_named_images_are_kept(run):
 
 
 def test_the_same_images_are_saved_for_every_model(run):
-    keys = [run(model).predictions for model in ("cnn", "regression", "prior")]
+    keys = [run(model).predictions for model in ("cnn", "regression")]
     assert len({tuple(found["key"][found["is_saved"]]) for found in keys}) == 1
 
 
 def test_keys_are_those_of_the_split_where_an_image_was_rejected(run, tiny, tmp_path, write_images):
     shards = write_images(tmp_path / "gaps", tiny.images, keys={"test": [0, 1, 3, 4, 8, 9]})
-    found = run("gray", shards=shards, named={"tiny": [8]})
+    found = run("regression", shards=shards, named={"tiny": [8]})
     assert found.table["key"].tolist() == [0, 1, 3, 4, 8, 9]
     at = found.predictions["key"].tolist().index(8)
     assert np.array_equal(found.predictions["truth"][at], tiny.images["test"][4])
@@ -246,8 +258,8 @@ def test_a_missing_model_is_named(run):
 
 
 def test_a_metric_that_is_not_finite_is_named_with_the_remedy(run, monkeypatch):
-    def predict(L_norm):
-        return torch.full_like(L_norm, 1e38).expand(-1, 2, -1, -1), None
+    def predict(truth):
+        return Prediction(torch.full_like(truth.ab_norm, 1e38))
 
     monkeypatch.setattr(evaluate, "_predictor", lambda *arguments: (predict, Kind.COLORS))
     with pytest.raises(DataError, match=r"l2 is inf: .*run `dvc repro --force --single-item train@tiny-regression-0`"):
@@ -262,9 +274,10 @@ def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
         csv.writer(file, lineterminator="\n").writerows(
             [("key", "group", "source"), *((n, "a" * n, name) for n, name in enumerate(names))]
         )
-    found = run("gray", shards=shards, num_saved=6).predictions
+    found = run("regression", shards=shards, num_saved=6).predictions
     assert found["source"].tolist() == names
     assert run("gray", shards=shards).table["group"].tolist() == ["a" * n for n in range(6)]
-    table.write_text("key,source\n0,only one\n")
-    with pytest.raises(DataError, match=r"test/tiny/images\.csv: 1 rows, but the shards hold 6 images; run `"):
-        run("gray", shards=shards)
+    table.write_text("key,group,source\n0,a,only one\n")
+    for model in ("gray", "regression"):
+        with pytest.raises(DataError, match=r"test/tiny/images\.csv: 1 rows, but the shards hold 6 images; run `"):
+            run(model, shards=shards)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from colorize.color import gamut, targets
 from colorize.evaluation import measuring, paper
 from colorize.evaluation.measures import MEASURES
-from colorize.evaluation.measuring import Compared, Kind, Measure, Truth
+from colorize.evaluation.measuring import Compared, Kind, Measure, Prediction, Truth
 from colorize.models.output import is_distribution
 
 OPTIONS = targets.Options(10, 5.0, "pixel")
@@ -25,11 +25,12 @@ def ab_norm() -> torch.Tensor:
 
 
 def per_image(output, ab_norm, weights, options) -> dict[str, torch.Tensor]:
-    """All measures that a prediction has; color that is no distribution counts as that of a bin."""
+    """All measures that a prediction has."""
     measures = {**paper.MEASURES, "target_entropy": Measure(paper.target_entropy, Kind.DISTRIBUTIONS)}
-    kind = Kind.DISTRIBUTIONS if is_distribution(output) else Kind.BINS
+    kind = Kind.DISTRIBUTIONS if is_distribution(output) else Kind.COLORS
     rgb = torch.zeros(len(ab_norm), *ab_norm.shape[2:], 3, dtype=torch.uint8)  # these measures do not look at it
-    compared = Compared(output, Truth(rgb, rgb[..., 0, None].movedim(-1, 1).float(), ab_norm), weights, options)
+    truth = Truth(rgb, rgb[..., 0, None].movedim(-1, 1).float(), ab_norm, options)
+    compared = Compared(Prediction(output), truth, weights)
     return {name: one.function(compared) for name, one in measures.items() if one.kind <= kind}
 
 
@@ -45,9 +46,8 @@ def random_logits(*size: int) -> torch.Tensor:
 
 def test_a_perfect_prediction_has_no_error(ab_norm):
     found = per_image(ab_norm, ab_norm, ONES, OPTIONS)
-    assert set(found) == {"l2", "l1", "accuracy"}
+    assert set(found) == {"l2", "l1"}  # a color is no bin, so it has no accuracy
     assert found["l2"].tolist() == found["l1"].tolist() == [0, 0, 0]
-    assert found["accuracy"].tolist() == [1, 1, 1]
 
 
 def test_errors_are_means_over_pixels_and_both_channels():
@@ -56,17 +56,13 @@ def test_errors_are_means_over_pixels_and_both_channels():
     found = per_image(predicted, truth, ONES, OPTIONS)
     assert found["l2"].item() == (0.25 + 0.0625) / 4
     assert found["l1"].item() == 0.75 / 4
-    assert found["accuracy"].item() == 0.5
 
 
-def test_gray_is_right_where_the_truth_is_in_the_gray_bin(ab_norm):
+def test_the_error_of_gray_is_the_size_of_the_colors(ab_norm):
     found = per_image(torch.zeros_like(ab_norm), ab_norm, ONES, OPTIONS)
     exact = ab_norm.double()
     torch.testing.assert_close(found["l2"], exact.square().mean(dim=(1, 2, 3)), rtol=1e-6, atol=0)
     torch.testing.assert_close(found["l1"], exact.abs().mean(dim=(1, 2, 3)), rtol=1e-6, atol=0)
-    is_gray = (ab_norm * 128).abs().amax(1) < 5  # the bin of (0, 0) is a square of side 10
-    assert 0 < is_gray.double().mean() < 1
-    assert torch.equal(found["accuracy"], is_gray.double().mean(dim=(1, 2)))
 
 
 def test_cross_entropy_is_that_of_the_dense_formula(ab_norm):

@@ -15,7 +15,7 @@ STAGES = {
     "prior": ("prior", projects.DATASET),
     "train": ("train", projects.DATASET, MODEL, "0"),
     "evaluate": ("evaluate", projects.DATASET, MODEL, "0"),
-    "baseline": ("evaluate", projects.DATASET, "gray", "prior"),
+    "baseline": ("evaluate", projects.DATASET, "baselines"),
     "report": ("report",),
 }
 POINTS = [

@@ -17,7 +17,7 @@ STAGES = (  # script and arguments, in an order of the DAG
     ("prior", DATASET),
     *(("train", DATASET, model, "0") for model in MODELS),
     *(("evaluate", DATASET, model, "0") for model in MODELS),
-    ("evaluate", DATASET, "gray", "prior"),
+    ("evaluate", DATASET, "baselines"),
     ("report",),
 )
 POINTS = {  # fault points that a stage passes; all pass those of EVERYWHERE

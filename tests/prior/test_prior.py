@@ -9,7 +9,7 @@ from colorize.color import cielab, targets
 from colorize.color.targets import Options
 from colorize.layout import Folders
 from colorize.models.registry import MODELS
-from colorize.prior import build
+from colorize.prior import build, smoothing
 from colorize.prior.files import load_array, load_tensor
 from colorize.prior.weights import rebalancing_weights
 from colorize.runtime import DataError
@@ -26,7 +26,9 @@ def test_every_model_has_a_weights_file_of_its_own(tiny):
     names = {path.name for path in tiny.prior.iterdir()}
     kinds = ("class_weights", "initial_distribution", "measured_weights")
     of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in kinds}
-    assert names == {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"} | of_models
+    of_baselines = {f"{name}.npy" for name in smoothing.FILES}
+    always = {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"}
+    assert names == always | of_models | of_baselines
 
 
 def test_unweighted_models_get_ones_and_weighted_ones_the_formula(tiny):
@@ -46,7 +48,8 @@ def test_lambda_moves_only_the_files_that_it_concerns(tiny, settings, tmp_path):
         is_same = path.read_bytes() == (other.prior("tiny") / path.name).read_bytes()
         kinds = ("class_weights", "initial_distribution")
         unweighted = [f"{kind}-{model}" for kind in kinds for model in ("regression", "cnn", "unet")]
-        unchanged = ("counts", "prior", "measured_weights-regression", *unweighted)
+        of_baselines = [name for name in smoothing.FILES if name != "weighted_lightness_prior"]
+        unchanged = ("counts", "prior", "measured_weights-regression", *of_baselines, *unweighted)
         assert is_same == (path.stem in unchanged), path.name
 
 

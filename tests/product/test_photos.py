@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> Path:
     splits = {"train": {"glob": "train/*"}, "val": {"glob": "val/*"}, "test": {"regex": r"\d{4}"}}
     (project / "sources/tiny.yaml").write_text(yaml.safe_dump({"path": "tiny.zip", "splits": splits}))
     processes.load_everything()
-    for stage in ("shard tiny", "prior tiny", "train tiny unet 0", "evaluate tiny gray"):
+    for stage in ("shard tiny", "prior tiny", "train tiny unet 0", "evaluate tiny unet 0"):
         processes.run(project, tuple(stage.split()), project.parent / "log")
     return project
 
@@ -63,7 +63,7 @@ def project(made, tmp_path) -> Path:
 
 
 def test_names_of_images_that_look_like_numbers_stay_text(made):
-    with np.load(made / "data/evaluations/tiny-gray/tiny/predictions.npz") as predictions:
+    with np.load(made / "data/evaluations/tiny-unet-0/tiny/predictions.npz") as predictions:
         assert set(predictions["source"]) <= set(NAMES)
 
 

@@ -23,7 +23,7 @@ STAGES = {  # DVC's name -> script and arguments, and a point that it passes whe
     "prior@tiny": (("prior", "tiny"), "prior-write:9"),
     TRAIN: (("train", "tiny", MODEL, "0"), "checkpoint-written:3"),
     f"evaluate@tiny-{MODEL}-0": (("evaluate", "tiny", MODEL, "0"), "evaluate-details:1"),
-    "baseline@tiny": (("evaluate", "tiny", "gray", "prior"), "evaluate-details:1"),
+    "baseline@tiny": (("evaluate", "tiny", "baselines"), "evaluate-details:1"),
     "report": (("report",), "report-files:6"),
 }
 OWN_EDITS = {  # an edit of each stage's own: file, old text, new text

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from colorize.layout import BASELINES, Folders, Run, runs_of
-from colorize.report.inputs import Inputs
+from colorize.layout import UNTRAINED, Folders, Run, runs_of
+from colorize.report.inputs import TEMPERATURE_COLUMNS, Inputs
 from colorize.report.labels import TITLES
 from tests.helpers.layouts import expect_one_line  # noqa: F401
 
@@ -22,6 +22,12 @@ CNN_BLOCKS = [
     ("head", [[4, 313]], 8),
 ]
 REGRESSION_BLOCKS = [("encoder", [[1, 4]], 4), ("block1", [[4, 2]], 8)]
+CURVE = (
+    "0.0,0.03,22.0,50.0,40.0,,,",
+    "0.38,0.02,23.0,44.0,40.0,4.0,3.5,0.2",
+    "1.0,0.02,23.5,36.0,40.0,3.0,2.5,0.1",
+    "1.5,0.02,23.4,30.0,40.0,3.1,2.6,0.2",
+)
 
 
 HISTORY_HEADER = (
@@ -40,7 +46,7 @@ class Outputs:
         self.write_titles("objects: Objects\nscenes: Scenes\n")
         for dataset, model, seed in itertools.product(datasets, models, seeds):
             self.write_history(dataset, model, seed)
-        for source, target, model in itertools.product(datasets, datasets, (*BASELINES, *models)):
+        for source, target, model in itertools.product(datasets, datasets, (*UNTRAINED, *models)):
             for run in runs_of(source, model, seeds):
                 self.write_metrics(source, model, target, run.seed)
                 self.write_predictions(source, model, target, run.seed)
@@ -71,15 +77,15 @@ class Outputs:
 
     def folder(self, source: str, model: str, target: str, seed: int | None = 0) -> Path:
         """The folder of an evaluation; that of a baseline whatever the seed."""
-        folder = self.folders.evaluation(Run(source, model, None if model in BASELINES else seed), target)
+        folder = self.folders.evaluation(Run(source, model, None if model in UNTRAINED else seed), target)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def write_metrics(self, source: str, model: str, target: str, seed: int | None = 0, **values: float) -> None:
         """Values of the measures of Table 1 over the split: the same everywhere but for `values`."""
-        metrics = {"l2": 0.5, "l1": 0.25} | ({} if model == "regression" else {"accuracy": 0.125})
-        if model not in ("gray", "regression"):
-            metrics |= {"cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
+        metrics = {"l2": 0.5, "l1": 0.25}
+        if model not in ("gray", "mean_ab", "median_ab", "oracle", "regression"):
+            metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
         details = {"measures": metrics | values, "weights": {"weighted": "weight"}}
         (self.folder(source, model, target, seed) / "details.json").write_text(json.dumps(details))
 
@@ -114,6 +120,8 @@ class Outputs:
         }
         folder = self.folder(source, model, target, seed)
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
+        if model not in (*UNTRAINED, "regression"):
+            (folder / "temperature.csv").write_text("\n".join([",".join(TEMPERATURE_COLUMNS), *CURVE]) + "\n")
 
     def write_history(self, dataset: str, model: str, seed: int = 0, text: str = "") -> None:
         """A history, by default of two rows, and the layers of a tiny network."""

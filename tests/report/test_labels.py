@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from matplotlib.colors import to_hex
 from rich.console import Console
 
-from colorize.layout import Cell
+from colorize.layout import BASELINES, Cell
 from colorize.report import curves, figures, gallery, labels, table
 from colorize.report.labels import MetricLabel, ModelLabel
 from colorize.runtime import ParameterError
@@ -126,8 +126,8 @@ def with_ssim(monkeypatch):
 
 
 def write_ssim(run) -> table.Table:
-    for i, model in enumerate(("gray", "prior", "cnn", "unet")):
-        run.write_metrics("objects", model, "objects", ssim_8=0.25 + i / 16)
+    for i, model in enumerate((*BASELINES, "cnn", "unet")):
+        run.write_metrics("objects", model, "objects", ssim_8=i / 16)
     return table.read_table(run.inputs)
 
 
@@ -135,7 +135,7 @@ def test_a_metric_without_an_entry_is_shown_under_its_own_name_and_has_no_best(m
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
     cells = markdown_cells(found)
     assert cells[1][-2:] == ["Accuracy", "ssim_8"]
-    assert [row[-1] for row in cells[2:]] == ["0.2500", "0.3125", "0.3750", "0.4375"]
+    assert [row[-1] for row in cells[2:]] == [f"{i / 16:.4f}" for i in range(8)]
     assert found.best("objects", "objects", "ssim_8") == set()
     assert r"ssim\_8 \\" in table.to_latex(found)
     assert "ssim_8" in printed(found)
@@ -146,7 +146,7 @@ def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, wit
     monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM", "S.", decimals=2, better="higher"))
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
     cells = markdown_cells(found)
-    assert [row[-1] for row in cells[1:]] == ["SSIM", "0.25", "0.31", "0.38", "0.44"]
+    assert [row[-1] for row in cells[1:]] == ["SSIM", *(f"{i / 16:.2f}" for i in range(8))]
     assert found.best("objects", "objects", "ssim_8") == {"unet"}
     assert " S." in printed(found)
 
@@ -154,7 +154,7 @@ def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, wit
 def test_a_metric_that_no_model_has_is_a_column_of_dashes(make_run, with_ssim, monkeypatch):
     monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM"))
     cells = markdown_cells(table.read_table(make_run(("objects",), ("cnn",)).inputs))
-    assert [row[-1] for row in cells[1:]] == ["SSIM", "-", "-", "-"]
+    assert [row[-1] for row in cells[1:]] == ["SSIM", *["-"] * (len(BASELINES) + 1)]
 
 
 def test_numbers_have_the_decimals_of_their_metric_and_a_true_minus():

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from colorize.layout import BASELINES
 from colorize.report import measures
 from colorize.report.intervals import Groups, compare
 from colorize.runtime import DataError
@@ -19,7 +20,8 @@ def test_every_cell_has_every_measure_of_its_model(make_run):
     run = make_run(("a", "b"), ("cnn",))
     run.write_per_image("a", "cnn", "b", extra=np.ones(12, np.float32))
     rows = rows_of(run)
-    assert len(rows) == 2 * 2 * 3 * 3 + 1  # sources, targets, gray and prior and cnn, measures; the extra one
+    models = len(BASELINES) + 1
+    assert len(rows) == 2 * 2 * models * 3 + 1  # sources, targets, models, measures; the extra one
     assert [row["model"] for row in rows if row["measure"] == "extra"] == ["cnn"]
 
 
@@ -46,7 +48,7 @@ def test_a_measure_with_a_weight_is_the_ratio_of_the_sums(make_run):
 
 def test_a_value_that_its_groups_do_not_bound_has_no_limits(make_run):
     run = make_run(("a",), ("cnn",))
-    for model in ("gray", "prior", "cnn"):
+    for model in (*BASELINES, "cnn"):
         run.write_per_image("a", model, "a", group=np.array(["one"] * 12))
     row = next(row for row in rows_of(run) if row["measure"] == "l2")
     assert row["groups"] == "1" and row["value"] and row["high"] == ""

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from colorize import report
-from colorize.layout import Cell, Run
+from colorize.layout import BASELINES, Cell, Run
 from colorize.runtime import DataError
 from tests.report.conftest import HISTORY_HEADER
 
@@ -31,6 +31,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     report.write_report(run.settings, run.root)
     results = files_below(run.root / "results")
     assert list(results) == [
+        "calibration.csv",
         "curves.csv",
         "figures/curves.png",
         "figures/figure1.png",
@@ -39,12 +40,13 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "figures/figure4.jpg",
         "figures/figure5.jpg",
         "figures/figure6.jpg",
+        "figures/temperature.png",
         "generalization.csv",
         "measures.csv",
         *(
             f"metrics/{source}-{model}/{target}.json"
             for source in "ab"
-            for model in ("cnn", "gray", "prior", "regression")
+            for model in sorted((*BASELINES, "cnn", "regression"))
             for target in "ab"
         ),
         "overfitting.csv",
@@ -65,7 +67,7 @@ def test_one_data_set_has_no_cross_domain_figure_and_old_files_go(make_run):
     stale.write_bytes(b"from a run with two data sets")
     report.write_report(run.settings, run.root)
     names = sorted(path.name for path in stale.parent.iterdir())
-    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg"]
+    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg", "temperature.png"]
 
 
 def test_a_third_data_set_has_a_figure_of_its_own(make_run):

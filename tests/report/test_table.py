@@ -2,13 +2,16 @@
 
 import csv
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from colorize.layout import Cell, Run
+from colorize.layout import BASELINES, Cell, Run
 from colorize.report import labels, table
 from colorize.runtime import DataError
+
+TITLES = [labels.model_title(name) for name in BASELINES]  # the first three are colors, the others distributions
 
 
 def read(run) -> table.Table:
@@ -35,12 +38,13 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
     run.write_metrics("my_photos", "cnn", "my_photos", l2=0.4, weighted_cross_entropy=8.0, **worse)
     lines = table.to_markdown(read(run)).splitlines()
     assert lines[0].startswith("**Table 1.** L2 and L1")
-    assert [[text.strip() for text in line.strip("|").split("|")] for line in lines[2:]] == [
+    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines[2:]]
+    assert [[text.strip().replace(r"\|", "|") for text in row] for row in cells] == [
         ["", r"my\_photos → my\_photos", "", "", "", ""],
         [":---", "---:", "---:", "---:", "---:", "---:"],
         ["**Method**", "**L2**", "**L1**", "**Cross Entropy**", "**Weighted CE**", "**Accuracy**"],
-        ["Gray", "0.5000", "0.2500", "-", "-", "0.1250"],
-        ["Constant Prior", "0.5000", "0.2500", "3.000", "9.000", "0.1250"],
+        *([title, "0.5000", "0.2500", "-", "-", "-"] for title in TITLES[:3]),
+        *([title, "0.5000", "0.2500", "3.000", "9.000", "0.1250"] for title in TITLES[3:]),
         ["Baseline Regression", "0.5000", "0.2500", "-", "-", "-"],
         ["CNN", "**0.4000**", "0.2500", "3.100\N{DAGGER}", "**8.000**", "0.1000\N{DAGGER}"],
     ]
@@ -50,16 +54,11 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
 def test_csv_has_full_precision_and_one_number_per_line(make_run):
     run = make_run(("a",), ("cnn",))
     run.write_metrics("a", "cnn", "a", l2=0.0123)
+    values = ("l2,0.5", "l1,0.25", "cross_entropy,3.0", "weighted_cross_entropy,9.0", "accuracy,0.125")
     assert table.to_csv(read(run)).splitlines() == [
         "source,target,model,metric,value,sd,paper,difference",
-        "a,a,gray,l2,0.5,,,",
-        "a,a,gray,l1,0.25,,,",
-        "a,a,gray,accuracy,0.125,,,",
-        "a,a,prior,l2,0.5,,,",
-        "a,a,prior,l1,0.25,,,",
-        "a,a,prior,cross_entropy,3.0,,,",
-        "a,a,prior,weighted_cross_entropy,9.0,,,",
-        "a,a,prior,accuracy,0.125,,,",
+        *(f"a,a,{name},{value},,," for name in BASELINES[:3] for value in ("l2,0.5", "l1,0.25")),
+        *(f"a,a,{name},{value},,," for name in BASELINES[3:] for value in values),
         "a,a,cnn,l2,0.0123,,,",
         "a,a,cnn,l1,0.25,,,",
         "a,a,cnn,cross_entropy,3.0,,,",
@@ -82,7 +81,7 @@ def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     assert found["cross_entropy"] == ("3.0", "15.383", "")  # not known to be the plain one
     assert found["weighted_cross_entropy"] == ("9.0", "", "")
     (rows,) = read(run).method_rows([("places365", "tiny_imagenet")])
-    assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet with Weights", "paper", "difference"]
+    assert [row.title for row in rows] == [*TITLES, "Unet with Weights", "paper", "difference"]
 
 
 def test_a_model_without_weights_has_a_difference_of_cross_entropies(make_run):
@@ -102,7 +101,7 @@ def test_the_caption_explains_the_papers_numbers_where_they_are_shown(make_run, 
 
 def test_other_data_sets_show_no_paper(make_run):
     (rows,) = read(make_run(("objects",), ("unet",))).method_rows([("objects", "objects")])
-    assert [row.title for row in rows] == ["Gray", "Constant Prior", "Unet"]
+    assert [row.title for row in rows] == [*TITLES, "Unet"]
 
 
 def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(make_run):
@@ -110,9 +109,9 @@ def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(
         [("tiny_imagenet", "tiny_imagenet"), ("holidays", "holidays")]
     )
     assert [row.title for row in ours] == [row.title for row in others]
-    assert [row.title for row in others] == ["Gray", "Constant Prior", "CNN", "paper", "difference"]
-    assert ours[3].texts["l2"] == "0.016"
-    assert {text for row in others[3:] for text in row.texts.values()} == {"-"}
+    assert [row.title for row in others] == [*TITLES, "CNN", "paper", "difference"]
+    assert ours[len(TITLES) + 1].texts["l2"] == "0.016"
+    assert {text for row in others[len(TITLES) + 1 :] for text in row.texts.values()} == {"-"}
 
 
 @pytest.mark.parametrize("datasets", [("tiny_imagenet", "holidays"), ("tiny_imagenet", "places365", "holidays")])
