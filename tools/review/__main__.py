@@ -22,6 +22,7 @@ def compare(root: Path, results: Results) -> Findings:
     review.check_measures()
     table1.check(review)
     comparisons.check_generalization(review)
+    comparisons.check_calibration(review)
     comparisons.check_histories(review)
     return review.findings
 

@@ -17,6 +17,8 @@ Q = len(BINS)
 CELL = 0.5  # docs/reproduction.md: the nearest bins are those of the center of a square of 0.5 x 0.5
 STEPS = 12  # docs/measures.md: halvings of the interval of the chroma
 TOLERANCE = 0.5 / 255 / 12.92  # docs/measures.md: in linear light, half of the darkest 8-bit level above 0
+MARGIN = 1e-6  # docs/measures.md: by which the search for the chroma reduces the tolerance
+CLOSE_LINEAR = 5e-7  # difference from a limit below which float32 may decide in another way
 _MANY = 1 << 20  # more than twice the number of squares in a row
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65, 2-degree observer
 _RGB_FROM_XYZ = np.linalg.inv(xyz_from_rgb)
@@ -37,20 +39,28 @@ def to_linear(lab: np.ndarray) -> np.ndarray:
     return xyz @ _RGB_FROM_XYZ.T
 
 
-def is_shown(lab: np.ndarray) -> np.ndarray:
-    """(..., 3) lab -> (...) bool: whether sRGB can show the color."""
-    linear = to_linear(lab)
-    return ((linear >= -TOLERANCE) & (linear <= 1 + TOLERANCE)).all(axis=-1)
+def is_shown(lab: np.ndarray, tolerance: float = TOLERANCE, side: int = 0) -> np.ndarray:
+    """(..., 3) lab -> (...) bool: whether sRGB can show the color; `side` 1 decides close cases in the other way."""
+    excess = np.abs(to_linear(lab) - 0.5).max(axis=-1) - 0.5 - tolerance
+    return (excess <= 0) ^ ((side == 1) & (np.abs(excess) < CLOSE_LINEAR))
 
 
-def fit(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce the chroma of the colors that sRGB cannot show; (..., 3) lab -> the same, and (...) bool: was changed."""
-    is_outside = ~is_shown(lab)
+def fit(lab: np.ndarray, side: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce the chroma of the colors that sRGB cannot show.
+
+    Args:
+        lab: (..., 3).
+        side: 1 decides close cases in the other way.
+
+    Returns:
+        (..., 3) lab, and (...) bool: whether sRGB cannot show the color.
+    """
+    is_outside = ~is_shown(lab, side=side)
     outside, fitted = lab[is_outside], lab.copy()
     factor = np.zeros((len(outside), 1))
     for step in 0.5 ** np.arange(1, STEPS + 1):
         trial = np.hstack([outside[:, :1], outside[:, 1:] * (factor + step)])
-        factor += step * is_shown(trial)[:, None]
+        factor += step * is_shown(trial, TOLERANCE - MARGIN, side)[:, None]
     fitted[is_outside] = np.hstack([outside[:, :1], outside[:, 1:] * factor])
     return fitted, is_outside
 

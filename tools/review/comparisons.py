@@ -1,4 +1,4 @@
-"""Compare what the report derives from several runs or steps: generalization.csv, overfitting.csv, curves.csv."""
+"""Compare results/generalization.csv, calibration.csv, overfitting.csv and curves.csv with ours."""
 
 from __future__ import annotations
 
@@ -82,6 +82,25 @@ def _roots(s: np.ndarray, w: np.ndarray, q: float) -> tuple[float, float] | None
         return None
     low, high = sorted(np.roots(coefficients).real)
     return float(low), float(high)
+
+
+def check_calibration(review: Review) -> None:
+    """Compare results/calibration.csv."""
+    key = ("source", "target", "model", "seed", "temperature")
+    found = {tuple(row[name] for name in key): row for row in review.rows("results/calibration.csv")}
+    for (run, target), curve in review.results.curves.items():
+        cell = title(Cell(run.dataset, run.model, target))
+        for temperature, values in curve.items():
+            where = f"results/calibration.csv: {cell} {run.seed} T = {temperature}"
+            row = found.pop((run.dataset, target, run.model, str(run.seed), str(temperature)), None)
+            if row is None:
+                review.findings.deviation(cell, f"{where}: this line is missing")
+                continue
+            for name in row.keys() - set(key):
+                value, doubt = values.get(name, (math.nan, 0))
+                ours = Value(value, functools.partial(float, 2 * doubt + FLOAT32 * abs(value)))
+                review.findings.compare(Number(f"{where}: {name}", cell, row[name], DIGITS), ours)
+    review.findings.same("all cells", "results/calibration.csv: lines that are too many", list(found), [])
 
 
 def check_histories(review: Review) -> None:

@@ -69,7 +69,6 @@ class Predicted(NamedTuple):
     """A prediction: colors, or distributions."""
 
     ab: np.ndarray | None = None  # (B, H, W, 2), CIELAB units
-    bins: np.ndarray | None = None  # (B, H, W) int64, if the prediction is a bin without a distribution
     plain: Distributions | None = None
     weighted: Distributions | None = None  # of the weighted cross entropies
 
@@ -80,10 +79,7 @@ Predictor = Callable[[Truth], Predicted]
 def of_prediction(truth: Truth, predicted: Predicted, source: Source) -> dict[str, Measured]:
     """All measures that a prediction has, by decoding."""
     if predicted.plain is None:
-        found = of_colors(truth, predicted.ab, source)
-        if predicted.bins is not None:
-            found.values.update(means(_of_bins(truth, predicted.bins, source)))
-        return {MODE: found}
+        return {MODE: of_colors(truth, predicted.ab, source)}
     table, rows = predicted.plain
     found = {name: of_colors(truth, ab[rows], source) for name, ab in table.means.items()}
     ab, other = (BINS[modes[rows]].astype(np.float64) for modes in (table.modes, table.other_modes))
@@ -96,17 +92,15 @@ def _of_distributions(truth: Truth, predicted: Predicted, source: Source) -> Mea
     table, rows = predicted.plain
     ranks = table.rank(rows, truth.nearest)
     found, changed = (
-        means(_of_bins(truth, modes[rows], source) | {"top5_accuracy": rank < 5})
+        means(_hits(modes[rows] == truth.nearest, rank, source.inverse_prior[truth.nearest]))
         for modes, rank in zip((table.modes, table.other_modes), ranks, strict=True)
     )
     of_pixels = losses(truth, predicted.plain, predicted.weighted or predicted.plain, source)
     return Measured(found | means(of_pixels), differences(found, changed))
 
 
-def _of_bins(truth: Truth, bins: np.ndarray, source: Source) -> Values:
-    """Whether the predicted bin of each pixel is right."""
-    is_right = bins == truth.nearest
-    return {"accuracy": is_right, "rebalanced_accuracy": is_right * source.inverse_prior[truth.nearest]}
+def _hits(is_right: np.ndarray, rank: np.ndarray, weight: np.ndarray) -> Values:
+    return {"accuracy": is_right, "rebalanced_accuracy": is_right * weight, "top5_accuracy": rank < 5}
 
 
 def losses(truth: Truth, plain: Distributions, weighted: Distributions, source: Source) -> Values:

@@ -26,7 +26,7 @@ WEIGHTS = {  # measure: the measure by whose sum its sum is divided
 }
 PAPER = ("l2", "l1", "accuracy", "cross_entropy", "weighted_cross_entropy")
 AUC_TOLERANCE = 1e-4  # docs/measures.md: subtracted from the distances
-CLOSE_LEVELS = 1e-4  # distance from a half below which float32 may round in another way
+CLOSE_LEVELS = 3e-4  # distance from a half below which float32 may round in another way
 CLOSE_UNITS = 2e-5  # the same for distances in CIELAB units
 Values = dict[str, np.ndarray]
 
@@ -73,17 +73,17 @@ def of_colors(truth: Truth, ab: np.ndarray, source: Source, other: np.ndarray | 
         source: class weights and inverse prior.
         other: the colors, if close cases were decided in the other way before; None: they are the same.
     """
-    lab, is_outside = color.fit(np.concatenate([truth.lab[..., :1], ab], axis=-1))
-    error, levels = ab - truth.lab[..., 1:], color.to_levels(lab)
+    predicted, error = np.concatenate([truth.lab[..., :1], ab], axis=-1), ab - truth.lab[..., 1:]
     smooth = {
         "l2": np.square(error / 128),
         "l1": np.abs(error / 128),
-        "ciede2000": deltaE_ciede2000(truth.lab, lab),
-        "out_of_gamut": is_outside,
         "class_weight": source.class_weights[truth.nearest],
         "inverse_prior": source.inverse_prior[truth.nearest],
     }
-    found, changed = (_with_thresholds(truth, ab, source, side) | _of_pictures(truth, levels, side) for side in (0, 1))
+    found, changed = (
+        _with_thresholds(truth, ab, source, side) | _of_fitted(truth, *color.fit(predicted, side), side)
+        for side in (0, 1)
+    )
     nothing = dict.fromkeys(smooth, np.zeros(len(ab)))
     measured = Measured(means(smooth) | found, nothing | differences(found, changed))
     if other is None or (other == ab).all():
@@ -108,21 +108,33 @@ def _with_thresholds(truth: Truth, ab: np.ndarray, source: Source, side: int) ->
     return means(found)
 
 
-def _of_pictures(truth: Truth, levels: np.ndarray, side: int) -> Values:
-    """The measures of the pictures, from predicted levels that are not rounded yet, (B, H, W, 3)."""
+def _of_fitted(truth: Truth, lab: np.ndarray, is_outside: np.ndarray, side: int) -> Values:
+    """The measures of colors that sRGB can show."""
+    found = means({"ciede2000": deltaE_ciede2000(truth.lab, lab), "out_of_gamut": is_outside})
+    return found | of_pictures(truth, rounded(color.to_levels(lab), side))
+
+
+def rounded(levels: np.ndarray, side: int) -> np.ndarray:
+    """Whole levels; `side` 1 rounds levels near a half in the other way."""
     middle = np.floor(levels) + 0.5
     is_close = np.abs(levels - middle) < CLOSE_LEVELS
-    predicted = np.round(np.where(is_close & (side == 1), 2 * middle - levels, levels))
-    error = np.square(truth.rgb - predicted).mean(axis=(1, 2, 3))
-    found = {
-        "psnr": 10 * np.log10(255**2 / np.maximum(error, 1 / 12)),
-        "ssim": _structural_similarity(truth.rgb, predicted),
-    }
+    return np.round(np.where(is_close & (side == 1), 2 * middle - levels, levels))
+
+
+def of_pictures(truth: Truth, predicted: np.ndarray) -> Values:
+    """The measures of predicted pictures in whole levels, (B, H, W, 3) float64."""
+    found = {"psnr": psnr(truth, predicted), "ssim": _structural_similarity(truth.rgb, predicted)}
     for prefix, change in (("", np.asarray), ("absolute_", np.abs)):
         name = f"{prefix}colorfulness"
-        found[name], found[f"true_{name}"] = (_colorfulness(rgb, change) for rgb in (predicted, truth.rgb))
+        found[name], found[f"true_{name}"] = (colorfulness(rgb, change) for rgb in (predicted, truth.rgb))
         found[f"{name}_error"] = np.abs(found[name] - found[f"true_{name}"])
     return found
+
+
+def psnr(truth: Truth, predicted: np.ndarray) -> np.ndarray:
+    """(B,): PSNR in dB; an MSE below 1/12 counts as 1/12."""
+    error = np.square(truth.rgb - predicted).mean(axis=(1, 2, 3))
+    return 10 * np.log10(255**2 / np.maximum(error, 1 / 12))
 
 
 def _structural_similarity(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -135,7 +147,7 @@ def _structural_similarity(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (luminance * contrast / (squares_x - mean_x**2 + squares_y - mean_y**2 + high)).mean(axis=(1, 2, 3))
 
 
-def _colorfulness(rgb: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def colorfulness(rgb: np.ndarray, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
     """M3 of Hasler and Suesstrunk; `change` is applied to the opponent channels."""
     red, green, blue = np.moveaxis(rgb, -1, 0)
     channels = [change(red - green), change((red + green) / 2 - blue)]

@@ -14,6 +14,7 @@ from tools.review.tables import DIGITS, NOTHING, Review, title
 
 COLUMNS = {"l2": 4, "l1": 4, "cross_entropy": 3, "weighted_cross_entropy": 3, "accuracy": 4}  # decimals
 HIGHER = ("accuracy",)  # higher values are better
+_CELLS = re.compile(r"(?<!\\)\|")  # borders of the cells of a Markdown table
 DAGGER = "\N{DAGGER}"
 
 
@@ -110,7 +111,7 @@ def _entries(review: Review, bands: Iterator[tuple[list[tuple[str, str]], list[l
 def _read_markdown(review: Review) -> dict:
     def bands() -> Iterator:
         for block in (review.root / "results" / "table1.md").read_text(encoding="utf-8").split("\n\n")[1:]:
-            header, _, _, *lines = ([text.strip() for text in line.split("|")[1:-1]] for line in block.splitlines())
+            header, _, _, *lines = ([text.strip() for text in _CELLS.split(line)[1:-1]] for line in block.splitlines())
             pairs = [tuple(text.split(" → ")) for text in header if text]
             yield pairs, [texts for label, *texts in lines if not label.startswith("·")]
 

@@ -20,6 +20,7 @@ from tools.review.recompute import Results
 DIGITS = 5  # of all files except table1.md and table1.tex
 FLOAT32 = 1e-6  # relative error of the printed numbers
 FLOAT32_OF_PRIOR = 2e-5  # of a small prior, which is a sum of small float32 numbers
+LIMITS = 3  # how much larger the relative error of a limit is than that of the values
 NOTHING = Value(float("nan"), lambda: 0.0)  # an empty column
 
 
@@ -64,7 +65,7 @@ def interval(groups: Groups, measured: Measured, name: str) -> list[Value]:
     def errors() -> np.ndarray:
         """Sum over the groups of the changes that the doubt of one group makes."""
         changed = [groups.interval(values + doubt * is_in, weight) for is_in in groups.members() if doubt[is_in].any()]
-        return sum((np.abs(np.array(one) - limits) for one in changed), relative_error(name) * np.abs(limits))
+        return sum((np.abs(np.array(one) - limits) for one in changed), LIMITS * relative_error(name) * np.abs(limits))
 
     return [Value(float(limit), lambda n=n: float(errors()[n])) for n, limit in enumerate(limits)]
 
@@ -115,12 +116,18 @@ class Review:
             self._check_values(title(cell), path, json.loads((self.root / path).read_text(encoding="utf-8")), values)
 
     def check_details(self) -> None:
-        """Compare data/evaluations/*/*/details.json, which has the values of each seed."""
+        """Compare data/evaluations/*/*/details.json, which has the values of each seed and decoding."""
         for (run, target), found in self.results.measured.items():
-            path = f"data/evaluations/{run.name}/{target}/details.json"
-            printed = json.loads((self.root / path).read_text(encoding="utf-8"))["measures"]
-            values = {name: value_of_split(found[MODE], name) for name in found[MODE].values}
-            self._check_values(title(Cell(run.dataset, run.model, target)), path, printed, values)
+            cell, path = (
+                title(Cell(run.dataset, run.model, target)),
+                f"data/evaluations/{run.name}/{target}/details.json",
+            )
+            details = json.loads((self.root / path).read_text(encoding="utf-8"))
+            printed = {MODE: details["measures"]} | details["decodings"]
+            self.findings.same(cell, f"{path}: the decodings", sorted(printed), sorted(found))
+            for decoding in printed.keys() & found.keys():
+                values = {name: value_of_split(found[decoding], name) for name in found[decoding].values}
+                self._check_values(cell, f"{path}: {decoding}", printed[decoding], values)
 
     def _check_values(self, cell: str, where: str, printed: dict[str, float], ours: dict[str, Value]) -> None:
         self.findings.same(cell, f"{where}: the measures", sorted(printed), sorted(ours))
