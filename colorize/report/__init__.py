@@ -5,9 +5,10 @@ Not here: computing measures, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/measures.csv       results/generalization.csv
-    results/curves.csv             results/overfitting.csv    results/calibration.csv
-    results/figures/*              data/gallery/*             results/metrics/*/*.json
+    results/table1.csv .md .tex    results/table2.md          results/differences.csv
+    results/measures.csv           results/curves.csv         results/generalization.csv
+    results/overfitting.csv        results/calibration.csv    results/metrics/*/*.json
+    results/claims.md              results/figures/*          data/gallery/*
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
 from colorize.report import (
+    claims_page,
     curves,
+    decodings,
     diagram,
+    differences,
     figures,
     gallery,
     generalization,
@@ -38,7 +42,10 @@ if TYPE_CHECKING:
     from colorize.config.params import Settings
 
 FIGURES, GALLERY, METRICS = Path("results") / "figures", Path("data") / "gallery", Path("results") / "metrics"
-SUMMARY = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+SUMMARY = (
+    "Table 1: results/table1.md   who won, and how sure that is: results/claims.md\n"
+    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+)
 
 
 def write_report(settings: Settings, root: Path = Path()) -> None:
@@ -59,6 +66,8 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
         _write_tables(table1, root / "results")
+        _write(root / "results" / "table2.md", decodings.to_markdown(inputs).encode())
+        _write(root / "results" / "claims.md", claims_page.to_markdown(inputs).encode())
         _write_metrics(table1, inputs.folders)
         advance(1)
         _write_numbers(inputs, root / "results")
@@ -127,9 +136,8 @@ def _write_metrics(table1: table.Table, folders: Folders) -> None:
 
 
 def _write_numbers(inputs: Inputs, folder: Path) -> None:
-    modules = {"curves": curves, "generalization": generalization, "measures": measures, "overfitting": overfitting}
-    for name, module in modules.items():
-        _write(folder / f"{name}.csv", module.to_csv(inputs).encode())
+    for module in (curves, differences, generalization, measures, overfitting):
+        _write(folder / f"{module.__name__.rpartition('.')[2]}.csv", module.to_csv(inputs).encode())
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

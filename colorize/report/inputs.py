@@ -125,21 +125,27 @@ class Inputs:
         """The runs of a model on a data set, one per seed; a baseline has a single one."""
         return layout.runs_of(dataset, model, self.seeds)
 
-    def values_by_seed(self, cell: Cell) -> dict[str, list[float]]:
-        """The value of each measure over the split, one per seed; a baseline has a single one."""
-        found = [self._values(run, cell.target) for run in cell.runs(self.seeds)]
+    def values_by_seed(self, cell: Cell, decoding: str = "") -> dict[str, list[float]]:
+        """The value of each measure over the split, one per seed; a baseline has a single one.
+
+        `decoding` is a key of `labels.DECODINGS`. The mode is also taken if it is empty.
+        """
+        found = [self._values(run, cell.target, decoding) for run in cell.runs(self.seeds)]
         for run, values in zip(cell.runs(self.seeds), found, strict=True):
             if values.keys() != found[0].keys():
                 raise self._differs(run, cell, "measures")
         return {name: [float(values[name]) for values in found] for name in found[0]}
 
-    def _values(self, run: Run, target: str) -> dict[str, float]:
+    def _values(self, run: Run, target: str, decoding: str) -> dict[str, float]:
         """The value of each measure of one run over the split."""
         path, stage = self.folders.evaluation(run, target) / "details.json", layout.evaluation_stage(run)
-        details = _read_json(path, stage)
-        values: Any = details.get("measures") if isinstance(details, dict) else None
+        values: Any = _read_json(path, stage)
+        names = ("measures",) if decoding in labels.MODES else ("decodings", decoding)
+        for name in names:
+            values = values.get(name) if isinstance(values, dict) else None
         if not isinstance(values, dict) or not {"l2", "l1"} <= values.keys():
-            raise DataError(f"{path}: expected `measures` with `l2` and `l1`; run `{repair_command(path, stage)}`")
+            expected = f"expected `{'.'.join(names)}` with `l2` and `l1`"
+            raise DataError(f"{path}: {expected}; run `{repair_command(path, stage)}`")
         for name, value in values.items():
             if type(value) not in (int, float) or not math.isfinite(value):
                 raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
@@ -182,19 +188,20 @@ class Inputs:
             self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run))
         return self._predictions[cell]
 
-    def per_image(self, cell: Cell) -> PerImage:
+    def per_image(self, cell: Cell, decoding: str = "") -> PerImage:
         """All measures of one cell, image by image: the means over the seeds, which all have the same weight.
 
+        `decoding` is a key of `labels.DECODINGS`. The mode is also taken if it is empty.
         The weights of a measure belong to the test images, so they must be equal for all seeds. Then the ratio of the
         sums is the mean of the ratios of the seeds.
         """
         first_run, *others = cell.runs(self.seeds)
-        first = self._per_image(first_run, cell.target)
+        first = self._per_image(first_run, cell.target, decoding)
         if not others:
             return first
         sums = {name: array.astype(np.float64) for name, array in first.measures.items()}
         for run in others:
-            found = self._per_image(run, cell.target)
+            found = self._per_image(run, cell.target, decoding)
             if not _same_images(first, found):
                 raise self._differs(run, cell, "measures, images, groups or weights")
             for name, array in found.measures.items():
@@ -202,12 +209,15 @@ class Inputs:
         means = {name: (total / len(self.seeds)).astype(np.float32) for name, total in sums.items()}
         return PerImage(first.key, first.group, means, first.weights)
 
-    def _per_image(self, run: Run, target: str) -> PerImage:
+    def _per_image(self, run: Run, target: str, decoding: str) -> PerImage:
         """All measures of one run, image by image."""
         folder, stage = self.folders.evaluation(run, target), layout.evaluation_stage(run)
-        details = _read_json(folder / "details.json", stage)
+        details, expected = _read_json(folder / "details.json", stage), self._values(run, target, decoding)
         weights: Any = details.get("weights") if isinstance(details, dict) else None
-        arrays = _read_arrays(folder / "per_image.npz", stage, lambda found: _per_image_problem(found, weights))
+        if isinstance(weights, dict) and decoding not in labels.MODES:  # which have only the measures of the colors
+            weights = {name: weight for name, weight in weights.items() if name in expected}
+        path = folder / f"{'per_image' if decoding in labels.MODES else decoding}.npz"
+        arrays = _read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights))
         return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
 
     def _differs(self, run: Run, cell: Cell, what: str) -> DataError:
@@ -235,9 +245,9 @@ def _read_arrays(
     return arrays
 
 
-def _per_image_problem(arrays: dict[str, np.ndarray], weights: Any) -> str:
-    """How these arrays differ from those of an evaluation; empty if they do not."""
-    if missing := [name for name in ("key", "group", "l2") if name not in arrays]:
+def _per_image_problem(arrays: dict[str, np.ndarray], expected: Iterable[str], weights: Any) -> str:
+    """How these arrays differ from those of an evaluation with the `expected` measures; empty if they do not."""
+    if missing := [name for name in ("key", "group", *expected) if name not in arrays]:
         return f"`{missing[0]}` is missing"
     if not isinstance(weights, dict) or not all(name in arrays for pair in weights.items() for name in pair):
         return "`weights` in details.json does not name its measures"

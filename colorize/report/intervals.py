@@ -9,14 +9,16 @@ Shapes: N images, G groups, B resamples, K columns (one run, or one difference o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from statistics import NormalDist
+from typing import Generic, TypeVar
 
 import numpy as np
 
+Name = TypeVar("Name", bound=Hashable)  # of a run
 LEVEL = 0.95
 FEW_GROUPS = 30  # below this number, an interval can be too short for measures with a few very large values
 _UNBOUNDED_GROUPS = 3  # with so few groups, the limits are infinite
@@ -60,11 +62,11 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Generic[Name]):
     """The intervals of one measure."""
 
-    means: dict[str, Interval]  # by run
-    differences: dict[tuple[str, str], Interval]  # by pair (a, b): mean of a - mean of b
+    means: dict[Name, Interval]  # by run
+    differences: dict[tuple[Name, Name], Interval]  # by pair (a, b): mean of a - mean of b
 
 
 class Groups:
@@ -119,10 +121,10 @@ class Groups:
 
 def compare(
     groups: Groups,
-    values: Mapping[str, np.ndarray],
+    values: Mapping[Name, np.ndarray],
     weights: np.ndarray | None = None,
-    pairs: Iterable[tuple[str, str]] = (),
-) -> Comparison:
+    pairs: Iterable[tuple[Name, Name]] = (),
+) -> Comparison[Name]:
     """Intervals of one measure for several runs over the same images.
 
     The mean of a run is sum(w l) / sum(w). Call this function once for each measure, so that only the values of one
@@ -148,7 +150,7 @@ def compare(
     sums = {}
     for run in values:
         run_values = np.asarray(values[run], dtype=np.float64)
-        _require_shape(run, run_values, groups)
+        _require_shape(str(run), run_values, groups)
         sums[run] = groups.sums(np.where(image_weights > 0, image_weights * run_values, 0.0))
     weight_sums, pairs = groups.sums(image_weights), list(pairs)
     means = _intervals(groups, iter(sums.values()), weight_sums, allow_log=True)

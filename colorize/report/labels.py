@@ -56,7 +56,7 @@ MODEL_LABELS = {
     "prior": ModelLabel("Constant Prior", "Prior"),
     "target_prior": ModelLabel("Prior of the Target", "Target Prior"),
     "lightness": ModelLabel("p(ab | L)"),
-    "oracle": ModelLabel("Nearest Bin to the Truth", "Oracle"),
+    "oracle": ModelLabel("Oracle"),
     "regression": ModelLabel("Baseline Regression", "Regression", shade=DARK),
     "cnn": ModelLabel("CNN", shade=DARK),
     "cnn_weighted": ModelLabel("CNN with Weights", shade=DARK),
@@ -64,13 +64,20 @@ MODEL_LABELS = {
     "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
 }
 TABLE1_METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")  # columns of Table 1
+TABLE2_METRICS = ("l2", "l1", "psnr", "ciede2000", "colorfulness", "true_colorfulness")  # columns of Table 2
 METRIC_LABELS = {
     "l2": MetricLabel("L2", better="lower"),
     "l1": MetricLabel("L1", better="lower"),
     "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
     "weighted_cross_entropy": MetricLabel("Weighted CE", "w. CE", decimals=3, better="lower"),
     "accuracy": MetricLabel("Accuracy", "Acc.", better="higher"),
+    "psnr": MetricLabel("PSNR", decimals=2, better="higher"),
+    "ciede2000": MetricLabel("CIEDE2000", decimals=2, better="lower"),
+    "colorfulness": MetricLabel("Colorfulness", decimals=1),
+    "true_colorfulness": MetricLabel("True Colorfulness", decimals=1),
 }
+DECODINGS = {"mode": "mode", "annealed_mean": "annealed mean", "mean": "mean"}  # titles; the mode comes first
+MODES = ("", "mode")  # Table 1 shows the mode; empty: the model has no distribution
 
 
 def model_title(model: str) -> str:

@@ -1,25 +1,117 @@
-"""All measures of all cells with their 95 % intervals: results/measures.csv."""
+"""All measures of all models and baselines on one pair of data sets, and results/measures.csv with their intervals."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from colorize.layout import BASELINES, Cell
-from colorize.report.inputs import Inputs, PerImage
-from colorize.report.intervals import Groups, Interval, compare
-from colorize.report.seeds import over_seeds
+from colorize.layout import BASELINES, UNTRAINED, Cell
+from colorize.report import labels
+from colorize.report.inputs import Inputs, PerImage, spec_of
+from colorize.report.intervals import Comparison, Groups, Interval, compare
+from colorize.report.seeds import OverSeeds, over_seeds
+from colorize.runtime import DataError
 
-COLUMNS = ("source", "target", "model", "measure", "value", "low", "high", "groups", "seeds", "sd")
+COLUMNS = ("source", "target", "model", "decoding", "measure", "value", "low", "high", "groups", "seeds", "sd")
+WITH_DISTRIBUTION = ("prior", "target_prior", "lightness")  # baselines that predict a distribution over the bins
 _DIGITS = 5
 
 
-def to_csv(inputs: Inputs) -> str:
-    """One line per cell and measure.
+class Method(NamedTuple):
+    """A model or a baseline, and how colors are made of its distribution."""
 
+    model: str
+    decoding: str  # a key of `labels.DECODINGS`; empty if the model predicts no distribution
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of several methods, which are trained on `source`, on the test images of `target`."""
+
+    source: str
+    target: str
+    values: dict[Method, dict[str, OverSeeds]]  # over the split
+    images: dict[Method, PerImage]  # the means over the seeds
+    groups: Groups
+
+    def having(self, measure: str, methods: Iterable[Method]) -> dict[Method, float]:
+        """The value of each of these methods that has the measure: the mean over the seeds."""
+        return {method: self.values[method][measure].mean for method in methods if measure in self.values[method]}
+
+    def compare(
+        self, measure: str, methods: Collection[Method], pairs: Iterable[tuple[Method, Method]] = ()
+    ) -> Comparison[Method]:
+        """The intervals of a measure that all these methods have, and those of the differences of `pairs`."""
+        values = {method: self.images[method].measures[measure].astype(np.float64) for method in methods}
+        first = self.images[next(iter(methods))]
+        if (weight := first.weights.get(measure)) is None:
+            return compare(self.groups, values, pairs=pairs)
+        weights = first.measures[weight].astype(np.float64)  # the files have the products of value and weight
+        quotients = {method: _divide(products, weights) for method, products in values.items()}
+        return compare(self.groups, quotients, weights, pairs)
+
+
+def methods_of(model: str) -> list[Method]:
+    """The model with each decoding, the mode first; a model without a distribution has a single, empty one."""
+    has_distribution = model in WITH_DISTRIBUTION or (model not in UNTRAINED and spec_of(model).is_classifier)
+    return [Method(model, decoding) for decoding in (labels.DECODINGS if has_distribution else ("",))]
+
+
+def read_measured(inputs: Inputs, source: str, target: str, names: Collection[str] | None = None) -> Measured:
+    """Read the measures of all baselines, models and references with all decodings.
+
+    Args:
+        inputs: the input files.
+        source: data set of the training.
+        target: data set of the test images.
+        names: measures whose values per image are kept, with their weights; None keeps all. At 328,500 images, all
+            measures of all methods need 0.7 GB, and the five of Table 1 need 0.2 GB.
+
+    Raises:
+        DataError: a file is missing or damaged, or has other images than the others; names it and the remedy.
+    """
+    methods = [method for model in (*UNTRAINED, *inputs.models) for method in methods_of(model)]
+    values: dict[Method, dict[str, OverSeeds]] = {}
+    images: dict[Method, PerImage] = {}
+    for method in methods:
+        cell = Cell(source, method.model, target)
+        found = inputs.values_by_seed(cell, method.decoding)
+        values[method] = {name: over_seeds(of_seeds) for name, of_seeds in found.items()}
+        images[method] = _kept(inputs.per_image(cell, method.decoding), images.get(methods[0]), names)
+    first = images[methods[0]]
+    for method in methods:
+        if not np.array_equal(images[method].key, first.key):
+            folders = f"data/evaluations of {source}-{method.model} and {source}-{methods[0].model} on {target}"
+            raise DataError(f"{folders}: their images differ; run `make verify`, which names the damaged files")
+    return Measured(source, target, values, images, Groups(group_numbers(first.group)))
+
+
+def _kept(found: PerImage, first: PerImage | None, names: Collection[str] | None) -> PerImage:
+    """Only these measures and their weights; equal keys and groups share the arrays of the first method."""
+    key = first.key if first and np.array_equal(found.key, first.key) else found.key
+    group = first.group if first and np.array_equal(found.group, first.group) else found.group
+    if names is None:
+        return PerImage(key, group, found.measures, found.weights)
+    needed = {*names, *(weight for name, weight in found.weights.items() if name in names)}
+    measures = {name: array for name, array in found.measures.items() if name in needed}
+    return PerImage(key, group, measures, {name: w for name, w in found.weights.items() if name in names})
+
+
+def baseline_methods() -> list[Method]:
+    """All baselines with all their decodings."""
+    return [method for model in BASELINES for method in methods_of(model)]
+
+
+def to_csv(inputs: Inputs) -> str:
+    """One line per method and measure.
+
+    `decoding` says how colors are made of the distribution of the model. It is empty if the model has none.
     `value` is the value over the test split, and `low` and `high` are the limits of its 95 % interval over groups of
     images (docs/intervals.md). They are empty if the groups do not bound the value. `groups` is the number of groups.
     `seeds` is the number of seeds, which is 1 for a baseline. With several seeds, `value` is the mean over the seeds,
@@ -30,15 +122,27 @@ def to_csv(inputs: Inputs) -> str:
     writer.writerow(COLUMNS)
     for source in inputs.datasets:
         for target in inputs.datasets:
-            cells = {model: Cell(source, model, target) for model in (*BASELINES, *inputs.models)}
-            by_seed = {model: inputs.values_by_seed(cell) for model, cell in cells.items()}
-            found = {model: inputs.per_image(cell) for model, cell in cells.items()}
-            groups = Groups(group_numbers(next(iter(found.values())).group))
-            for measure in dict.fromkeys(name for cell in found.values() for name in cell.measures):
-                for model, *texts in _rows(groups, found, measure):
-                    seeds = _seed_texts(cells[model], inputs.seeds, by_seed[model].get(measure, []))
-                    writer.writerow((source, target, model, *texts, *seeds))
+            measured = read_measured(inputs, source, target)
+            for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures):
+                writer.writerows(_lines(inputs, measured, measure))
     return text.getvalue()
+
+
+def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterable[tuple[str, ...]]:
+    """The lines of one measure; a method that does not have it has no line."""
+    having = [method for method, found in measured.images.items() if measure in found.measures]
+    for method, interval in measured.compare(measure, having).means.items():
+        number = len(Cell(measured.source, method.model, measured.target).runs(inputs.seeds))
+        value = measured.values[method].get(measure)
+        sd = "" if value is None or value.sd is None else f"{value.sd:.{_DIGITS}f}"
+        yield (measured.source, measured.target, *method, measure, *interval_texts(interval), str(number), sd)
+
+
+def interval_texts(interval: Interval) -> tuple[str, str, str, str]:
+    """The texts of `value`, `low`, `high` and `groups` in a CSV; a number that is not finite is empty."""
+    numbers = (interval.value, interval.low, interval.high)
+    value, low, high = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
+    return value, low, high, str(interval.num_groups)
 
 
 def group_numbers(names: np.ndarray) -> np.ndarray:
@@ -47,30 +151,5 @@ def group_numbers(names: np.ndarray) -> np.ndarray:
     return np.where(names == "", -1, numbers)
 
 
-def _rows(groups: Groups, cells: dict[str, PerImage], measure: str) -> list[tuple[str, ...]]:
-    """The lines of one measure; a model that does not have it has no line."""
-    having = {model: cell for model, cell in cells.items() if measure in cell.measures}
-    values = {model: cell.measures[measure].astype(np.float64) for model, cell in having.items()}
-    first = next(iter(having.values()))
-    if (weight := first.weights.get(measure)) is None:
-        found = compare(groups, values)
-    else:  # the files have the products of value and weight
-        weights = first.measures[weight].astype(np.float64)
-        found = compare(groups, {model: _divide(products, weights) for model, products in values.items()}, weights)
-    return [(model, measure, *_texts(interval)) for model, interval in found.means.items()]
-
-
-def _seed_texts(cell: Cell, seeds: list[int], values: list[float]) -> tuple[str, str]:
-    """The number of seeds of a cell, and the standard deviation of its values over them."""
-    sd = over_seeds(values).sd if values else None
-    return str(len(cell.runs(seeds))), "" if sd is None else f"{sd:.{_DIGITS}f}"
-
-
 def _divide(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.divide(products, weights, out=np.zeros_like(products), where=weights > 0)
-
-
-def _texts(interval: Interval) -> tuple[str, str, str, str]:
-    numbers = (interval.value, interval.low, interval.high)
-    value, low, high = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
-    return value, low, high, str(interval.num_groups)

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorize.layout import BASELINES, Cell
+from colorize.layout import BASELINES, REFERENCES, Cell
 from colorize.report import labels
+from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs, spec_of
+from colorize.report.intervals import FEW_GROUPS
 from colorize.report.labels import (
     MINUS,
     PLUS_MINUS,
@@ -29,7 +32,7 @@ from colorize.report.labels import (
     model_title,
     short_metric_title,
 )
-from colorize.report.seeds import over_seeds
+from colorize.report.measures import Measured, Method, methods_of, read_measured
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -37,20 +40,31 @@ if TYPE_CHECKING:
 
 Quadrant = tuple[str, str]  # source, target
 PAPER_TABLE = Path(__file__).with_name("paper_table.csv")
-CSV_COLUMNS = ("source", "target", "model", "metric", "value", "sd", "paper", "difference")
+CSV_COLUMNS = ("source", "target", "model", "metric", "value", "sd", "paper", "difference", "mark")
+NOT_IN_TERMINAL = ("mean_ab", "median_ab", "target_prior")  # so that Table 1 fits on a screen; they count for the marks
 WORSE = "\N{DAGGER}"
+MARKS = (
+    "The best model of a column is bold if it is better than all baselines. A further model is bold if it is better "
+    "than all baselines too, and if the 95 % interval of its difference to the best model contains 0: the test images "
+    "do not show which of the two is better. The interval does not contain the effect of the random seed. "
+    f"{WORSE} marks a model that is worse than a baseline."
+)
 CAPTION = (
     "L2 and L1 of ab / 128, cross entropy in nats (plain, and weighted with the class weights of the training data) "
-    "and accuracy of the most probable bin, all on the test splits. Gray and Constant Prior are baselines without "
-    f"training. The best model of a column is bold if it is better than the baselines. {WORSE} marks a model that is "
-    "worse than a baseline. Compare weighted cross entropies only within one pair of data sets."
+    f"and accuracy of the most probable bin, all on the test splits. The first {len(BASELINES)} rows are baselines "
+    f"without training. {MARKS} If a row has a distribution over the bins, its L2 and L1 are those of the most "
+    f"probable bin, as in the paper. But for bold and {WORSE}, a baseline counts with the best of its decodings "
+    "(table2.md and measures.csv), so it can be better than its row shows. Oracle takes the bin nearest to the true "
+    "color. It shows the error that the bins alone cause, and it is no baseline. Compare weighted cross entropies only "
+    "within one pair of data sets."
 )
+NOTE = f"bold: best, or not shown to be worse than the best   {WORSE}: worse than a baseline   more: results/table1.md"
 PAPER_CAPTION = (
     "The paper does not say which cross entropy its models with weights have: their numbers are shown without a "
     "difference."
 )
 SEEDS_CAPTION = (
-    " Each model was trained with {seeds} random seeds. A number is the mean over the seeds, and the number after "
+    "Each model was trained with {seeds} random seeds. A number is the mean over the seeds, and the number after "
     f"{PLUS_MINUS} is the standard deviation over the seeds."
 )
 
@@ -79,7 +93,7 @@ class MethodRow:
 
     title: str
     texts: dict[str, str]
-    best: frozenset[str] = frozenset()  # metrics in which the model is the best, and better than the baselines
+    best: frozenset[str] = frozenset()  # metrics in which the model is bold
     worse: frozenset[str] = frozenset()  # metrics in which the model is worse than a baseline
     is_note: bool = False  # True: the paper's numbers or the differences
 
@@ -94,13 +108,18 @@ class Table:
     metrics: list[str]
     titles: dict[str, str]  # of the data sets
     cells: dict[Cell, CellMetrics]
+    rankings: dict[tuple[str, str, str], Ranking]  # by source, target and metric
+    num_groups: dict[str, int]  # of the test images of each data set
 
     @property
     def caption(self) -> str:
-        """The caption, which explains the numbers of the paper, and the deviations over seeds, if there are any."""
-        has_paper = any(found.paper for found in self.cells.values())
-        seeds = SEEDS_CAPTION.format(seeds=len(self.seeds)) if len(self.seeds) > 1 else ""
-        return CAPTION + (f" {PAPER_CAPTION}" if has_paper else "") + seeds
+        """The caption: also on the paper's numbers, deviations over seeds and few groups, if there are any."""
+        sentences = [CAPTION, few_groups_caption(self.num_groups, self.titles)]
+        if any(found.paper for found in self.cells.values()):
+            sentences.append(PAPER_CAPTION)
+        if len(self.seeds) > 1:
+            sentences.append(SEEDS_CAPTION.format(seeds=len(self.seeds)))
+        return " ".join(filter(None, sentences))
 
     def bands(self) -> list[list[Quadrant]]:
         """Quadrants as printed: at most two per band, same-domain before cross-domain."""
@@ -109,35 +128,24 @@ class Table:
         return [group[i : i + 2] for group in (same, cross) for i in range(0, len(group), 2)]
 
     def quadrant(self, source: str, target: str) -> list[CellMetrics]:
-        """Cells of one quadrant: the baselines, then the models in order."""
-        return [self.cells[Cell(source, model, target)] for model in (*BASELINES, *self.models)]
+        """Cells of one quadrant: the baselines, then the models in order, then the references."""
+        return [self.cells[Cell(source, model, target)] for model in (*BASELINES, *self.models, *REFERENCES)]
 
     def best(self, source: str, target: str, metric: str) -> set[str]:
-        """The models with the best value in a column of a quadrant, several if equal, none if a baseline is as good."""
-        values = self._column(source, target, metric)
-        best = labels.best_value(list(values.values()), metric)
-        found = {model for model, value in values.items() if value == best}
-        return set() if found & set(BASELINES) else found
+        """The models that are bold in a column of a quadrant."""
+        return {method.model for method in self.rankings[source, target, metric].best}
 
     def worse(self, source: str, target: str, metric: str) -> set[str]:
         """The models whose value in a column of a quadrant is worse than that of a baseline."""
-        values = self._column(source, target, metric)
-        best = labels.best_value([values.pop(name) for name in BASELINES if name in values], metric)
-        if best is None:
-            return set()
-        return {model for model, value in values.items() if labels.best_value([value, best], metric) != value}
+        return {method.model for method in self.rankings[source, target, metric].worse}
 
-    def _column(self, source: str, target: str, metric: str) -> dict[str, float]:
-        cells = self.quadrant(source, target)
-        return {found.cell.model: found.ours[metric] for found in cells if metric in found.ours}
-
-    def method_rows(self, band: list[Quadrant]) -> list[list[MethodRow]]:
-        """Printed lines of each quadrant of a band; all quadrants have the same number of lines.
+    def method_rows(self, band: list[Quadrant], hidden: Collection[str] = ()) -> list[list[MethodRow]]:
+        """Printed lines of each quadrant of a band without the `hidden` models; all have the same number of lines.
 
         If the paper has numbers for a model in one quadrant of the band, two lines follow the model's line in every
         quadrant. They show the paper's numbers and the differences.
         """
-        quadrants = [self.quadrant(source, target) for source, target in band]
+        quadrants = [[found for found in self.quadrant(*pair) if found.cell.model not in hidden] for pair in band]
         in_paper = {found.cell.model for quadrant in quadrants for found in quadrant if found.paper}
         return [[row for found in quadrant for row in self._rows_of(found, in_paper)] for quadrant in quadrants]
 
@@ -164,17 +172,35 @@ def read_table(inputs: Inputs) -> Table:
     Raises:
         DataError: the measures of a cell are missing or damaged; names the file and the stage to run.
     """
-    paper, cells = read_paper(), {}
+    paper, cells, num_groups = read_paper(), {}, {}
+    rankings: dict[tuple[str, str, str], Ranking] = {}
     for source in inputs.datasets:
         for target in inputs.datasets:
-            for model in (*BASELINES, *inputs.models):
-                cell = Cell(source, model, target)
-                values = inputs.values_by_seed(cell)
-                found = {name: over_seeds(values[name]) for name in labels.TABLE1_METRICS if name in values}
-                ours = {name: one.mean for name, one in found.items()}
-                sds = {name: one.sd for name, one in found.items() if one.sd is not None}
-                cells[cell] = CellMetrics(cell, ours, sds, paper.get(cell, {}))
-    return Table(inputs.datasets, inputs.models, inputs.seeds, list(labels.TABLE1_METRICS), inputs.titles, cells)
+            measured = read_measured(inputs, source, target, labels.TABLE1_METRICS)
+            for model in (*BASELINES, *inputs.models, *REFERENCES):
+                found = _metrics_of(measured, methods_of(model)[0])
+                cells[found.cell] = replace(found, paper=paper.get(found.cell, {}))
+            models = [methods_of(model)[0] for model in inputs.models]
+            rankings |= {(source, target, name): rank(measured, name, models) for name in labels.TABLE1_METRICS}
+            num_groups[target] = measured.groups.num_groups
+    metrics = list(labels.TABLE1_METRICS)
+    return Table(inputs.datasets, inputs.models, inputs.seeds, metrics, inputs.titles, cells, rankings, num_groups)
+
+
+def _metrics_of(measured: Measured, method: Method) -> CellMetrics:
+    """Our metrics of one cell."""
+    found = {name: value for name, value in measured.values[method].items() if name in labels.TABLE1_METRICS}
+    ours = {name: value.mean for name, value in found.items()}
+    sds = {name: value.sd for name, value in found.items() if value.sd is not None}
+    return CellMetrics(Cell(measured.source, method.model, measured.target), ours, sds, {})
+
+
+def few_groups_caption(num_groups: dict[str, int], titles: dict[str, str]) -> str:
+    """A sentence on the test splits with fewer than 30 groups; empty if there are none."""
+    few = [f"{number} for {titles[name]}" for name, number in num_groups.items() if number < FEW_GROUPS]
+    if not few:
+        return ""
+    return f"Few groups of test images ({', '.join(few)}): with fewer than {FEW_GROUPS}, an interval can be too short."
 
 
 def read_paper() -> dict[Cell, dict[str, float]]:
@@ -185,7 +211,10 @@ def read_paper() -> dict[Cell, dict[str, float]]:
 
 
 def to_csv(table: Table) -> str:
-    """CSV with one line per metric of a cell; `paper` and `difference` are empty if there is no such number."""
+    """CSV with one line per metric of a cell; `paper` and `difference` are empty if there is no such number.
+
+    `mark` is `best` for the numbers that Table 1 shows in bold, and `worse` for those with a dagger.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -195,14 +224,21 @@ def to_csv(table: Table) -> str:
             for name in (metric for metric in table.metrics if metric in found.ours):
                 paper, difference = found.paper.get(name, ""), differences.get(name)
                 rounded = "" if difference is None else round(difference, 4)
-                value, sd = found.ours[name], found.sd.get(name, "")
-                writer.writerow([source, target, found.cell.model, name, value, sd, paper, rounded])
+                value, sd, mark = found.ours[name], found.sd.get(name, ""), _mark(table, found.cell, name)
+                writer.writerow([source, target, found.cell.model, name, value, sd, paper, rounded, mark])
     return text.getvalue()
+
+
+def _mark(table: Table, cell: Cell, metric: str) -> str:
+    source, model, target = cell
+    if model in table.best(source, target, metric):
+        return "best"
+    return "worse" if model in table.worse(source, target, metric) else ""
 
 
 def to_markdown(table: Table) -> str:
     """Markdown with one table per band; `A → B` means trained on A, evaluated on B."""
-    blocks = [f"**Table 1.** {table.caption} A → B: trained on A, evaluated on B."]
+    blocks = [f"**Table 1.** {escape_markdown(table.caption)} A → B: trained on A, evaluated on B."]
     for band in table.bands():
         titles = [" → ".join(escape_markdown(table.titles[dataset]) for dataset in pair) for pair in band]
         header = ["", *(text for title in titles for text in (title, *[""] * (len(table.metrics) - 1)))]
@@ -210,8 +246,8 @@ def to_markdown(table: Table) -> str:
         lines = [header, [":---", *["---:"] * (len(header) - 1)], names]
         for rows in zip(*table.method_rows(band), strict=True):
             title = f"· *{rows[0].title}*" if rows[0].is_note else escape_markdown(rows[0].title)
-            lines.append([title, *(_marked(row, metric, "**{}**") for row in rows for metric in table.metrics)])
-        blocks.append(_aligned(lines))
+            lines.append([title, *(marked(row, metric, "**{}**") for row in rows for metric in table.metrics)])
+        blocks.append(aligned(lines))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -224,7 +260,7 @@ def to_latex(table: Table) -> str:
         lines += [rf"\begin{{tabular}}{{l{columns}}}", r"\toprule", *_latex_head(table, band), r"\midrule"]
         for rows in zip(*table.method_rows(band), strict=True):
             title = rf"\quad\emph{{{escape_latex(rows[0].title)}}}" if rows[0].is_note else escape_latex(rows[0].title)
-            texts = [_marked(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
+            texts = [marked(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
             lines.append(" & ".join([title, *map(_with_latex_signs, texts)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", ""]
     caption = escape_latex(table.caption).replace(WORSE, r"$^\dagger$").replace(PLUS_MINUS, r"$\pm$")
@@ -235,10 +271,11 @@ def to_rich(table: Table, width: int) -> Group:
     """Tables for a terminal of `width` characters; quadrants that do not fit side by side are below each other."""
     from rich.console import Console, Group
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     blocks: list[RichTable | str] = []
     for band in table.bands():
-        quadrants = list(zip(band, table.method_rows(band), strict=True))
+        quadrants = list(zip(band, table.method_rows(band, NOT_IN_TERMINAL), strict=True))
         side_by_side = RichTable.grid(padding=(0, 2))
         for _ in band:
             side_by_side.add_column(vertical="bottom")  # a title of three lines must not shift its rows
@@ -248,7 +285,7 @@ def to_rich(table: Table, width: int) -> Group:
         else:
             for pair in quadrants:
                 blocks += [_rich_quadrant(table, *pair, with_method=True), ""]
-    return Group(*blocks[:-1])
+    return Group(*blocks, Text(NOTE, "dim"))
 
 
 def _rich_quadrant(table: Table, pair: Quadrant, rows: list[MethodRow], with_method: bool) -> RichTable:
@@ -266,7 +303,7 @@ def _rich_quadrant(table: Table, pair: Quadrant, rows: list[MethodRow], with_met
     for row in rows:
         style = "dim" if row.is_note else ""
         label = [Text(f"  {row.title}" if row.is_note else row.title, style)] if with_method else []
-        texts = (Text(_marked(row, m, "{}"), "bold green" if m in row.best else style) for m in table.metrics)
+        texts = (Text(marked(row, m, "{}"), "bold green" if m in row.best else style) for m in table.metrics)
         quadrant.add_row(*label, *texts)
     return quadrant
 
@@ -292,13 +329,13 @@ def _with_latex_signs(text: str) -> str:
     return text.replace(MINUS, "$-$").replace(PLUS_MINUS, r"$\pm$").replace(WORSE, r"\rlap{$^\dagger$}")
 
 
-def _marked(row: MethodRow, metric: str, template: str) -> str:
+def marked(row: MethodRow, metric: str, template: str) -> str:
     """The text of a cell: in the template if it is the best, with a dagger if it is worse than a baseline."""
     text = row.texts[metric]
     return template.format(text) if metric in row.best else text + WORSE * (metric in row.worse)
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: list[list[str]]) -> str:
     """A Markdown table with padded columns, so that its text is readable without rendering."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(

@@ -50,7 +50,6 @@ class Outputs:
             for run in runs_of(source, model, seeds):
                 self.write_metrics(source, model, target, run.seed)
                 self.write_predictions(source, model, target, run.seed)
-                self.write_per_image(source, model, target, run.seed)
 
     @property
     def inputs(self) -> Inputs:
@@ -82,12 +81,39 @@ class Outputs:
         return folder
 
     def write_metrics(self, source: str, model: str, target: str, seed: int | None = 0, **values: float) -> None:
-        """Values of the measures of Table 1 over the split: the same everywhere but for `values`."""
-        metrics = {"l2": 0.5, "l1": 0.25}
-        if model not in ("gray", "mean_ab", "median_ab", "oracle", "regression"):
+        """Values of all measures over the split, the same everywhere but for `values`, and those of its images."""
+        metrics = {"l2": 0.5, "l1": 0.25, "colorfulness": 30.0}
+        if self.has_distribution(model):
             metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
-        details = {"measures": metrics | values, "weights": {"weighted": "weight"}}
+        details = {"measures": metrics | values, "weights": {"weighted": "weight"}, "decodings": {}}
         (self.folder(source, model, target, seed) / "details.json").write_text(json.dumps(details))
+        self.write_per_image(source, model, target, seed, **{name: v + self.noise for name, v in values.items()})
+        for decoding in ("annealed_mean", "mean") if self.has_distribution(model) else ():
+            self.write_decoding(source, model, target, decoding, seed)
+
+    def write_decoding(
+        self, source: str, model: str, target: str, decoding: str, seed: int | None = 0, **values: float
+    ) -> None:
+        """The measures of the colors with another decoding, over the split and for each image."""
+        folder = self.folder(source, model, target, seed)
+        details = json.loads((folder / "details.json").read_text())
+        metrics = {"l2": 0.5, "l1": 0.25} | values
+        details["decodings"][decoding] = metrics
+        (folder / "details.json").write_text(json.dumps(details))
+        arrays = {name: value + self.noise for name, value in metrics.items()}
+        with np.load(folder / "per_image.npz") as first:
+            np.savez(folder / f"{decoding}.npz", key=first["key"], group=first["group"], **arrays)
+
+    @staticmethod
+    def has_distribution(model: str) -> bool:
+        """Whether a model or a baseline predicts a distribution over the bins."""
+        return model not in ("gray", "mean_ab", "median_ab", "oracle", "regression")
+
+    @property
+    def noise(self) -> np.ndarray:
+        """How a measure differs from image to image, the same for all measures and models; its mean is 0."""
+        every = np.arange(self.images)
+        return ((every - every.mean()) / 100).astype(np.float32)
 
     def write_predictions(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
         """Images of random noise that depend on the target alone; predictions are of one color."""
@@ -114,10 +140,15 @@ class Outputs:
         values = {
             "key": every * 10,
             "group": np.array(["" if i < 4 else f"photo {i % 4}" for i in every]),
-            "l2": (every / 100).astype(np.float32),
+            "l2": 0.5 + self.noise,
+            "l1": 0.25 + self.noise,
+            "colorfulness": 30.0 + self.noise,
             "weight": (1 + every % 3).astype(np.float32),
             "weighted": ((1 + every % 3) * every / 10).astype(np.float32),
         }
+        if self.has_distribution(model):
+            means = {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
+            values |= {name: mean + self.noise for name, mean in means.items()}
         folder = self.folder(source, model, target, seed)
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
         if model not in (*UNTRAINED, "regression"):

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from matplotlib.colors import to_hex
 from rich.console import Console
 
-from colorize.layout import BASELINES, Cell
+from colorize.layout import BASELINES, UNTRAINED, Cell
 from colorize.report import curves, figures, gallery, labels, table
 from colorize.report.labels import MetricLabel, ModelLabel
 from colorize.runtime import ParameterError
@@ -101,9 +101,10 @@ def test_titles_stand_escaped_in_the_latex_table(make_run):
 def test_a_model_without_an_entry_is_shown_under_its_own_name(make_run, monkeypatch):
     monkeypatch.delitem(labels.MODEL_LABELS, "unet")
     inputs = make_run(("objects",), ("cnn", "unet")).inputs
-    assert [row.title for row in table.read_table(inputs).method_rows([("objects", "objects")])[0]][-2:] == [
+    assert [row.title for row in table.read_table(inputs).method_rows([("objects", "objects")])[0]][-3:] == [
         "CNN",
         "unet",
+        "Oracle",
     ]
     (group,) = figures.same_domain(inputs, "objects", 2)
     assert [row.label for row in group.rows] == ["input", "CNN", "unet", "ground truth"]
@@ -133,7 +134,7 @@ def write_ssim(run) -> table.Table:
 
 def test_a_metric_without_an_entry_is_shown_under_its_own_name_and_has_no_best(make_run, with_ssim):
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
-    cells = markdown_cells(found)
+    cells = markdown_cells(found)[:-1]  # without the oracle
     assert cells[1][-2:] == ["Accuracy", "ssim_8"]
     assert [row[-1] for row in cells[2:]] == [f"{i / 16:.4f}" for i in range(8)]
     assert found.best("objects", "objects", "ssim_8") == set()
@@ -145,7 +146,7 @@ def test_a_metric_without_an_entry_is_shown_under_its_own_name_and_has_no_best(m
 def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, with_ssim, monkeypatch):
     monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM", "S.", decimals=2, better="higher"))
     found = write_ssim(make_run(("objects",), ("cnn", "unet")))
-    cells = markdown_cells(found)
+    cells = markdown_cells(found)[:-1]  # without the oracle
     assert [row[-1] for row in cells[1:]] == ["SSIM", *(f"{i / 16:.2f}" for i in range(8))]
     assert found.best("objects", "objects", "ssim_8") == {"unet"}
     assert " S." in printed(found)
@@ -154,7 +155,7 @@ def test_an_entry_gives_a_metric_its_title_decimals_and_best_value(make_run, wit
 def test_a_metric_that_no_model_has_is_a_column_of_dashes(make_run, with_ssim, monkeypatch):
     monkeypatch.setitem(labels.METRIC_LABELS, "ssim_8", MetricLabel("SSIM"))
     cells = markdown_cells(table.read_table(make_run(("objects",), ("cnn",)).inputs))
-    assert [row[-1] for row in cells[1:]] == ["SSIM", *["-"] * (len(BASELINES) + 1)]
+    assert [row[-1] for row in cells[1:]] == ["SSIM", *["-"] * (len(UNTRAINED) + 1)]
 
 
 def test_numbers_have_the_decimals_of_their_metric_and_a_true_minus():

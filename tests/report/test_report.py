@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from colorize import report
-from colorize.layout import BASELINES, Cell, Run
+from colorize.layout import UNTRAINED, Cell, Run
 from colorize.runtime import DataError
 from tests.report.conftest import HISTORY_HEADER
 
@@ -32,7 +32,9 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     results = files_below(run.root / "results")
     assert list(results) == [
         "calibration.csv",
+        "claims.md",
         "curves.csv",
+        "differences.csv",
         "figures/curves.png",
         "figures/figure1.png",
         "figures/figure2.jpg",
@@ -46,13 +48,14 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         *(
             f"metrics/{source}-{model}/{target}.json"
             for source in "ab"
-            for model in sorted((*BASELINES, "cnn", "regression"))
+            for model in sorted((*UNTRAINED, "cnn", "regression"))
             for target in "ab"
         ),
         "overfitting.csv",
         "table1.csv",
         "table1.md",
         "table1.tex",
+        "table2.md",
     ]
     page = files_below(run.root / "data" / "gallery")
     report.write_report(run.settings, run.root)
@@ -118,7 +121,8 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=run.root, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "Table 1: results/table1.md   figures: results/figures/   all saved predictions: data/gallery/index.html",
+        "Table 1: results/table1.md   who won, and how sure that is: results/claims.md",
+        "figures: results/figures/   all saved predictions: data/gallery/index.html",
         "set()",
     ]
     assert (run.root / "results" / "figures" / "figure5.jpg").is_file()

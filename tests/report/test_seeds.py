@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from colorize import report
-from colorize.layout import BASELINES, Cell, Run
+from colorize.layout import Cell, Run
 from colorize.report import curves, figures, gallery, measures, table
 from colorize.report.seeds import over_seeds
 from colorize.runtime import DataError
@@ -57,7 +57,7 @@ def test_table_1_shows_mean_and_deviation_and_its_caption_explains_them(three):
 
 def test_with_one_seed_the_table_says_nothing_of_seeds(make_run):
     text = table.to_markdown(table.read_table(make_run(("a",), ("cnn",)).inputs))
-    assert "±" not in text and "seed" not in text
+    assert "±" not in text and "was trained with" not in text
 
 
 def test_metrics_are_the_means_of_the_measures_of_table_1(three):
@@ -75,8 +75,9 @@ def test_metrics_are_the_means_of_the_measures_of_table_1(three):
 
 def test_measures_csv_has_the_number_of_seeds_and_the_deviation(three):
     rows = csv.DictReader(io.StringIO(measures.to_csv(three.inputs)))
-    found = {row["model"]: (row["seeds"], row["sd"]) for row in rows if row["measure"] == "l2"}
-    assert found == {**{name: ("1", "") for name in BASELINES}, "cnn": ("3", "0.26458")}
+    found = {(row["model"], row["decoding"]): (row["seeds"], row["sd"]) for row in rows if row["measure"] == "l2"}
+    assert found["cnn", "mode"] == ("3", "0.26458") and found["cnn", "mean"] == ("3", "0.00000")
+    assert {found[key] for key in found if key[0] != "cnn"} == {("1", "")}
 
 
 def test_measures_of_an_image_are_the_means_over_the_seeds(three):

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -47,6 +48,7 @@ def test_markdown_of_one_quadrant_is_exact(make_run):
         *([title, "0.5000", "0.2500", "3.000", "9.000", "0.1250"] for title in TITLES[3:]),
         ["Baseline Regression", "0.5000", "0.2500", "-", "-", "-"],
         ["CNN", "**0.4000**", "0.2500", "3.100\N{DAGGER}", "**8.000**", "0.1000\N{DAGGER}"],
+        ["Oracle", "0.5000", "0.2500", "-", "-", "-"],
     ]
     assert len({len(line) for line in lines[2:]}) == 1  # the raw text is aligned
 
@@ -56,14 +58,16 @@ def test_csv_has_full_precision_and_one_number_per_line(make_run):
     run.write_metrics("a", "cnn", "a", l2=0.0123)
     values = ("l2,0.5", "l1,0.25", "cross_entropy,3.0", "weighted_cross_entropy,9.0", "accuracy,0.125")
     assert table.to_csv(read(run)).splitlines() == [
-        "source,target,model,metric,value,sd,paper,difference",
-        *(f"a,a,{name},{value},,," for name in BASELINES[:3] for value in ("l2,0.5", "l1,0.25")),
-        *(f"a,a,{name},{value},,," for name in BASELINES[3:] for value in values),
-        "a,a,cnn,l2,0.0123,,,",
-        "a,a,cnn,l1,0.25,,,",
-        "a,a,cnn,cross_entropy,3.0,,,",
-        "a,a,cnn,weighted_cross_entropy,9.0,,,",
-        "a,a,cnn,accuracy,0.125,,,",
+        "source,target,model,metric,value,sd,paper,difference,mark",
+        *(f"a,a,{name},{value},,,," for name in BASELINES[:3] for value in ("l2,0.5", "l1,0.25")),
+        *(f"a,a,{name},{value},,,," for name in BASELINES[3:] for value in values),
+        "a,a,cnn,l2,0.0123,,,,best",
+        "a,a,cnn,l1,0.25,,,,",
+        "a,a,cnn,cross_entropy,3.0,,,,",
+        "a,a,cnn,weighted_cross_entropy,9.0,,,,",
+        "a,a,cnn,accuracy,0.125,,,,",
+        "a,a,oracle,l2,0.5,,,,",
+        "a,a,oracle,l1,0.25,,,,",
     ]
 
 
@@ -81,7 +85,7 @@ def test_papers_numbers_and_differences_stand_beside_ours(make_run):
     assert found["cross_entropy"] == ("3.0", "15.383", "")  # not known to be the plain one
     assert found["weighted_cross_entropy"] == ("9.0", "", "")
     (rows,) = read(run).method_rows([("places365", "tiny_imagenet")])
-    assert [row.title for row in rows] == [*TITLES, "Unet with Weights", "paper", "difference"]
+    assert [row.title for row in rows] == [*TITLES, "Unet with Weights", "paper", "difference", "Oracle"]
 
 
 def test_a_model_without_weights_has_a_difference_of_cross_entropies(make_run):
@@ -101,7 +105,7 @@ def test_the_caption_explains_the_papers_numbers_where_they_are_shown(make_run, 
 
 def test_other_data_sets_show_no_paper(make_run):
     (rows,) = read(make_run(("objects",), ("unet",))).method_rows([("objects", "objects")])
-    assert [row.title for row in rows] == [*TITLES, "Unet"]
+    assert [row.title for row in rows] == [*TITLES, "Unet", "Oracle"]
 
 
 def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(make_run):
@@ -109,9 +113,9 @@ def test_a_quadrant_that_the_paper_lacks_has_empty_lines_beside_one_that_it_has(
         [("tiny_imagenet", "tiny_imagenet"), ("holidays", "holidays")]
     )
     assert [row.title for row in ours] == [row.title for row in others]
-    assert [row.title for row in others] == [*TITLES, "CNN", "paper", "difference"]
+    assert [row.title for row in others] == [*TITLES, "CNN", "paper", "difference", "Oracle"]
     assert ours[len(TITLES) + 1].texts["l2"] == "0.016"
-    assert {text for row in others[len(TITLES) + 1 :] for text in row.texts.values()} == {"-"}
+    assert {text for row in others[len(TITLES) + 1 : -1] for text in row.texts.values()} == {"-"}
 
 
 @pytest.mark.parametrize("datasets", [("tiny_imagenet", "holidays"), ("tiny_imagenet", "places365", "holidays")])
@@ -134,7 +138,7 @@ def test_papers_table_is_complete():
     cell = paper[Cell("tiny_imagenet", "cnn", "places365")]
     assert cell == {"l2": 0.013, "l1": 0.072, "cross_entropy": 3.195, "accuracy": 0.299}
     assert paper[Cell("places365", "cnn_weighted", "tiny_imagenet")]["cross_entropy"] == 25.243
-    sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in labels.METRIC_LABELS}
+    sums = {name: round(sum(values.get(name, 0) for values in paper.values()), 3) for name in labels.TABLE1_METRICS}
     assert sums == {  # added up by hand from the paper
         "l2": 0.286,
         "l1": 1.564,
@@ -164,6 +168,43 @@ def test_no_model_is_best_that_is_not_better_than_each_baseline(make_run):
     assert found.worse("a", "a", "l2") == {"cnn", "unet"}
     assert found.worse("a", "a", "accuracy") == {"cnn"}
     assert found.worse("a", "a", "cross_entropy") == set()
+
+
+def test_the_caption_names_the_data_sets_with_few_groups(make_run):
+    run = make_run(("my_photos", "b"), ("cnn",), images=40)
+    for source in run.datasets:
+        for model in (*BASELINES, "cnn"):  # the first one has the groups
+            run.write_per_image(source, model, "b", group=np.array([str(i) for i in range(40)]))
+    found = read(run)
+    assert found.num_groups == {"my_photos": 8, "b": 40}
+    assert "Few groups of test images (8 for my_photos): with fewer than 30," in found.caption
+    assert r"(8 for my\_photos)" in table.to_markdown(found) and r"(8 for my\_photos)" in table.to_latex(found)
+
+
+def test_with_many_groups_the_caption_says_nothing_of_them(make_run):
+    run = make_run(("a",), ("cnn",), images=40)
+    run.write_per_image("a", "gray", "a", group=np.array([str(i) for i in range(40)]))
+    assert "ew groups" not in read(run).caption
+
+
+def test_the_terminal_leaves_out_some_baselines_which_still_cause_marks(make_run):
+    run = make_run(("a",), ("cnn",))
+    run.write_metrics("a", "median_ab", "a", l2=0.1)
+    run.write_metrics("a", "cnn", "a", l1=0.2)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(table.to_rich(read(run), 120))
+    text = console.export_text()
+    shown = [title for title in (*TITLES, "CNN", "Oracle") if f"\n {title} " in f"\n {text}".replace("\n", "\n ")]
+    assert shown == ["Gray", "Constant Prior", "p(ab | L)", "CNN", "Oracle"]
+    assert "0.5000\N{DAGGER}" in text and "\N{DAGGER}: worse than a baseline" in text
+
+
+def test_csv_has_the_marks(make_run):
+    run = make_run(("a",), ("cnn", "unet"))
+    run.write_metrics("a", "cnn", "a", l2=0.1, accuracy=0.05)
+    rows = csv.DictReader(io.StringIO(table.to_csv(read(run))))
+    found = {(row["model"], row["metric"]): row["mark"] for row in rows if row["mark"]}
+    assert found == {("cnn", "l2"): "best", ("cnn", "accuracy"): "worse"}
 
 
 def test_latex_is_balanced_and_escaped(make_run):
