@@ -14,8 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from colorize.color.targets import Options
+from colorize.config import params
+from colorize.evaluation import evaluate
+from colorize.layout import Folders, Run
+from colorize.models import output as outputs
 from tests.helpers import extending, processes
 from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
+from tools.review import __main__ as review
+from tools.review.recompute import Results, recompute
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("objects", "scenes")
@@ -50,6 +57,7 @@ def repo(tmp_path_factory) -> Path:
     """
     repo = clone(tmp_path_factory.mktemp("clone"))
     log = tmp_path_factory.mktemp("log") / "log"
+    edit(repo / "profiles/ci.yaml", "  size: 64", "  size: 32")
     shutil.copy(repo / "profiles/ci.yaml", repo / "params.yaml")
     for dataset in DATASETS:
         edit(repo / f"sources/{dataset}.yaml", "{train: 2000, val: 200, test: 200}", "{train: 200, val: 40, test: 40}")
@@ -88,6 +96,83 @@ def test_repro_leaves_everything_that_the_readme_names(repo):
         assert (repo / "data/models" / name / "model.json").is_file()
         assert sorted((repo / "data/histories" / name / "pictures").glob("step-*.png"))
     assert (repo / "data/gallery/index.html").is_file()
+
+
+@pytest.fixture(scope="module")
+def recomputed(repo) -> Results:
+    """All numbers of the run, computed by the independent review."""
+    return recompute(repo)
+
+
+def test_the_review_finds_every_printed_digit(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    assert review.main(repo) == 0
+    *_, total, _ = capsys.readouterr().out.splitlines()
+    agree, one_off, more_off, twice, deviations = map(int, re.findall(r" (\d+) ", total))
+    assert deviations == 0 and agree > 3000
+    assert one_off + more_off + twice < agree / 5
+
+
+def test_the_review_finds_a_changed_digit(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    tables = ("measures", "table1", "generalization", "overfitting", "curves")
+    for name in ("metrics/scenes-cnn/objects.json", *(f"{table}.csv" for table in tables), "table1.md", "table1.tex"):
+        path = repo / "results" / name
+        number = re.search(r"0\.\d+[1-8]\b", path.read_text())[0]
+        with changed(path, number, number[:-1] + str(int(number[-1]) + 1)):
+            assert review.main(repo) == 1
+        assert f"deviation: results/{name}: " in capsys.readouterr().out
+
+
+def evaluate_again(repo: Path, folder: Path, evaluated: Run) -> Path:
+    """Evaluate one model of a repository again, with the code and the priors as they are now in this process.
+
+    Returns:
+        a folder with the new evaluation beside links to all other results of the repository.
+    """
+    for name in ("results", "sources", "params.yaml", "data/histories", "data/models", "data/shards"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(repo / name)
+    (folder / "data/evaluations").mkdir()
+    for path in (repo / "data/evaluations").iterdir():
+        if path.name != evaluated.name:
+            (folder / "data/evaluations" / path.name).symlink_to(path)
+    settings = params.load(repo / "params.yaml")
+    for target in DATASETS:
+        options = Options.of(settings.soft_targets)
+        evaluate.evaluate(evaluated, target, settings.evaluate, options, Folders(folder), "cpu")
+    return folder
+
+
+@pytest.fixture
+def priors(repo, tmp_path) -> Path:
+    """Priors that a test can change, where `evaluate_again` reads them."""
+    return Path(shutil.copytree(repo / "data/priors", tmp_path / "data/priors"))
+
+
+def measures_in(deviations: list[str], folder: str) -> set[str]:
+    """The measures that deviate, all of them in the details of one evaluation."""
+    found = [re.fullmatch(rf"data/evaluations/{folder}/\w+/details.json: (\w+): .*", line) for line in deviations]
+    assert all(found), deviations
+    return {match[1] for match in found}
+
+
+def test_the_review_finds_that_a_and_b_were_swapped(repo, recomputed, monkeypatch, tmp_path, priors):
+    to_ab_norm = outputs.to_ab_norm
+    monkeypatch.setattr(outputs, "to_ab_norm", lambda *arguments: to_ab_norm(*arguments).flip(1))
+    again = evaluate_again(repo, tmp_path, Run("scenes", "regression", 0))
+    found = measures_in(review.compare(again, recomputed).deviations, "scenes-regression-0")
+    assert {"l2", "l1", "ciede2000", "auc"} <= found
+    assert not {"true_colorfulness", "inverse_prior"} & found
+
+
+def test_the_review_finds_a_wrong_class_weight(repo, recomputed, tmp_path, priors):
+    weights = np.load(priors / "scenes/rebalancing.npy")
+    weights[weights.argmin()] *= 1.001  # of the most frequent bin
+    np.save(priors / "scenes/rebalancing.npy", weights)
+    again = evaluate_again(repo, tmp_path, Run("scenes", "cnn", 0))
+    found = measures_in(review.compare(again, recomputed).deviations, "scenes-cnn-0")
+    assert found == {"weighted_cross_entropy", "normalized_weighted_cross_entropy", "class_weight"}
 
 
 def test_a_second_repro_says_that_nothing_changed(repo):
@@ -173,9 +258,9 @@ def test_another_lambda_trains_the_classifiers_again_and_not_the_regression(repo
 
 
 def test_another_size_makes_other_shards(repo):
-    with changed(repo / "params.yaml", "  size: 64", "  size: 32"):
+    with changed(repo / "params.yaml", "  size: 32", "  size: 16"):
         run(repo, "dvc", "repro", "shard@objects")
-        assert json.loads((repo / "data/shards/train/objects/manifest.json").read_text())["size"] == 32
+        assert json.loads((repo / "data/shards/train/objects/manifest.json").read_text())["size"] == 16
     assert "is cached - skipping run" in run(repo, "dvc", "repro", "shard@objects")
 
 
