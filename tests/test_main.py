@@ -243,7 +243,7 @@ def test_a_model_by_its_path(here):
     ("arguments", "code", "words"),
     [
         (["--model", "data"], 3, "data: no model.json in this folder"),
-        (["--model", "nonsense"], 3, "model names have the form <data set>-<model>"),
+        (["--model", "nonsense"], 3, "model names have the form <data set>-<model>-<seed>"),
         (["-o", "result.jpg"], 2, "-o result.jpg: expected a folder for the results"),
         (["--size", "5"], 2, "size 5: expected 16 to 1024"),
         (["--temperature", "2"], 2, "temperature 2.0: expected 0"),

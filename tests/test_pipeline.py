@@ -300,19 +300,13 @@ def test_the_tiny_profile_gives_a_report_of_its_single_data_set(tmp_path, small_
     (repo / "params.yaml").write_text(shortened((repo / "profiles/tiny.yaml").read_text()))
     for folder in ("figures", "metrics"):
         shutil.rmtree(repo / "results" / folder)
-    every_stage = f"""
-from stages import evaluate, prior, report, shard, train
-shard.main("tiny_imagenet")
-prior.main("tiny_imagenet")
-for model in {MODELS}:
-    train.main("tiny_imagenet", model, "0")
-    evaluate.main("tiny_imagenet", model, "0")
-evaluate.main("tiny_imagenet", "baselines")
-report.main()
-"""  # in one process, which imports torch once: as fourteen, `dvc repro` takes a minute
-    run(repo, sys.executable, "-c", every_stage, COLORIZE_RAW=str(small_archives), COLORIZE_PROCS="1")
+    stages = [("shard", "tiny_imagenet"), ("prior", "tiny_imagenet")]
+    stages += [(name, "tiny_imagenet", model, "0") for name in ("train", "evaluate") for model in MODELS]
+    processes.load_everything()
+    for stage in (*stages, ("evaluate", "tiny_imagenet", "baselines"), ("report",)):
+        processes.run(repo, stage, tmp_path / "log", COLORIZE_RAW=str(small_archives), COLORIZE_PROCS="1")
     table = (repo / "results/table1.md").read_text()
     assert "Tiny ImageNet → Tiny ImageNet" in table and "Unet with Weights" in table and "· *paper*" in table
     figures = sorted(path.name for path in (repo / "results/figures").iterdir())
-    assert figures == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg"]
+    assert figures == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "temperature.png"]
     assert (repo / "data/gallery/index.html").is_file()

@@ -1,4 +1,4 @@
-"""Measure LPIPS and FID of a trained model: `python tools/perceptual.py data/models/objects-unet photos/`.
+"""Measure LPIPS and FID of a trained model: `python tools/perceptual.py data/models/objects-unet-0 photos/`.
 
 Every photo is cropped to its central square, resized to 256 px, and colored by the model. The prediction is compared
 with the photo. Gray, the same photo without color, is measured too, because a model must be better than that. Without

@@ -8,7 +8,7 @@ writes these files:
     results/table1.csv .md .tex    results/table2.md          results/differences.csv
     results/measures.csv           results/curves.csv         results/generalization.csv
     results/overfitting.csv        results/calibration.csv    results/metrics/*/*.json
-    results/figures/*              data/gallery/*
+    results/claims.md              results/figures/*          data/gallery/*
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
 from colorize.report import (
+    claims_page,
     curves,
     decodings,
     diagram,
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     from colorize.config.params import Settings
 
 FIGURES, GALLERY, METRICS = Path("results") / "figures", Path("data") / "gallery", Path("results") / "metrics"
-SUMMARY = f"Table 1: results/table1.md   figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+SUMMARY = (
+    "Table 1: results/table1.md   who won, and how sure that is: results/claims.md\n"
+    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+)
 
 
 def write_report(settings: Settings, root: Path = Path()) -> None:
@@ -63,6 +67,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
         _write_tables(table1, root / "results")
         _write(root / "results" / "table2.md", decodings.to_markdown(inputs).encode())
+        _write(root / "results" / "claims.md", claims_page.to_markdown(inputs).encode())
         _write_metrics(table1, inputs.folders)
         advance(1)
         _write_numbers(inputs, root / "results")

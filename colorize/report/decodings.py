@@ -31,14 +31,15 @@ def to_markdown(inputs: Inputs) -> str:
         DataError: the measures of a model or baseline are missing or damaged; names the file and the stage to run.
     """
     pairs = [(source, target) for source in inputs.datasets for target in inputs.datasets]
-    found = [read_measured(inputs, *pair) for pair in sorted(pairs, key=lambda pair: pair[0] != pair[1])]
-    few = few_groups_caption({one.target: one.groups.num_groups for one in found}, inputs.titles)
+    blocks, num_groups = [], {}
+    for pair in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
+        measured = read_measured(inputs, *pair, labels.TABLE2_METRICS)
+        source, target = (escape_markdown(inputs.titles[name]) for name in pair)
+        blocks += [f"**Trained on {source}, evaluated on {target}**", _table_of(measured, inputs.models)]
+        num_groups[measured.target] = measured.groups.num_groups
+    few = few_groups_caption(num_groups, inputs.titles)
     caption = " ".join([CAPTION.format(marks=MARKS[0].lower() + MARKS[1:]), few]).strip()
-    blocks = [f"**Table 2.** {escape_markdown(caption)}"]
-    for one in found:
-        source, target = (escape_markdown(inputs.titles[name]) for name in (one.source, one.target))
-        blocks += [f"**Trained on {source}, evaluated on {target}**", _table_of(one, inputs.models)]
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join([f"**Table 2.** {escape_markdown(caption)}", *blocks]) + "\n"
 
 
 def _table_of(measured: Measured, models: list[str]) -> str:

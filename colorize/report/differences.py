@@ -91,7 +91,7 @@ def differences(inputs: Inputs) -> list[Difference]:
         found
         for source in inputs.datasets
         for target in inputs.datasets
-        for measured in [read_measured(inputs, source, target)]
+        for measured in [read_measured(inputs, source, target, labels.TABLE1_METRICS)]
         for measure in labels.TABLE1_METRICS
         for found in rank(measured, measure, models).differences
     ]

@@ -176,7 +176,7 @@ def read_table(inputs: Inputs) -> Table:
     rankings: dict[tuple[str, str, str], Ranking] = {}
     for source in inputs.datasets:
         for target in inputs.datasets:
-            measured = read_measured(inputs, source, target)
+            measured = read_measured(inputs, source, target, labels.TABLE1_METRICS)
             for model in (*BASELINES, *inputs.models, *REFERENCES):
                 found = _metrics_of(measured, methods_of(model)[0])
                 cells[found.cell] = replace(found, paper=paper.get(found.cell, {}))

@@ -1,9 +1,10 @@
 """The embedded sample: raw archives built from photographs in installed packages.
 
 A map in the source file divides a photo into tiles and assigns each tile to a split: `.` train, `v` val, `t` test. The
-val and test tiles lie between the train tiles. Random square crops of many sizes are tried. A crop is used only if all
-tiles that it touches belong to one split, so that no pixel is in two splits. The archives have the layouts of the zip
-of Tiny ImageNet and of the tars of Places. So the default run uses the same code as a run with the paper's data sets.
+val and test tiles lie between the train tiles. An image is a random square crop of the photo. All tiles that it touches
+belong to one split, so that no pixel is in two splits. The sides of the crops have the same distribution in all splits.
+The archives have the layouts of the zip of Tiny ImageNet and of the tars of Places. So the default run uses the same
+code as a run with the paper's data sets.
 
 The same recipe and the same packages give the same bytes: the recipe's name seeds the random generators, and all time
 stamps are constant.
@@ -14,6 +15,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import io
+import itertools
 import json
 import tarfile
 import zipfile
@@ -24,24 +26,23 @@ from typing import Annotated, BinaryIO, Literal, NamedTuple
 import numpy as np
 import simplejpeg
 from PIL import Image as Pillow
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from colorize import runtime
 from colorize.archives import download
 from colorize.config.strict_yaml import Section
-from colorize.runtime import DataError
+from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
+from colorize.sharding.tiling import SYMBOLS, Box, Tiling, check_map
 
 QUALITY = 95  # JPEG quality; the JPEGs have no chroma subsampling
-TRIES = 256  # positions drawn for one crop size before another size is drawn
-SYMBOLS = {"train": ".", "val": "v", "test": "t"}
 LABELS = "sample_labels.txt"  # in each archive: name, class and group of its images
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # the pixels depend on the code of these files and on the versions of these packages
 _CODE = [
     Path(__file__).with_name(f"{name}.py")
-    for name in ("builtin", "images", "jpeg", "orientation", "png", "profiles", "webp")
+    for name in ("builtin", "images", "jpeg", "orientation", "png", "profiles", "tiling", "webp")
 ]
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 
@@ -56,17 +57,7 @@ class Photo(Section):
     credit: str
     tiles: str  # the map: one line per row of tiles, one letter per tile
 
-    @field_validator("tiles")
-    @classmethod
-    def _is_a_map(cls, tiles: str) -> str:
-        rows = tiles.split()
-        if not rows or len({len(row) for row in rows}) != 1:
-            raise ValueError("the lines of the map must have the same length")
-        if set("".join(rows)) != set(SYMBOLS.values()):
-            raise ValueError(
-                f"the map must contain tiles of every split and no other letters: {' '.join(SYMBOLS.values())}"
-            )
-        return tiles
+    _is_a_map = field_validator("tiles")(check_map)
 
 
 class Counts(Section):
@@ -89,6 +80,12 @@ class Recipe(Section):
     gray: Annotated[int, Field(ge=0)]  # training images stored without color; 2 % in Tiny ImageNet
     photos: Annotated[dict[str, Photo], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _has_sides(self) -> "Recipe":
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest is {self.smallest}, expected at most the value of largest, {self.largest}")
+        return self
+
     @property
     def files(self) -> list[str]:
         """Names of the archives."""
@@ -97,12 +94,7 @@ class Recipe(Section):
         return [f"{self.name}_{split}.tar" for split in SYMBOLS]
 
 
-class Box(NamedTuple):
-    """A square crop of a photo, in pixels of the photo."""
-
-    left: int
-    top: int
-    side: int
+Crops = Callable[[str], Iterator[tuple["Crop", bytes]]]  # split -> its crops as JPEG files
 
 
 def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
@@ -117,6 +109,7 @@ def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
 
     Raises:
         DataError: a photograph is missing or has another SHA-256 than expected, or the folder cannot be written.
+        ParameterError: the largest crops do not fit into the tiles of a split.
     """
     paths = {name: folder / name for name in recipe.files}
     if _is_built(recipe, paths):
@@ -134,11 +127,15 @@ def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
 
 
 def _write_archives(recipe: Recipe, paths: dict[str, Path]) -> None:
+    photos = {name: images.open_rgb(read_photo(photo)) for name, photo in recipe.photos.items()}
+    tilings = {name: Tiling(recipe.photos[name].tiles, *photo.size) for name, photo in photos.items()}
+    check_sides(recipe, tilings)
+    crops = functools.partial(_crops, recipe, photos, tilings)
     marker = _marker(recipe, paths)
     marker.unlink(missing_ok=True)
     total = sum(recipe.counts.model_dump().values())
     with runtime.progress(f"build {recipe.name}", total, "images") as advance:
-        {"tiny_imagenet": _write_tiny_imagenet, "places": _write_places}[recipe.layout](recipe, paths, advance)
+        {"tiny_imagenet": _write_tiny_imagenet, "places": _write_places}[recipe.layout](recipe, paths, crops, advance)
     runtime.write_json(marker, _state(recipe, paths))  # written last: without it, the archives count as unfinished
 
 
@@ -184,70 +181,24 @@ def read_photo(photo: Photo) -> bytes:
     return data
 
 
-class Tiling:
-    """A photograph divided into tiles; checks which squares lie in a single split."""
+def check_sides(recipe: Recipe, tilings: dict[str, Tiling]) -> None:
+    """Check that crops of all sides fit into every component.
 
-    def __init__(self, photo: Photo, width: int, height: int):
-        """Scale the map to an image of `width` x `height` pixels."""
-        rows = photo.tiles.split()
-        self.width, self.height = width, height
-        self.labels = np.array([list(row) for row in rows])  # (rows, columns) of letters
-        self.column_edges = np.round(np.linspace(0, width, len(rows[0]) + 1)).astype(int)  # pixels
-        self.row_edges = np.round(np.linspace(0, height, len(rows) + 1)).astype(int)
+    If the large crops fitted into the training tiles only, the sides would have another distribution in val and test.
 
-    @functools.cached_property
-    def _counts(self) -> dict[str, np.ndarray]:
-        """Per split, (rows + 1, columns + 1): number of the split's tiles above and to the left of each tile corner."""
-        masks = {split: self.labels == symbol for split, symbol in SYMBOLS.items()}
-        return {split: np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for split, mask in masks.items()}
-
-    def is_within(self, split: str, left: np.ndarray, top: np.ndarray, side: int) -> np.ndarray:
-        """(N,) bool: whether all tiles that each square touches are of the split; left and top are (N,), in pixels."""
-        first_column, last_column = self._span(self.column_edges, left, side)
-        first_row, last_row = self._span(self.row_edges, top, side)
-        count = self._counts[split]
-        inside = count[last_row, last_column] - count[first_row, last_column]
-        inside -= count[last_row, first_column] - count[first_row, first_column]
-        return inside == (last_row - first_row) * (last_column - first_column)
-
-    @functools.cached_property
-    def components(self) -> np.ndarray:
-        """(rows, columns) int: number of the connected component of each tile; tiles that touch by a corner connect.
-
-        Two crops share pixels, or pixels side by side, only if they lie in one component.
-        """
-        numbers = np.zeros(self.labels.shape, dtype=int)  # 0: not yet known
-        for first in np.ndindex(numbers.shape):
-            waiting = [] if numbers[first] else [first]
-            number = numbers.max() + 1
-            while waiting:
-                row, column = waiting.pop()
-                numbers[row, column] = number
-                around = (slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2))
-                alike = (self.labels[around] == self.labels[row, column]) & (numbers[around] == 0)
-                waiting += [(int(r) + around[0].start, int(c) + around[1].start) for r, c in np.argwhere(alike)]
-        return numbers
-
-    def component_of(self, box: "Box") -> int:
-        """The component that a crop of one split lies in."""
-        row = int(np.searchsorted(self.row_edges, box.top, "right")) - 1
-        column = int(np.searchsorted(self.column_edges, box.left, "right")) - 1
-        return int(self.components[row, column])
-
-    @staticmethod
-    def _span(edges: np.ndarray, start: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.searchsorted(edges, start, "right") - 1, np.searchsorted(edges, start + side - 1, "right")
-
-    def draw(self, rng: np.random.Generator, split: str, smallest: int, largest: int) -> Box:
-        """Draw a random crop of one split. Its side is log-uniform; its position is uniform among those that fit."""
-        largest = min(largest, self.width, self.height)
-        while True:
-            side = round(smallest * (largest / smallest) ** rng.random())
-            left = (rng.random(TRIES) * (self.width - side + 1)).astype(int)
-            top = (rng.random(TRIES) * (self.height - side + 1)).astype(int)
-            fits = np.flatnonzero(self.is_within(split, left, top, side))
-            if len(fits):
-                return Box(int(left[fits[0]]), int(top[fits[0]]), side)
+    Raises:
+        ParameterError: the largest crops do not fit; names the photo, the split and the largest side that fits.
+    """
+    for name, tiling in tilings.items():
+        for split in SYMBOLS:
+            for component in tiling.components_of(split):
+                sides = range(recipe.largest, 0, -1)
+                fitting = next(side for side in sides if len(tiling.corners(component, side)))  # 1 always fits
+                if fitting < recipe.largest:
+                    raise ParameterError(
+                        f"sample.largest: {recipe.largest}, but the crops in some {split} tiles of the photo {name} "
+                        f"have at most {fitting} pixels per side; lower `largest`, or change the map of the photo"
+                    )
 
 
 class Crop(NamedTuple):
@@ -261,24 +212,30 @@ class Crop(NamedTuple):
 
 
 def plan(recipe: Recipe, split: str, tilings: dict[str, Tiling]) -> list[Crop]:
-    """Draw the crops of one split, in random order. The numbers of crops per photo differ by at most one."""
+    """Draw the crops of one split, in random order.
+
+    The numbers of crops per photo differ by at most one, and so do those per component of a photo. The side of a crop
+    is log-uniform from `smallest` to `largest`.
+    """
     seed = int.from_bytes(hashlib.sha256(f"{recipe.name}/{split}".encode()).digest()[:8])
     rng = np.random.default_rng(seed)
     count = getattr(recipe.counts, split)
     names = np.resize(list(recipe.photos), count)[rng.permutation(count)]
     grays = set(rng.permutation(count)[: recipe.gray if split == "train" else 0].tolist())
+    components = {name: itertools.cycle(rng.permutation(tilings[name].components_of(split))) for name in recipe.photos}
     crops = []
     for position, name in enumerate(names.tolist()):
-        box = tilings[name].draw(rng, split, recipe.smallest, recipe.largest)
-        group = f"{name}-{tilings[name].component_of(box)}"
-        crops.append(Crop(recipe.photos[name].class_name, name, box, position in grays, group))
+        side = round(recipe.smallest * (recipe.largest / recipe.smallest) ** rng.random())
+        component = int(next(components[name]))
+        box = tilings[name].draw(rng, component, side)
+        crops.append(Crop(recipe.photos[name].class_name, name, box, position in grays, f"{name}-{component}"))
     return crops
 
 
-def _crops(recipe: Recipe, split: str) -> Iterator[tuple[Crop, bytes]]:
+def _crops(
+    recipe: Recipe, photos: dict[str, Pillow.Image], tilings: dict[str, Tiling], split: str
+) -> Iterator[tuple[Crop, bytes]]:
     """The crops of one split as JPEG files."""
-    photos = {name: images.open_rgb(read_photo(photo)) for name, photo in recipe.photos.items()}
-    tilings = {name: Tiling(recipe.photos[name], *photo.size) for name, photo in photos.items()}
     for crop in plan(recipe, split, tilings):
         yield crop, _encode(photos[crop.photo], crop, recipe.size)
 
@@ -300,7 +257,7 @@ def _encode(photo: Pillow.Image, crop: Crop, size: int) -> bytes:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
+def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], crops: Crops, advance: Callable[[int], None]) -> None:
     """Write one zip. Train: a folder of images and a file of boxes per class. Val and test: a folder of images each."""
     (path,) = paths.values()
     with runtime.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -310,7 +267,7 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
         numbers = dict.fromkeys(classes, 0)
         boxes = dict.fromkeys(classes, "")
         labels = ""
-        for crop, data in _crops(recipe, "train"):
+        for crop, data in crops("train"):
             name = f"{crop.class_name}_{numbers[crop.class_name]}.JPEG"
             numbers[crop.class_name] += 1
             boxes[crop.class_name] += f"{name}\t{_whole(recipe)}\n"
@@ -321,7 +278,7 @@ def _write_tiny_imagenet(recipe: Recipe, paths: dict[str, Path], advance: Callab
             _add_zipped(archive, f"{root}train/{name}/{name}_boxes.txt", lines.encode())
         annotations = ""
         for split in ("val", "test"):
-            for number, (crop, data) in enumerate(_crops(recipe, split)):
+            for number, (crop, data) in enumerate(crops(split)):
                 labels += _label(f"{root}{split}/images/{split}_{number}.JPEG", crop)
                 _add_zipped(archive, f"{root}{split}/images/{split}_{number}.JPEG", data)
                 annotations += f"val_{number}.JPEG\t{crop.class_name}\t{_whole(recipe)}\n" if split == "val" else ""
@@ -347,13 +304,13 @@ def _add_zipped(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data, compresslevel=1)
 
 
-def _write_places(recipe: Recipe, paths: dict[str, Path], advance: Callable[[int], None]) -> None:
+def _write_places(recipe: Recipe, paths: dict[str, Path], crops: Crops, advance: Callable[[int], None]) -> None:
     """Three tars: for train, one folder per class; for val and test, one folder without classes."""
     for split, path in zip(SYMBOLS, paths.values(), strict=True):
         numbers: dict[str, int] = {}
         labels = ""
         with runtime.atomic_write(path) as file, _tar(file) as archive:
-            for number, (crop, data) in enumerate(_crops(recipe, split), start=1):
+            for number, (crop, data) in enumerate(crops(split), start=1):
                 numbers[crop.class_name] = numbers.get(crop.class_name, 0) + 1
                 if split == "train":
                     name = f"data_256/{crop.class_name}/{numbers[crop.class_name]:08d}.jpg"

@@ -231,12 +231,16 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
 
     Raises:
         DataError: a local path or a photograph is missing, or a download failed or has another digest.
+        ParameterError: the sample cannot be built from its recipe.
     """
     raw_dir = Path(raw_dir)
     if source.path is not None:
         return {PATH: _find_local(source.path, raw_dir)}
     if source.sample is not None:
-        return embedded.build(source.sample, raw_dir)
+        try:
+            return embedded.build(source.sample, raw_dir)
+        except ParameterError as error:
+            raise ParameterError(f"{source._file}: {error}") from None
     return {
         name: download.ensure(raw_dir / name, archive.url, archive.bytes, *archive.digest)
         for name, archive in source.archives.items()

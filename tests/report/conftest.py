@@ -82,7 +82,7 @@ class Outputs:
 
     def write_metrics(self, source: str, model: str, target: str, seed: int | None = 0, **values: float) -> None:
         """Values of all measures over the split, the same everywhere but for `values`, and those of its images."""
-        metrics = {"l2": 0.5, "l1": 0.25}
+        metrics = {"l2": 0.5, "l1": 0.25, "colorfulness": 30.0}
         if self.has_distribution(model):
             metrics |= {"accuracy": 0.125, "cross_entropy": 3.0, "weighted_cross_entropy": 9.0}
         details = {"measures": metrics | values, "weights": {"weighted": "weight"}, "decodings": {}}
@@ -142,6 +142,7 @@ class Outputs:
             "group": np.array(["" if i < 4 else f"photo {i % 4}" for i in every]),
             "l2": 0.5 + self.noise,
             "l1": 0.25 + self.noise,
+            "colorfulness": 30.0 + self.noise,
             "weight": (1 + every % 3).astype(np.float32),
             "weighted": ((1 + every % 3) * every / 10).astype(np.float32),
         }

@@ -120,3 +120,10 @@ def test_a_missing_file_names_its_stage(make_run):
     next(run.root.glob("data/evaluations/a-gray/a/per_image.npz")).unlink()
     with pytest.raises(DataError, match=r"per_image\.npz is missing: run `dvc repro baseline@a`"):
         rows_of(run)
+
+
+def test_only_the_named_measures_and_their_weights_are_kept(make_run):
+    run = make_run(("a",), ("cnn",))
+    found = measures.read_measured(run.inputs, "a", "a", ("l2", "weighted"))
+    assert {*found.images[measures.Method("cnn", "mode")].measures} == {"l2", "weighted", "weight"}
+    assert len({id(images.key) for images in found.images.values()}) == 1

@@ -32,6 +32,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
     results = files_below(run.root / "results")
     assert list(results) == [
         "calibration.csv",
+        "claims.md",
         "curves.csv",
         "differences.csv",
         "figures/curves.png",
@@ -120,7 +121,8 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=run.root, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "Table 1: results/table1.md   figures: results/figures/   all saved predictions: data/gallery/index.html",
+        "Table 1: results/table1.md   who won, and how sure that is: results/claims.md",
+        "figures: results/figures/   all saved predictions: data/gallery/index.html",
         "set()",
     ]
     assert (run.root / "results" / "figures" / "figure5.jpg").is_file()
