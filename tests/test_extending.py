@@ -65,7 +65,7 @@ def test_the_new_model_measure_and_data_set_are_in_the_tables(extended):
     assert "Shallow Network" in text and "My Holidays" in text
     with (extended / "results/measures.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["measure"] == "chroma_error" and row["model"] == "shallow"]
-    assert len(rows) == 4  # two data sets, each evaluated on both
+    assert len(rows) == 12  # two data sets, each evaluated on both, with three decodings
     assert all(0 < float(row["low"]) < float(row["value"]) < float(row["high"]) < 180 for row in rows)
 
 

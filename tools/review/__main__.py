@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.review import comparisons, table1
+from tools.review import comparisons, printed_tables, ranking
 from tools.review.printed import Findings
 from tools.review.recompute import Results, recompute
 from tools.review.tables import Review
@@ -20,7 +20,8 @@ def compare(root: Path, results: Results) -> Findings:
     review.check_details()
     review.check_metrics()
     review.check_measures()
-    table1.check(review)
+    printed_tables.check(review)
+    ranking.check_differences(review)
     comparisons.check_generalization(review)
     comparisons.check_calibration(review)
     comparisons.check_histories(review)

@@ -8,42 +8,39 @@ import math
 import numpy as np
 from scipy.stats import t as student
 
-from colorize.layout import Cell, Run
+from colorize.layout import Run
 from tools.review.printed import Number, Value
-from tools.review.tables import DIGITS, FLOAT32, NOTHING, Review, title
+from tools.review.ranking import HIGHER
+from tools.review.tables import DIGITS, FLOAT32, NOTHING, Method, Review
 
 REFERENCES = {"l2": "gray", "l1": "gray", "cross_entropy": "prior", "accuracy": "prior"}
-HIGHER = ("accuracy",)  # higher values are better
 SIGNIFICANT = 6  # digits of a history
 
 
 def check_generalization(review: Review) -> None:
     """Compare results/generalization.csv."""
-    rows = review.rows("results/generalization.csv")
-    found = {(Cell(row["source"], row["model"], row["target"]), row["measure"]): row for row in rows}
-    for cell in (cell for cell in review.cells() if cell.source != cell.target):
-        for measure in REFERENCES if cell.model in review.results.params["models"] else ():
-            if measure not in review.measured(cell).values:
-                continue
-            where, row = f"results/generalization.csv: {title(cell)} {measure}", found.pop((cell, measure), None)
-            if row is None:
-                review.findings.deviation(title(cell), f"{where}: this line is missing")
-                continue
-            for column, value in _generalization(review, cell, measure).items():
-                review.findings.compare(Number(f"{where}: {column}", title(cell), row[column], DIGITS), value)
-            review.findings.same(title(cell), where, row["groups"], str(review.groups[cell.target].count))
-    for cell, measure in found:
-        review.findings.deviation(title(cell), f"results/generalization.csv: {measure}: this line is one too many")
+    key = ("source", "target", "model", "measure")
+    found = {tuple(row[name] for name in key): row for row in review.rows("results/generalization.csv")}
+    for source, target in review.pairs:
+        for method in review.modes(source, target, review.models if source != target else []):
+            for measure in (name for name in REFERENCES if name in review.measured(method).values):
+                where = f"results/generalization.csv: {method.title} {measure}"
+                row = found.pop((source, target, method.model, measure), None)
+                if row is None:
+                    review.findings.deviation(method.title, f"{where}: this line is missing")
+                    continue
+                for column, value in _generalization(review, method, measure).items():
+                    number = Number(f"{where}: {column}", method.title, row[column], DIGITS)
+                    review.findings.compare(number, value)
+                review.findings.same(method.title, where, row["groups"], str(review.groups[target].count))
+    review.findings.same("all cells", "results/generalization.csv: lines that are too many", list(found), [])
 
 
-def _generalization(review: Review, cell: Cell, measure: str) -> dict[str, Value]:
+def _generalization(review: Review, method: Method, measure: str) -> dict[str, Value]:
     """The values of the three predictions, the ratio (cross - own) / (reference - own) and its limits."""
-    target = cell.target
-    three = {
-        "own": Cell(target, cell.model, target),
-        "cross": cell,
-        "reference": Cell(target, REFERENCES[measure], target),
-    }
+    target = method.target
+    own, reference = review.modes(target, target, [method.model, REFERENCES[measure]])
+    three = {"own": own, "cross": method, "reference": reference}
     found = {name: review.value(one, measure)[0] for name, one in three.items()}
     own, cross, reference = (review.measured(one).values[measure] for one in three.values())
     sign = -1 if measure in HIGHER else 1
@@ -89,7 +86,7 @@ def check_calibration(review: Review) -> None:
     key = ("source", "target", "model", "seed", "temperature")
     found = {tuple(row[name] for name in key): row for row in review.rows("results/calibration.csv")}
     for (run, target), curve in review.results.curves.items():
-        cell = title(Cell(run.dataset, run.model, target))
+        cell = Method(run.dataset, run.model, target, "").title
         for temperature, values in curve.items():
             where = f"results/calibration.csv: {cell} {run.seed} T = {temperature}"
             row = found.pop((run.dataset, target, run.model, str(run.seed), str(temperature)), None)
