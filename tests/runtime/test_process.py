@@ -53,7 +53,7 @@ def test_idle_threads_of_a_program_spin_for_a_moment_only(repo, tmp_path, progra
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "photo.png")
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.json").write_text("damaged")
-    arguments = {"stages.train": ("objects", "unet"), "colorize": ("photo.png", "--model", "model")}[program]
+    arguments = {"stages.train": ("objects", "unet", "0"), "colorize": ("photo.png", "--model", "model")}[program]
     done = run(repo, tmp_path, "-m", program, *arguments, OMP_DISPLAY_ENV="VERBOSE")
     assert done.returncode == 3, done.stderr
     assert "GOMP_SPINCOUNT = '2000'" in done.stderr  # as the library itself reports when torch loads it
