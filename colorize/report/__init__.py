@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
 from colorize.report import (
+    claims,
     claims_page,
     curves,
     decodings,
@@ -32,7 +33,7 @@ from colorize.report import (
     table,
     temperature,
 )
-from colorize.report.inputs import Inputs, spec_of
+from colorize.report.inputs import Inputs
 from colorize.report.leftovers import refuse_leftovers
 from colorize.runtime import atomic_write, fault_point, progress, write_json
 
@@ -65,20 +66,16 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
-        _write_tables(table1, root / "results")
-        _write(root / "results" / "table2.md", decodings.to_markdown(inputs).encode())
-        _write(root / "results" / "claims.md", claims_page.to_markdown(inputs).encode())
         _write_metrics(table1, inputs.folders)
         advance(1)
-        _write_numbers(inputs, root / "results")
+        _write_texts(inputs, table1, root / "results")
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
         pictures["curves.png"] = curves.draw_curves(inputs)
         advance(1)
-        if any(spec_of(model).is_classifier for model in inputs.models):
+        if inputs.classifiers:
             pictures["temperature.png"] = temperature.draw_curves(inputs)
-        _write(root / "results" / "calibration.csv", temperature.to_csv(inputs).encode())
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -122,10 +119,24 @@ def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Ph
     return sheets
 
 
-def _write_tables(table1: table.Table, folder: Path) -> None:
-    texts = {"csv": table.to_csv(table1), "md": table.to_markdown(table1), "tex": table.to_latex(table1)}
-    for suffix, text in texts.items():
-        _write(folder / f"table1.{suffix}", text.encode())
+def _write_texts(inputs: Inputs, table1: table.Table, folder: Path) -> None:
+    """Write all tables and lists of numbers."""
+    gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
+    texts = {
+        "calibration.csv": temperature.to_csv(inputs),
+        "claims.md": claims_page.to_markdown(table1, claims.judge(inputs, gaps, ratios)),
+        "curves.csv": curves.to_csv(inputs),
+        "differences.csv": differences.to_csv(table1.rankings.values()),
+        "generalization.csv": generalization.to_csv(ratios),
+        "measures.csv": measures.to_csv(inputs),
+        "overfitting.csv": overfitting.to_csv(gaps),
+        "table1.csv": table.to_csv(table1),
+        "table1.md": table.to_markdown(table1),
+        "table1.tex": table.to_latex(table1),
+        "table2.md": decodings.to_markdown(inputs),
+    }
+    for name, text in texts.items():
+        _write(folder / name, text.encode())
 
 
 def _write_metrics(table1: table.Table, folders: Folders) -> None:
@@ -133,11 +144,6 @@ def _write_metrics(table1: table.Table, folders: Folders) -> None:
     for cell, found in table1.cells.items():
         write_json(folders.metrics(cell), found.ours)
     _delete_others(folders.root / METRICS, {folders.metrics(cell) for cell in table1.cells})
-
-
-def _write_numbers(inputs: Inputs, folder: Path) -> None:
-    for module in (curves, differences, generalization, measures, overfitting):
-        _write(folder / f"{module.__name__.rpartition('.')[2]}.csv", module.to_csv(inputs).encode())
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -10,7 +10,7 @@ With several seeds, a finding only has a verdict if the sign of the difference i
 
 from __future__ import annotations
 
-import csv
+import itertools
 import math
 import statistics
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from colorize.layout import Cell
-from colorize.report import generalization, overfitting
-from colorize.report.inputs import Inputs, spec_of
+from colorize.report.generalization import Generalization
+from colorize.report.inputs import Inputs
 from colorize.report.intervals import Comparison, Interval, student_t
 from colorize.report.labels import METRIC_LABELS, metric_title, model_title
 from colorize.report.measures import Method, methods_of, read_measured
-from colorize.report.table import PAPER_TABLE
+from colorize.report.overfitting import Gap
+from colorize.report.table import read_paper
 
 MEASURES = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy", "colorfulness")
 FEWEST_SEEDS = 3  # for an interval over seeds; with two, Student's t distribution gives no useful limits
-STUDENT_T_2 = 4.303  # of three seeds: 97.5 % quantile with 2 degrees of freedom, for which `student_t` is 3 % too low
 PAIRS = (("cnn", "cnn_weighted"), ("unet", "unet_weighted"))  # without and with class weights
 
 
@@ -89,7 +89,8 @@ class Facts:
 
     def difference(self, dataset: str, measure: str, method: Method, other: Method) -> tuple[Interval, list[float]]:
         """`method` minus `other`, trained and tested on the data set; and the same difference for every seed."""
-        interval = self._comparisons(dataset)[measure].differences[method, other]
+        found = self._comparisons(dataset)[measure].differences
+        interval = found[method, other] if (method, other) in found else -found[other, method]
         values = [self._by_seed(dataset, measure, one) for one in (method, other)]
         return interval, [a - b for a, b in zip(*values, strict=True)]
 
@@ -104,13 +105,18 @@ class Facts:
             for measure in MEASURES:
                 having = [*measured.having(measure, methods)]
                 if having:
-                    pairs = [(a, b) for a in having for b in having if a != b]
+                    pairs = itertools.combinations(having, 2)
                     self._found[dataset][measure] = measured.compare(measure, having, pairs)
         return self._found[dataset]
 
 
-def judge(inputs: Inputs) -> list[Claim]:
+def judge(inputs: Inputs, gaps: list[Gap], ratios: list[Generalization]) -> list[Claim]:
     """All claims, in the order of the paper.
+
+    Args:
+        inputs: the input files.
+        gaps: all of `overfitting.gaps`.
+        ratios: all of `generalization.generalizations`.
 
     Raises:
         DataError: an input is missing or damaged; names the file and the stage to run.
@@ -119,8 +125,8 @@ def judge(inputs: Inputs) -> list[Claim]:
     rules = (regression_is_best, weights_change_nothing, weights_raise_only_the_loss, unet_is_best)
     return [
         *(rule(facts) for rule in rules),
-        less_overfitting(inputs),
-        first_generalizes(inputs),
+        less_overfitting(inputs, gaps),
+        first_generalizes(inputs, ratios),
         least_colorful(facts),
     ]
 
@@ -132,7 +138,7 @@ def regression_is_best(facts: Facts) -> Claim:
     """Section 6.1: regression achieved the best L1 and L2."""
     findings, notes = [], []
     for dataset, model in _trained(facts.inputs, "regression"):
-        others = _classifiers(facts.inputs)
+        others = facts.inputs.classifiers
         findings += [
             _lower(facts, dataset, measure, Method(model, ""), Method(other, "mode"))
             for measure in ("l2", "l1")
@@ -195,7 +201,7 @@ def weights_raise_only_the_loss(facts: Facts) -> Claim:
 
 def unet_is_best(facts: Facts) -> Claim:
     """Sections 6.2 and 7: the U-Net without class weights performs best."""
-    others = [model for model in _classifiers(facts.inputs) if model != "unet"]
+    others = [model for model in facts.inputs.classifiers if model != "unet"]
     findings = [
         _lower(facts, dataset, measure, Method(model, "mode"), Method(other, "mode"))
         for dataset, model in _trained(facts.inputs, "unet")
@@ -211,16 +217,12 @@ def unet_is_best(facts: Facts) -> Claim:
     )
 
 
-def less_overfitting(inputs: Inputs) -> Claim:
+def less_overfitting(inputs: Inputs, gaps: list[Gap]) -> Claim:
     """Section 6.1: the U-Net and class weights reduced over-fitting."""
-    grown: dict[tuple[str, str], list[float]] = {}
-    for dataset in inputs.datasets:
-        for model in _classifiers(inputs):
-            grown[dataset, model] = []
-    gaps = {(gap.run, gap.at): gap.gap for gap in overfitting.gaps(inputs) if gap.measure == "cross_entropy"}
-    for run, at in gaps:
-        if at == "last":
-            grown[run.dataset, run.model].append(gaps[run, "last"] - gaps[run, "first"])
+    found = {(gap.run, gap.at): gap.gap for gap in gaps if gap.measure == "cross_entropy"}
+    grown: dict[tuple[str, str], list[float]] = {}  # by data set and model: one per seed
+    for run in (run for run, at in found if at == "last"):
+        grown.setdefault((run.dataset, run.model), []).append(found[run, "last"] - found[run, "first"])
     wanted = [("unet", "cnn"), *((weighted, plain) for plain, weighted in PAIRS)]
     findings = [
         _over_seeds(inputs.titles[dataset], f"{model_title(model)} minus {model_title(other)}", a, b)
@@ -237,10 +239,10 @@ def less_overfitting(inputs: Inputs) -> Claim:
     )
 
 
-def first_generalizes(inputs: Inputs) -> Claim:
+def first_generalizes(inputs: Inputs, ratios: list[Generalization]) -> Claim:
     """Section 6.2, robustness: the model trained on Tiny ImageNet generalizes better to Places than the reverse."""
     first, second = (*inputs.datasets, "", "")[:2]
-    found = {(one.cell, one.measure): one.ratio for one in generalization.generalizations(inputs)}
+    found = {(one.cell, one.measure): one.ratio for one in ratios}
     names = {name: inputs.titles[name] for name in inputs.datasets}
     findings = [
         _apart(f"{names[first]} and {names[second]}", model, measure, there, back)
@@ -270,7 +272,7 @@ def least_colorful(facts: Facts) -> Claim:
     findings = [
         _lower(facts, dataset, "colorfulness", Method(model, ""), Method(other, "mode"))
         for dataset, model in _trained(facts.inputs, "regression")
-        for other in _classifiers(facts.inputs)
+        for other in facts.inputs.classifiers
     ]
     return Claim(
         "The regression gives the least colorful pictures.",
@@ -342,8 +344,7 @@ def _over_seeds(where: str, what: str, values: list[float], others: list[float])
     if count < FEWEST_SEEDS:
         interval = Interval(mean, -math.inf, math.inf, count)
         return Finding(where, what, measure, interval, Verdict.OPEN, f"at least {FEWEST_SEEDS} seeds; here {count}")
-    quantile = STUDENT_T_2 if count == FEWEST_SEEDS else student_t(count - 1)
-    half = quantile * statistics.stdev(differences) / math.sqrt(count)
+    half = student_t(count - 1) * statistics.stdev(differences) / math.sqrt(count)
     interval = Interval(mean, mean - half, mean + half, count)
     if interval.excludes_zero:
         return Finding(where, what, measure, interval, Verdict.HOLDS if mean < 0 else Verdict.FAILS)
@@ -367,21 +368,16 @@ def _apart(where: str, model: str, measure: str, there: Interval, back: Interval
 
 def paper_margins() -> dict[str, float]:
     """Per measure, the largest difference that weights make in the same-domain part of the paper's Table 1."""
-    with PAPER_TABLE.open(newline="", encoding="utf-8") as file:
-        rows = {(row["source"], row["target"], row["model"]): row for row in csv.DictReader(file)}
-    datasets = sorted({source for source, target, _ in rows if source == target})
+    paper = read_paper()
+    datasets = {cell.source for cell in paper if cell.source == cell.target}
     return {
         measure: max(
-            abs(float(rows[name, name, weighted][measure]) - float(rows[name, name, plain][measure]))
+            abs(paper[Cell(name, weighted, name)][measure] - paper[Cell(name, plain, name)][measure])
             for name in datasets
             for plain, weighted in PAIRS
         )
         for measure in ("l2", "l1", "accuracy")
     }
-
-
-def _classifiers(inputs: Inputs) -> list[str]:
-    return [model for model in inputs.models if spec_of(model).is_classifier]
 
 
 def _trained(inputs: Inputs, model: str) -> Iterable[tuple[str, str]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-from colorize.report import claims, labels
+from colorize.report import labels
 from colorize.report.claims import Claim, Finding, Verdict
-from colorize.report.differences import Ranking, rank
-from colorize.report.inputs import Inputs
+from colorize.report.differences import Ranking
 from colorize.report.intervals import Interval
 from colorize.report.labels import MINUS, format_number, metric_title, model_title
-from colorize.report.measures import Measured, Method, methods_of, read_measured
-from colorize.report.table import aligned, escape_markdown, few_groups_caption
+from colorize.report.measures import Method
+from colorize.report.table import Table, aligned, escape_markdown, few_groups_caption
 
 MEASURES = ("l2", "l1", "cross_entropy", "accuracy")
 INTRODUCTION = (
@@ -37,59 +36,48 @@ CAVEATS = (
 )
 
 
-def to_markdown(inputs: Inputs) -> str:
-    """The page.
-
-    Raises:
-        DataError: an input is missing or damaged; names the file and the stage to run.
-    """
-    found = claims.judge(inputs)
+def to_markdown(table1: Table, found: list[Claim]) -> str:
+    """The page: the winners in Table 1, and the verdicts on the claims."""
     blocks = ["# Which model won where, and the claims of the paper", INTRODUCTION, "## Who won where", WINNERS]
-    blocks += [_winners(inputs), *_few_groups(inputs), "## The claims of the paper", _overview(found)]
+    blocks += [_winners(table1), *_few_groups(table1), "## The claims of the paper", _overview(found)]
     for number, claim in enumerate(found, start=1):
         blocks += [f"### {number}. {escape_markdown(claim.title)}", *_section(claim)]
-    blocks += ["## How sure is this", "\n".join(f"- {text}" for text in CAVEATS), _seeds(inputs)]
+    blocks += ["## How sure is this", "\n".join(f"- {text}" for text in CAVEATS), _seeds(len(table1.seeds))]
     return "\n\n".join(blocks) + "\n"
 
 
-def _winners(inputs: Inputs) -> str:
+def _winners(table1: Table) -> str:
     lines = [["Trained on", "Tested on", "Measure", "Best", "To the next", "To the baseline"], [":---"] * 6]
-    models = [methods_of(model)[0] for model in inputs.models]
-    pairs = [(a, b) for a in inputs.datasets for b in inputs.datasets]
-    for source, target in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
-        measured = read_measured(inputs, source, target, MEASURES)
-        titles = [escape_markdown(inputs.titles[name]) for name in (source, target)]
+    for source, target in (pair for band in table1.bands() for pair in band):
+        titles = [escape_markdown(table1.titles[name]) for name in (source, target)]
+        models = [found for found in table1.quadrant(source, target) if found.cell.model in table1.models]
         for measure in MEASURES:
-            if measured.having(measure, models):
-                ranking = rank(measured, measure, models)
-                lines.append([*titles, metric_title(measure), *_winner(measured, measure, models, ranking)])
+            if values := {found.cell.model: found.ours[measure] for found in models if measure in found.ours}:
+                ranking = table1.rankings[source, target, measure]
+                lines.append([*titles, metric_title(measure), *_winner(values, measure, ranking)])
     return aligned(lines)
 
 
-def _winner(measured: Measured, measure: str, models: list[Method], ranking: Ranking) -> list[str]:
-    """The cells `Best`, `To the next` and `To the baseline` of one measure."""
-    values = measured.having(measure, models)
-    best = next(one for one in values if values[one] == labels.best_value([*values.values()], measure))
-    to_baseline = [one for one in ranking.differences if one.method == best and one.other.model not in _names(models)]
-    baseline = ""
-    if to_baseline:
-        other, interval = to_baseline[0].other, to_baseline[0].interval
-        baseline = f"{_text(interval, measure)}, {_method_title(other)}"
-    rest = {one: value for one, value in values.items() if one != best}
-    following = ""
-    if rest:
-        second = next(one for one in rest if rest[one] == labels.best_value([*rest.values()], measure))
-        interval = measured.compare(measure, [best, second], [(best, second)]).differences[best, second]
-        following = f"{_text(interval, measure)}, {model_title(second.model)}"
+def _winner(values: dict[str, float], measure: str, ranking: Ranking) -> list[str]:
+    """The cells `Best`, `To the next` and `To the baseline` of one measure; `values` is by model."""
+    best = _best(values, measure)
+    differences = {(one.method.model, one.other.model): one for one in ranking.differences}
+    baseline = following = ""
+    if to_baseline := next((one for (a, b), one in differences.items() if a == best and b not in values), None):
+        baseline = f"{_text(to_baseline.interval, measure)}, {_method_title(to_baseline.other)}"
+    if rest := {model: value for model, value in values.items() if model != best}:
+        second = _best(rest, measure)
+        following = f"{_text(-differences[second, best].interval, measure)}, {model_title(second)}"
     if not ranking.best:
-        return [f"no winner: no model beats the baselines (best: {model_title(best.model)})", following, baseline]
-    tied = [model_title(one.model) for one in ranking.best if one != best]
-    name = f"**{model_title(best.model)}** {format_number(values[best], measure)}"
+        return [f"no winner: no model beats the baselines (best: {model_title(best)})", following, baseline]
+    tied = [model_title(one.model) for one in ranking.best if one.model != best]
+    name = f"**{model_title(best)}** {format_number(values[best], measure)}"
     return [name + (f", not clearly better than {' and '.join(sorted(tied))}" if tied else ""), following, baseline]
 
 
-def _names(models: list[Method]) -> set[str]:
-    return {method.model for method in models}
+def _best(values: dict[str, float], measure: str) -> str:
+    """The first model with the best value."""
+    return next(model for model in values if values[model] == labels.best_value([*values.values()], measure))
 
 
 def _method_title(method: Method) -> str:
@@ -97,9 +85,8 @@ def _method_title(method: Method) -> str:
     return f"{title} ({decoding})" if decoding and method.decoding not in labels.MODES else title
 
 
-def _few_groups(inputs: Inputs) -> list[str]:
-    counts = {name: read_measured(inputs, name, name, ()).groups.num_groups for name in inputs.datasets}
-    caption = few_groups_caption(counts, inputs.titles)
+def _few_groups(table1: Table) -> list[str]:
+    caption = few_groups_caption(table1.num_groups, table1.titles)
     return [escape_markdown(caption)] if caption else []
 
 
@@ -140,6 +127,5 @@ def _text(interval: Interval, measure: str) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _seeds(inputs: Inputs) -> str:
-    number = len(inputs.seeds)
+def _seeds(number: int) -> str:
     return f"Number of seeds in this run: {number}" + (", so nothing here is known about other seeds." * (number == 1))

@@ -6,11 +6,9 @@ between the two curves of a model at step 0 is a difference between these images
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
-from colorize.report import labels, overfitting
+from colorize.report import csv_text, labels, overfitting
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
@@ -31,14 +29,9 @@ _CAPTION = "Both lines: losses of fixed images, measured in evaluation mode"
 
 def to_csv(inputs: Inputs) -> str:
     """CSV with the histories of all runs, one after the other; the numbers are those that training wrote."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for dataset in inputs.datasets:
-        for run in (run for model in inputs.models for run in inputs.runs(dataset, model)):
-            for row in inputs.history(run):
-                writer.writerow([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)])
-    return text.getvalue()
+    runs = [run for dataset in inputs.datasets for model in inputs.models for run in inputs.runs(dataset, model)]
+    rows = ([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)] for run in runs for row in inputs.history(run))
+    return csv_text.to_csv(CSV_COLUMNS, rows)
 
 
 def panel_of(model: str) -> str:

@@ -6,21 +6,16 @@ paired (docs/intervals.md). Table 1 and Table 2 take their marks from here.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from colorize.report import labels
-from colorize.report.inputs import Inputs
+from colorize.report import csv_text, labels
 from colorize.report.intervals import Interval
 from colorize.report.measures import (
     Measured,
     Method,
     baseline_methods,
     interval_texts,
-    methods_of,
-    read_measured,
 )
 
 COLUMNS = (
@@ -80,36 +75,20 @@ def rank(measured: Measured, measure: str, models: Iterable[Method]) -> Ranking:
     )
 
 
-def differences(inputs: Inputs) -> list[Difference]:
-    """The differences behind the marks of Table 1, for all pairs of data sets and all measures of Table 1.
-
-    Raises:
-        DataError: the measures of a model or baseline are missing or damaged; names the file and the stage to run.
-    """
-    models = [methods_of(model)[0] for model in inputs.models]
-    return [
-        found
-        for source in inputs.datasets
-        for target in inputs.datasets
-        for measured in [read_measured(inputs, source, target, labels.TABLE1_METRICS)]
-        for measure in labels.TABLE1_METRICS
-        for found in rank(measured, measure, models).differences
-    ]
-
-
-def to_csv(inputs: Inputs) -> str:
+def to_csv(rankings: Iterable[Ranking]) -> str:
     """One line per difference: `model` minus `other`, with the limits of its 95 % interval over groups of images.
 
     The value of `model` is that of Table 1, so it belongs to the mode. A baseline is taken with its best decoding.
     `low` and `high` are empty if the groups do not bound the difference. `groups` is the number of groups.
+
+    Args:
+        rankings: those of Table 1.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in differences(inputs):
-        methods = (one.method.model, *one.other)
-        writer.writerow((one.source, one.target, one.measure, *methods, *interval_texts(one.interval)))
-    return text.getvalue()
+    return csv_text.to_csv(COLUMNS, (_line(one) for ranking in rankings for one in ranking.differences))
+
+
+def _line(one: Difference) -> tuple[str, ...]:
+    return (one.source, one.target, one.measure, one.method.model, *one.other, *interval_texts(one.interval))
 
 
 def _first_with(values: dict[Method, float], value: float) -> Method:

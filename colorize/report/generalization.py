@@ -14,15 +14,14 @@ data sets, so their difference has no meaning.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from colorize.layout import Cell
-from colorize.report import labels
+from colorize.report import csv_text, labels
 from colorize.report.inputs import Inputs
 from colorize.report.intervals import Groups, Interval, fieller_limits
 from colorize.report.measures import group_numbers
@@ -74,10 +73,10 @@ def generalizations(inputs: Inputs) -> list[Generalization]:
 def _of_cell(inputs: Inputs, cell: Cell) -> list[Generalization]:
     target, found = cell.target, []
     cross, own = (inputs.per_image(Cell(source, cell.model, target)) for source in (cell.source, target))
+    references = {name: inputs.per_image(Cell(target, name, target)) for name in {*REFERENCES.values()}}
     groups = Groups(group_numbers(own.group))
     for measure in (name for name in REFERENCES if name in own.measures):
-        reference = inputs.per_image(Cell(target, REFERENCES[measure], target))
-        values = [of.measures[measure].astype(np.float64) for of in (own, cross, reference)]
+        values = [of.measures[measure].astype(np.float64) for of in (own, cross, references[REFERENCES[measure]])]
         own_mean, cross_mean, reference_mean = (float(value.mean()) for value in values)
         ratio = ratio_of(groups, measure, *values)
         found.append(Generalization(cell, measure, own_mean, cross_mean, reference_mean, ratio))
@@ -102,15 +101,14 @@ def ratio_of(groups: Groups, measure: str, own: np.ndarray, cross: np.ndarray, r
     return Interval(m, low, high, groups.num_groups)
 
 
-def to_csv(inputs: Inputs) -> str:
+def to_csv(found: Iterable[Generalization]) -> str:
     """CSV with one line per model, pair of data sets and measure; numbers of a ratio that is not defined are empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for found in generalizations(inputs):
-        source, model, target = found.cell
-        interval = (found.ratio.value, found.ratio.low, found.ratio.high)
-        numbers = (found.own, found.cross, found.reference, *interval)
-        texts = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
-        writer.writerow([source, target, model, found.measure, *texts, found.ratio.num_groups])
-    return text.getvalue()
+    return csv_text.to_csv(COLUMNS, map(_line, found))
+
+
+def _line(found: Generalization) -> list[object]:
+    source, model, target = found.cell
+    interval = (found.ratio.value, found.ratio.low, found.ratio.high)
+    numbers = (found.own, found.cross, found.reference, *interval)
+    texts = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
+    return [source, target, model, found.measure, *texts, found.ratio.num_groups]

@@ -117,6 +117,11 @@ class Inputs:
         return {dataset: titles.get(dataset, dataset) for dataset in self.datasets}
 
     @property
+    def classifiers(self) -> list[str]:
+        """The models that predict a distribution over the bins."""
+        return [model for model in self.models if spec_of(model).is_classifier]
+
+    @property
     def seed_note(self) -> str:
         """Which models the figures and the gallery show, such as "seed 0"; empty if there is only one seed."""
         return f"seed {self.seeds[0]}" if len(self.seeds) > 1 else ""

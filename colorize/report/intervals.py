@@ -45,6 +45,10 @@ class Interval:
     high: float
     num_groups: int
 
+    def __neg__(self) -> Interval:
+        """The interval of the opposite difference."""
+        return Interval(-self.value, -self.high, -self.low, self.num_groups)
+
     @property
     def has_few_groups(self) -> bool:
         """Whether the interval rests on fewer than 30 groups."""
@@ -271,10 +275,13 @@ def _quantile(groups: Groups, residuals: np.ndarray, w: np.ndarray, m: np.ndarra
 
 
 def student_t(degrees: int) -> float:
-    """97.5 % quantile of Student's t distribution: within 1 % from 3 degrees of freedom on, and 1e-8 from 999 on.
+    """97.5 % quantile of Student's t distribution: within 1 % from 2 degrees of freedom on, and 1e-8 from 999 on.
 
-    The first terms of the Cornish-Fisher expansion (Abramowitz and Stegun 1964, 26.7.5).
+    The first terms of the Cornish-Fisher expansion (Abramowitz and Stegun 1964, 26.7.5). For 2 degrees of freedom, they
+    are 3 % too low, and the quantile has a closed form.
     """
+    if degrees == 2:
+        return LEVEL / math.sqrt((1 - LEVEL**2) / 2)
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
     return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2) + third

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from colorize.layout import BASELINES, UNTRAINED, Cell
-from colorize.report import labels
+from colorize.report import csv_text, labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
 from colorize.report.intervals import Comparison, Groups, Interval, compare
 from colorize.report.seeds import OverSeeds, over_seeds
@@ -117,15 +115,15 @@ def to_csv(inputs: Inputs) -> str:
     `seeds` is the number of seeds, which is 1 for a baseline. With several seeds, `value` is the mean over the seeds,
     the interval is that of this mean, and `sd` is the standard deviation over the seeds; otherwise, `sd` is empty.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for source in inputs.datasets:
-        for target in inputs.datasets:
-            measured = read_measured(inputs, source, target)
-            for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures):
-                writer.writerows(_lines(inputs, measured, measure))
-    return text.getvalue()
+    rows = (
+        row
+        for source in inputs.datasets
+        for target in inputs.datasets
+        for measured in [read_measured(inputs, source, target)]
+        for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures)
+        for row in _lines(inputs, measured, measure)
+    )
+    return csv_text.to_csv(COLUMNS, rows)
 
 
 def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterable[tuple[str, ...]]:

@@ -14,13 +14,12 @@ things must be known to read a gap:
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from colorize.layout import Run
-from colorize.report.inputs import Inputs, spec_of
+from colorize.report import csv_text
+from colorize.report.inputs import Inputs
 
 Row = dict[str, str]  # of a history
 COLUMNS = ("dataset", "model", "seed", "measure", "at", "step", "train", "val", "gap")
@@ -68,8 +67,8 @@ def gaps(inputs: Inputs) -> list[Gap]:
         DataError: a history is missing or damaged; names the file and the stage that makes it.
     """
     found = []
-    classifiers = [model for model in inputs.models if spec_of(model).is_classifier]
-    for run in (run for dataset in inputs.datasets for model in classifiers for run in inputs.runs(dataset, model)):
+    datasets, models = inputs.datasets, inputs.classifiers
+    for run in (run for dataset in datasets for model in models for run in inputs.runs(dataset, model)):
         history = inputs.history(run)
         for measure in MEASURES:
             for at, choose in STEPS.items():
@@ -92,12 +91,11 @@ def loss(row: Row, split: str, measure: str) -> float:
     return float(row[f"{split}_{measure}"])
 
 
-def to_csv(inputs: Inputs) -> str:
+def to_csv(found: Iterable[Gap]) -> str:
     """CSV with one line per gap."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for found in gaps(inputs):
-        numbers = (f"{number:.{_DIGITS}f}" for number in (found.train, found.val, found.gap))
-        writer.writerow([*found.run, found.measure, found.at, found.step, *numbers])
-    return text.getvalue()
+    return csv_text.to_csv(COLUMNS, map(_line, found))
+
+
+def _line(gap: Gap) -> list[object]:
+    numbers = (f"{number:.{_DIGITS}f}" for number in (gap.train, gap.val, gap.gap))
+    return [*gap.run, gap.measure, gap.at, gap.step, *numbers]

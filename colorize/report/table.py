@@ -12,14 +12,13 @@ paper, and without a difference.
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import BASELINES, REFERENCES, Cell
-from colorize.report import labels
+from colorize.report import csv_text, labels
 from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.intervals import FEW_GROUPS
@@ -215,18 +214,19 @@ def to_csv(table: Table) -> str:
 
     `mark` is `best` for the numbers that Table 1 shows in bold, and `worse` for those with a dagger.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for source, target in (pair for band in table.bands() for pair in band):
-        for found in table.quadrant(source, target):
-            differences = found.differences()
-            for name in (metric for metric in table.metrics if metric in found.ours):
-                paper, difference = found.paper.get(name, ""), differences.get(name)
-                rounded = "" if difference is None else round(difference, 4)
-                value, sd, mark = found.ours[name], found.sd.get(name, ""), _mark(table, found.cell, name)
-                writer.writerow([source, target, found.cell.model, name, value, sd, paper, rounded, mark])
-    return text.getvalue()
+    cells = (found for band in table.bands() for pair in band for found in table.quadrant(*pair))
+    return csv_text.to_csv(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
+
+
+def _csv_lines(table: Table, found: CellMetrics) -> Iterator[list[object]]:
+    """The lines of one cell."""
+    source, model, target = found.cell
+    differences = found.differences()
+    for name in (metric for metric in table.metrics if metric in found.ours):
+        paper, difference = found.paper.get(name, ""), differences.get(name)
+        rounded = "" if difference is None else round(difference, 4)
+        value, sd, mark = found.ours[name], found.sd.get(name, ""), _mark(table, found.cell, name)
+        yield [source, target, model, name, value, sd, paper, rounded, mark]
 
 
 def _mark(table: Table, cell: Cell, metric: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colorize.report import labels
+from colorize.report import csv_text, labels
 from colorize.report.grid import encode_plot
-from colorize.report.inputs import MARKED_TEMPERATURES, TEMPERATURE_COLUMNS, Inputs, spec_of
+from colorize.report.inputs import MARKED_TEMPERATURES, TEMPERATURE_COLUMNS, Inputs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,18 +23,14 @@ _TRUE: dict[str, Any] = {"color": "#444444", "linewidth": 1.0, "linestyle": (0, 
 
 def to_csv(inputs: Inputs) -> str:
     """CSV with the curves of all classifiers, one after the other; the numbers are those that evaluation wrote."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for source, target in itertools.product(inputs.datasets, inputs.datasets):
-        for run in (run for model in _classifiers(inputs) for run in inputs.runs(source, model)):
-            for row in inputs.temperature_curve(run, target):
-                writer.writerow([source, target, run.model, run.seed, *(row[name] for name in TEMPERATURE_COLUMNS)])
-    return text.getvalue()
-
-
-def _classifiers(inputs: Inputs) -> list[str]:
-    return [model for model in inputs.models if spec_of(model).is_classifier]
+    rows = (
+        [source, target, run.model, run.seed, *(row[name] for name in TEMPERATURE_COLUMNS)]
+        for source, target in itertools.product(inputs.datasets, inputs.datasets)
+        for model in inputs.classifiers
+        for run in inputs.runs(source, model)
+        for row in inputs.temperature_curve(run, target)
+    )
+    return csv_text.to_csv(CSV_COLUMNS, rows)
 
 
 def draw_curves(inputs: Inputs) -> bytes:
@@ -55,7 +49,7 @@ def plot_curves(inputs: Inputs) -> Figure:
     figure = Figure(figsize=(1.2 + 3.9 * side, 1.1 + 3.2 * side), dpi=150, layout="constrained")
     panels = figure.subplots(side, side, squeeze=False)
     for axes, (source, target) in zip(panels.flat, itertools.product(inputs.datasets, inputs.datasets), strict=True):
-        for position, model in enumerate(_classifiers(inputs)):
+        for position, model in enumerate(inputs.classifiers):
             curves = [inputs.temperature_curve(run, target) for run in inputs.runs(source, model)]
             _draw(axes, curves, labels.curve_color(position, model), model)
         _finish(axes, f"Trained on {inputs.titles[source]}, tested on {inputs.titles[target]}")

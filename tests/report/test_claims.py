@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from colorize.report import claims, claims_page
+from colorize.report import claims, claims_page, generalization, overfitting
 from colorize.report.claims import Verdict
 from colorize.report.labels import MINUS
+from colorize.report.table import read_table
 from tests.report.conftest import HISTORY_HEADER
 
 REGRESSION, WEIGHTS, LOSS, UNET, OVERFITTING, GENERALIZES, COLORFUL = range(7)
@@ -39,8 +40,17 @@ def run(make_run):
     return made
 
 
+def judge(run):
+    inputs = run.inputs
+    return claims.judge(inputs, overfitting.gaps(inputs), generalization.generalizations(inputs))
+
+
+def page(run):
+    return claims_page.to_markdown(read_table(run.inputs), judge(run))
+
+
 def judged(run, number):
-    return claims.judge(run.inputs)[number]
+    return judge(run)[number]
 
 
 @pytest.mark.parametrize(
@@ -181,15 +191,15 @@ def test_generalization_compares_relative_losses(make_run, there, back, verdict)
 def test_claims_without_their_models_or_a_second_data_set_are_not_tested(make_run):
     run = make_run(("a",), ("cnn",))
     put(run, "a", "cnn")
-    assert {claim.verdict for claim in claims.judge(run.inputs)} == {Verdict.UNTESTED}
-    text = claims_page.to_markdown(run.inputs)
+    assert {claim.verdict for claim in judge(run)} == {Verdict.UNTESTED}
+    text = page(run)
     assert "**not tested**: params.yaml does not name two data sets." in text
 
 
 def test_the_page_names_winners_ties_and_what_they_are_compared_with(run):
     put(run, "a", "unet", **BETTER)
     put(run, "a", "cnn", l2=0.401, spread=0.1)
-    lines = [line for line in claims_page.to_markdown(run.inputs).splitlines() if line.startswith("| a")]
+    lines = [line for line in page(run).splitlines() if line.startswith("| a")]
     l2, accuracy = lines[0], lines[3]
     assert "**Unet** 0.4000, not clearly better than CNN" in l2
     assert f"{MINUS}0.1000 [{MINUS}0.1001, {MINUS}0.0999], Gray" in l2
@@ -198,7 +208,7 @@ def test_the_page_names_winners_ties_and_what_they_are_compared_with(run):
 
 
 def test_no_winner_where_no_model_beats_the_baselines(run):
-    lines = [line for line in claims_page.to_markdown(run.inputs).splitlines() if line.startswith("| a")][:4]
+    lines = [line for line in page(run).splitlines() if line.startswith("| a")][:4]
     assert all("no winner: no model beats the baselines" in line for line in lines)
 
 
@@ -216,4 +226,4 @@ def test_three_seeds_are_enough_for_an_interval(make_run):
             grown(run, "a", model, seed, of_model)
     (finding,) = judged(run, OVERFITTING).findings
     assert finding.interval.value == pytest.approx(-0.2)
-    assert finding.interval.low == pytest.approx(-0.2 - 4.303 * 0.1 / 3**0.5)
+    assert finding.interval.low == pytest.approx(-0.2 - 4.302653 * 0.1 / 3**0.5)

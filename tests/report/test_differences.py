@@ -18,6 +18,14 @@ MEANS = {"median_ab": 0.4, "cnn": 0.2, "unet": 0.25, "regression": 0.45}
 MEASURES = ("l2", "l1", "cross_entropy")
 
 
+def rankings(run):
+    return table.read_table(run.inputs).rankings.values()
+
+
+def csv_rows(run) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(differences.to_csv(rankings(run)))))
+
+
 def marks(run, metric: str) -> tuple[set[str], set[str]]:
     """The models in bold and those with a dagger, of a table with one data set."""
     found = table.read_table(run.inputs)
@@ -87,7 +95,7 @@ def test_differences_are_the_paired_intervals_over_groups(make_run):
     for model, array in values.items():
         write(run, model, "l2", round(float(array.mean()), 5))
         run.write_per_image("a", model, "a", l2=array)
-    rows = [row for row in csv.DictReader(io.StringIO(differences.to_csv(run.inputs))) if row["measure"] == "l2"]
+    rows = [row for row in csv_rows(run) if row["measure"] == "l2"]
     pairs = [("cnn", "median_ab"), ("unet", "cnn"), ("unet", "median_ab"), ("regression", "cnn")]
     pairs.append(("regression", "median_ab"))
     assert [(row["model"], row["other"], row["other_decoding"]) for row in rows] == [
@@ -107,7 +115,7 @@ def test_each_measure_has_its_own_best_model_and_only_models_that_have_it(make_r
     run = make_run(("a", "b"), ("regression", "cnn"))
     run.write_metrics("a", "regression", "b", l2=0.1)
     run.write_metrics("a", "cnn", "b", l1=0.1)
-    found = [one for one in differences.differences(run.inputs) if (one.source, one.target) == ("a", "b")]
+    found = [one for ranking in rankings(run) for one in ranking.differences if (one.source, one.target) == ("a", "b")]
     models = {measure: {one.method.model for one in found if one.measure == measure} for measure in MEASURES}
     others = {measure: {one.other.model for one in found if one.measure == measure} for measure in MEASURES}
     assert models == {"l2": {"regression", "cnn"}, "l1": {"regression", "cnn"}, "cross_entropy": {"cnn"}}
@@ -122,7 +130,7 @@ def test_with_two_groups_no_model_can_be_told_apart_from_the_best(make_run):
         array = 0.1 + EVERY / 100 if model == "cnn" else 0.4 + EVERY**2 / 1000
         run.write_per_image("a", model, "a", l2=array.astype(np.float32), group=groups)
     assert marks(run, "l2")[0] == {"cnn", "unet"}
-    rows = list(csv.DictReader(io.StringIO(differences.to_csv(run.inputs))))
+    rows = csv_rows(run)
     row = next(row for row in rows if (row["measure"], row["model"], row["other"]) == ("l2", "unet", "cnn"))
     assert (row["low"], row["high"], row["groups"]) == ("", "", "2") and row["difference"]
 

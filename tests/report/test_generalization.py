@@ -14,6 +14,11 @@ from colorize.report.intervals import Groups
 GROUPS = Groups.single(24)
 
 
+def csv_rows(run) -> list[dict[str, str]]:
+    text = generalization.to_csv(generalization.generalizations(run.inputs))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 def noise(seed: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(seed)).normal(scale=0.01, size=24)
 
@@ -53,7 +58,7 @@ def test_csv_compares_with_the_model_and_the_baseline_of_the_target(make_run):
             if model in ("prior", "cnn"):
                 values["cross_entropy"] = values["l2"] * 2
             run.write_per_image(source, model, target, **values | {"group": np.array([str(i) for i in range(12)])})
-    rows = list(csv.DictReader(io.StringIO(generalization.to_csv(run.inputs))))
+    rows = csv_rows(run)
     rows = [row for row in rows if row["measure"] in ("l2", "cross_entropy")]
     assert [(row["source"], row["target"], row["model"], row["measure"]) for row in rows] == [
         (*pair, model, measure)
@@ -67,5 +72,5 @@ def test_csv_compares_with_the_model_and_the_baseline_of_the_target(make_run):
 
 
 def test_a_ratio_that_is_not_defined_is_empty(make_run):
-    row = next(csv.DictReader(io.StringIO(generalization.to_csv(make_run(("a", "b"), ("cnn",)).inputs))))
+    row = csv_rows(make_run(("a", "b"), ("cnn",)))[0]
     assert (row["own"], row["ratio"], row["low"], row["high"]) == ("0.50000", "", "", "")

@@ -43,7 +43,7 @@ def test_only_classifiers_have_gaps(run):
 
 
 def test_csv_has_one_line_per_gap(run):
-    rows = list(csv.DictReader(io.StringIO(overfitting.to_csv(run.inputs))))
+    rows = list(csv.DictReader(io.StringIO(overfitting.to_csv(overfitting.gaps(run.inputs)))))
     assert len(rows) == 9
     assert rows[2] == {
         "dataset": "a", "model": "cnn_weighted", "seed": "0", "measure": "cross_entropy", "at": "last", "step": "9",
