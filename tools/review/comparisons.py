@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from colorize.layout import Run
 from tools.review.printed import Number, Value
 from tools.review.ranking import HIGHER
-from tools.review.tables import DIGITS, FLOAT32, NOTHING, Method, Review
+from tools.review.tables import DIGITS, FLOAT32, NOTHING, OTHER, Method, Review
 
 REFERENCES = {"l2": "gray", "l1": "gray", "cross_entropy": "prior", "accuracy": "prior"}
 SIGNIFICANT = 6  # digits of a history
@@ -33,7 +33,7 @@ def check_generalization(review: Review) -> None:
                     number = Number(f"{where}: {column}", method.title, row[column], DIGITS)
                     review.findings.compare(number, value)
                 review.findings.same(method.title, where, row["groups"], str(review.groups[target].count))
-    review.findings.same("all cells", "results/generalization.csv: lines that are too many", list(found), [])
+    review.findings.same(OTHER, "results/generalization.csv: lines that are too many", list(found), [])
 
 
 def _generalization(review: Review, method: Method, measure: str) -> dict[str, Value]:
@@ -97,7 +97,7 @@ def check_calibration(review: Review) -> None:
                 value, doubt = values.get(name, (math.nan, 0))
                 ours = Value(value, functools.partial(float, 2 * doubt + FLOAT32 * abs(value)))
                 review.findings.compare(Number(f"{where}: {name}", cell, row[name], DIGITS), ours)
-    review.findings.same("all cells", "results/calibration.csv: lines that are too many", list(found), [])
+    review.findings.same(OTHER, "results/calibration.csv: lines that are too many", list(found), [])
 
 
 def check_histories(review: Review) -> None:

@@ -11,7 +11,7 @@ import yaml
 from colorize.layout import BASELINES, REFERENCES
 from tools.review.printed import Number
 from tools.review.ranking import TABLE1, rank
-from tools.review.tables import DIGITS, NOTHING, Method, Review
+from tools.review.tables import DIGITS, NOTHING, OTHER, Method, Review
 
 DECIMALS = {"cross_entropy": 3, "weighted_cross_entropy": 3, "psnr": 2, "ciede2000": 2, "colorfulness": 1}
 DECIMALS |= {"true_colorfulness": 1}  # all others have 4
@@ -89,7 +89,7 @@ def _check_csv(review: Review, rows: dict, of_models: dict) -> None:
                     review.findings.same(method.title, f"{where}: mark", row["mark"], mark)
                 else:
                     review.findings.deviation(method.title, f"{where}: this line is missing")
-    review.findings.same("all cells", "results/table1.csv: lines that are too many", list(found), [])
+    review.findings.same(OTHER, "results/table1.csv: lines that are too many", list(found), [])
 
 
 def _names(review: Review) -> dict[str, str]:

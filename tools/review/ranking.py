@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from colorize.layout import BASELINES
 from tools.review.printed import Number, Value
-from tools.review.tables import DIGITS, Method, Review, interval
+from tools.review.tables import DIGITS, OTHER, Method, Review, interval
 
 HIGHER = ("accuracy", "psnr")  # higher values are better
 WITHOUT_MARKS = ("colorfulness", "true_colorfulness")
@@ -80,4 +80,4 @@ def check_differences(review: Review) -> None:
                 for column, value in zip(("difference", "low", "high"), limits, strict=True):
                     number = Number(f"{where}: {column}", method.title, row[column], DIGITS)
                     review.findings.compare(number, value)
-    review.findings.same("all cells", "results/differences.csv: lines that are too many", list(found), [])
+    review.findings.same(OTHER, "results/differences.csv: lines that are too many", list(found), [])

@@ -22,6 +22,7 @@ FLOAT32 = 1e-6  # relative error of the printed numbers
 FLOAT32_OF_PRIOR = 2e-5  # of a small prior, which is a sum of small float32 numbers
 LIMITS = 3  # how much larger the relative error of a limit is than that of the values
 DECODINGS = (MODE, *TEMPERATURES)  # in the order of the tables
+OTHER = "other lines"  # in the summary: those that belong to no cell
 NOTHING = Value(float("nan"), lambda: 0.0)  # an empty column
 
 
