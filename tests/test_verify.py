@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from colorize import runtime, verify
 from colorize.models import contract
+from colorize.pipeline import contents
 from tests.helpers import processes, projects
 
 MODEL = "unet"
@@ -114,6 +116,15 @@ def test_without_dvc_each_files_own_check_finds_it(project, file, what):
     assert problem.what.startswith(what)
     folder = "/".join(file.split("/")[: 4 if "shards" in file else 3])
     assert problem.command.startswith(f"python -m colorize.verify --repair {folder} && dvc repro ")
+
+
+def test_a_baseline_needs_no_predictions(tmp_path):
+    for name, lacks in (("tiny-target_prior", False), ("tiny-unet-0", True)):
+        folder = tmp_path / name / "tiny"
+        folder.mkdir(parents=True)
+        np.savez(folder / "per_image.npz", l2=np.zeros(3))
+        check = contents.check_of(Path("data/evaluations/tiny-gray"))
+        assert contents.problem(check, folder.parent)[0] == ("tiny/predictions.npz: no such file" if lacks else "")
 
 
 def test_predictions_that_are_gone_are_missed_without_dvc_too(project):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from colorize import runtime
+from colorize.layout import UNTRAINED
 from colorize.runtime import Damaged, DataError
 
 
@@ -64,7 +65,9 @@ def _check_model(folder: Path) -> None:
 
 def _check_evaluation(folder: Path) -> None:
     """Check the measures and predictions of one model on all test splits."""
-    always = (target / "per_image.npz" for target in folder.glob("*/"))
+    is_trained = not folder.name.endswith(tuple(f"-{name}" for name in UNTRAINED))
+    names = ("per_image.npz", "predictions.npz") if is_trained else ("per_image.npz",)
+    always = (target / name for target in folder.glob("*/") for name in names)
     for path in sorted({*always, *folder.glob("*/*.npz")}):
         try:
             with zipfile.ZipFile(path) as archive:
