@@ -1,5 +1,6 @@
 """The real DAG, run by the real `dvc` in a scratch clone: the ci profile, and small archives in the paper's layouts."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ from colorize.evaluation.measuring import Prediction
 from colorize.layout import Folders, Run
 from tests.helpers import extending, processes
 from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
+from tools.review import __main__ as review
 from tools.review import tables
 from tools.review.recompute import Results, recompute
 
@@ -102,6 +104,29 @@ def test_repro_leaves_everything_that_the_readme_names(repo):
 def recomputed(repo) -> Results:
     """All numbers of the run, computed by the independent review."""
     return recompute(repo)
+
+
+def test_the_review_finds_every_printed_digit(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    assert review.main(repo) == 0
+    total = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("all cells: "))
+    agree, one_off, more_off, twice, deviations = map(int, re.findall(r" (\d+) ", total))
+    assert deviations == 0 and agree > 10_000
+    assert one_off + more_off + twice < agree / 5
+
+
+def test_the_review_finds_a_changed_digit_in_every_file(repo, recomputed, monkeypatch, capsys):
+    monkeypatch.setattr(review, "recompute", lambda root: recomputed)
+    files = ("measures", "table1", "differences", "generalization", "overfitting", "curves", "calibration")
+    names = [f"{name}.csv" for name in files]
+    names += ["table1.md", "table1.tex", "table2.md", "metrics/scenes-cnn/objects.json"]
+    with contextlib.ExitStack() as changes:
+        for path in (repo / "results" / name for name in names):
+            number = re.search(r"\b0\.\d{3,}[1-8]\b", path.read_text())[0]
+            changes.enter_context(changed(path, number, number[:-1] + str(int(number[-1]) + 1)))
+        assert review.main(repo) == 1
+    output = capsys.readouterr().out
+    assert [name for name in names if f"deviation: results/{name}: " not in output] == []
 
 
 def evaluate_again(repo: Path, folder: Path, evaluated: Run) -> Path:

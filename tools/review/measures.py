@@ -80,12 +80,11 @@ def of_colors(truth: Truth, ab: np.ndarray, source: Source, other: np.ndarray | 
         "class_weight": source.class_weights[truth.nearest],
         "inverse_prior": source.inverse_prior[truth.nearest],
     }
-    found, changed = (
-        _with_thresholds(truth, ab, source, side) | _of_fitted(truth, *color.fit(predicted, side), side)
-        for side in (0, 1)
-    )
-    nothing = dict.fromkeys(smooth, np.zeros(len(ab)))
-    measured = Measured(means(smooth) | found, nothing | differences(found, changed))
+    sides = [color.fit(predicted, side) for side in (0, 1)]
+    pixels = [_of_pixels(truth, ab, source, *fitted, side) for side, fitted in enumerate(sides)]
+    pictures = [of_pictures(truth, rounded(color.to_levels(lab), side)) for side, (lab, _) in enumerate(sides)]
+    doubt = dict.fromkeys(smooth, np.zeros(len(ab))) | means(differences(*pixels)) | differences(*pictures)
+    measured = Measured(means(smooth | pixels[0]) | pictures[0], doubt)
     if other is None or (other == ab).all():
         return measured
     of_other = of_colors(truth, other, source)
@@ -93,8 +92,10 @@ def of_colors(truth: Truth, ab: np.ndarray, source: Source, other: np.ndarray | 
     return Measured(measured.values, {name: doubt[name] + of_other.doubt[name] for name in doubt})
 
 
-def _with_thresholds(truth: Truth, ab: np.ndarray, source: Source, side: int) -> Values:
-    """The measures with thresholds; `side` 1 decides close cases in the other way."""
+def _of_pixels(
+    truth: Truth, ab: np.ndarray, source: Source, fitted: np.ndarray, is_outside: np.ndarray, side: int
+) -> Values:
+    """The measures with decisions for each pixel, (B, H, W) float64 each."""
     error = ab - truth.lab[..., 1:]
     distance = np.hypot(error[..., 0], error[..., 1]) - AUC_TOLERANCE + side * CLOSE_UNITS
     score = np.clip(151 - np.ceil(distance), 0, None) / 151
@@ -104,14 +105,10 @@ def _with_thresholds(truth: Truth, ab: np.ndarray, source: Source, side: int) ->
         "rebalanced_auc": score * source.inverse_prior[truth.nearest],
         "near_gray": np.hypot(ab[..., 0], ab[..., 1]) <= gray,
         "true_near_gray": np.hypot(truth.lab[..., 1], truth.lab[..., 2]) <= gray,
+        "ciede2000": deltaE_ciede2000(truth.lab, fitted),
+        "out_of_gamut": is_outside,
     }
-    return means(found)
-
-
-def _of_fitted(truth: Truth, lab: np.ndarray, is_outside: np.ndarray, side: int) -> Values:
-    """The measures of colors that sRGB can show."""
-    found = means({"ciede2000": deltaE_ciede2000(truth.lab, lab), "out_of_gamut": is_outside})
-    return found | of_pictures(truth, rounded(color.to_levels(lab), side))
+    return {name: values.astype(np.float64) for name, values in found.items()}
 
 
 def rounded(levels: np.ndarray, side: int) -> np.ndarray:
