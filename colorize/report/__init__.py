@@ -123,17 +123,17 @@ def _write_texts(inputs: Inputs, table1: table.Table, folder: Path) -> None:
     """Write all tables and lists of numbers."""
     gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
     texts = {
-        "calibration.csv": temperature.to_csv(inputs),
+        "table1.csv": table.to_csv(table1),
+        "table1.md": table.to_markdown(table1),
+        "table1.tex": table.to_latex(table1),
+        "table2.md": decodings.to_markdown(inputs),
         "claims.md": claims_page.to_markdown(table1, claims.judge(inputs, gaps, ratios)),
         "curves.csv": curves.to_csv(inputs),
         "differences.csv": differences.to_csv(table1.rankings.values()),
         "generalization.csv": generalization.to_csv(ratios),
         "measures.csv": measures.to_csv(inputs),
         "overfitting.csv": overfitting.to_csv(gaps),
-        "table1.csv": table.to_csv(table1),
-        "table1.md": table.to_markdown(table1),
-        "table1.tex": table.to_latex(table1),
-        "table2.md": decodings.to_markdown(inputs),
+        "calibration.csv": temperature.to_csv(inputs),
     }
     for name, text in texts.items():
         _write(folder / name, text.encode())

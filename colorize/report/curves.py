@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from colorize.report import csv_text, labels, overfitting
+from colorize.report import comma_separated, labels, overfitting
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
@@ -31,7 +31,7 @@ def to_csv(inputs: Inputs) -> str:
     """CSV with the histories of all runs, one after the other; the numbers are those that training wrote."""
     runs = [run for dataset in inputs.datasets for model in inputs.models for run in inputs.runs(dataset, model)]
     rows = ([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)] for run in runs for row in inputs.history(run))
-    return csv_text.to_csv(CSV_COLUMNS, rows)
+    return comma_separated.to_csv(CSV_COLUMNS, rows)
 
 
 def panel_of(model: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from colorize.report import csv_text, labels
+from colorize.report import comma_separated, labels
 from colorize.report.intervals import Interval
 from colorize.report.measures import (
     Measured,
@@ -84,7 +84,7 @@ def to_csv(rankings: Iterable[Ranking]) -> str:
     Args:
         rankings: those of Table 1.
     """
-    return csv_text.to_csv(COLUMNS, (_line(one) for ranking in rankings for one in ranking.differences))
+    return comma_separated.to_csv(COLUMNS, (_line(one) for ranking in rankings for one in ranking.differences))
 
 
 def _line(one: Difference) -> tuple[str, ...]:

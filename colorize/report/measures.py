@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from colorize.layout import BASELINES, UNTRAINED, Cell
-from colorize.report import csv_text, labels
+from colorize.report import comma_separated, labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
 from colorize.report.intervals import Comparison, Groups, Interval, compare
 from colorize.report.seeds import OverSeeds, over_seeds
@@ -123,7 +123,7 @@ def to_csv(inputs: Inputs) -> str:
         for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures)
         for row in _lines(inputs, measured, measure)
     )
-    return csv_text.to_csv(COLUMNS, rows)
+    return comma_separated.to_csv(COLUMNS, rows)
 
 
 def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterable[tuple[str, ...]]:

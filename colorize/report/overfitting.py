@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from colorize.layout import Run
-from colorize.report import csv_text
+from colorize.report import comma_separated
 from colorize.report.inputs import Inputs
 
 Row = dict[str, str]  # of a history
@@ -93,7 +93,7 @@ def loss(row: Row, split: str, measure: str) -> float:
 
 def to_csv(found: Iterable[Gap]) -> str:
     """CSV with one line per gap."""
-    return csv_text.to_csv(COLUMNS, map(_line, found))
+    return comma_separated.to_csv(COLUMNS, map(_line, found))
 
 
 def _line(gap: Gap) -> list[object]:

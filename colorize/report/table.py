@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize.layout import BASELINES, REFERENCES, Cell
-from colorize.report import csv_text, labels
+from colorize.report import comma_separated, labels
 from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.intervals import FEW_GROUPS
@@ -215,7 +215,7 @@ def to_csv(table: Table) -> str:
     `mark` is `best` for the numbers that Table 1 shows in bold, and `worse` for those with a dagger.
     """
     cells = (found for band in table.bands() for pair in band for found in table.quadrant(*pair))
-    return csv_text.to_csv(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
+    return comma_separated.to_csv(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
 
 
 def _csv_lines(table: Table, found: CellMetrics) -> Iterator[list[object]]:

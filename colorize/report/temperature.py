@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colorize.report import csv_text, labels
+from colorize.report import comma_separated, labels
 from colorize.report.grid import encode_plot
 from colorize.report.inputs import MARKED_TEMPERATURES, TEMPERATURE_COLUMNS, Inputs
 
@@ -30,7 +30,7 @@ def to_csv(inputs: Inputs) -> str:
         for run in inputs.runs(source, model)
         for row in inputs.temperature_curve(run, target)
     )
-    return csv_text.to_csv(CSV_COLUMNS, rows)
+    return comma_separated.to_csv(CSV_COLUMNS, rows)
 
 
 def draw_curves(inputs: Inputs) -> bytes:
