@@ -5,14 +5,16 @@ Not here: computing measures, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/table2.md          results/differences.csv
-    results/measures.csv           results/curves.csv         results/generalization.csv
-    results/overfitting.csv        results/calibration.csv    results/metrics/*/*.json
-    results/claims.md              results/figures/*          data/gallery/*
+    results/table1.csv .md .tex    results/table1_intervals.tex    results/table2.md
+    results/measures.csv           results/differences.csv         results/generalization.csv
+    results/curves.csv             results/overfitting.csv         results/calibration.csv
+    results/claims.md              results/metrics/*/*.json        results/figures/*
+    data/gallery/*
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +26,19 @@ from colorize.report import (
     decodings,
     diagram,
     differences,
+    dots,
     figures,
     gallery,
     generalization,
     grid,
+    latex_intervals,
+    matrix,
     measures,
     overfitting,
+    style,
     table,
     temperature,
+    tradeoff,
 )
 from colorize.report.inputs import Inputs
 from colorize.report.leftovers import refuse_leftovers
@@ -63,19 +70,14 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     """
     inputs = Inputs(settings.datasets, settings.models, settings.seeds, root)
     refuse_leftovers(inputs)
-    table1 = table.read_table(inputs)
+    table1, decoded = table.read_table(inputs), decodings.read_decoded(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
         _write_metrics(table1, inputs.folders)
         advance(1)
-        _write_texts(inputs, table1, root / "results")
+        _write_texts(inputs, table1, decoded, root / "results")
         advance(1)
-        pictures = {"figure1.png": diagram.draw_networks(inputs)}
-        advance(1)
-        pictures["curves.png"] = curves.draw_curves(inputs)
-        advance(1)
-        if inputs.classifiers:
-            pictures["temperature.png"] = temperature.draw_curves(inputs)
+        pictures = _plots(inputs, table1, decoded)
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -83,6 +85,20 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         _write_folder(root / FIGURES, pictures)
         _write_folder(root / GALLERY, gallery.render_gallery(inputs))
         advance(1)
+
+
+def _plots(inputs: Inputs, table1: table.Table, decoded: list[decodings.Decoded]) -> dict[str, bytes]:
+    """All plots by file name, each as PNG and as PDF. Plots of classifiers are left out if there are none."""
+    plots = {
+        "figure1": diagram.plot_networks(inputs),
+        "curves": curves.plot_curves(inputs),
+        "table1": dots.plot_table(table1),
+        "matrix": matrix.plot_matrix(table1),
+        "tradeoff": tradeoff.plot_tradeoff(inputs, decoded),
+    }
+    if inputs.classifiers:
+        plots["temperature"] = temperature.plot_curves(inputs)
+    return dict(itertools.chain(*(style.encode(name, figure).items() for name, figure in plots.items())))
 
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:
@@ -119,14 +135,15 @@ def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Ph
     return sheets
 
 
-def _write_texts(inputs: Inputs, table1: table.Table, folder: Path) -> None:
+def _write_texts(inputs: Inputs, table1: table.Table, decoded: list[decodings.Decoded], folder: Path) -> None:
     """Write all tables and lists of numbers."""
     gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
     texts = {
         "table1.csv": table.to_csv(table1),
         "table1.md": table.to_markdown(table1),
         "table1.tex": table.to_latex(table1),
-        "table2.md": decodings.to_markdown(inputs),
+        "table1_intervals.tex": latex_intervals.to_latex(table1),
+        "table2.md": decodings.to_markdown(inputs, decoded),
         "claims.md": claims_page.to_markdown(table1, claims.judge(inputs, gaps, ratios)),
         "curves.csv": curves.to_csv(inputs),
         "differences.csv": differences.to_csv(table1.rankings.values()),

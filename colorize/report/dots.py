@@ -1,0 +1,91 @@
+"""Table 1 as a dot plot: the models on the test images of their own data set, with 95 % intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from colorize.layout import Cell
+from colorize.report import labels, style
+from colorize.report.intervals import Interval
+from colorize.report.labels import metric_title, model_title
+from colorize.report.measures import Method, methods_of
+from colorize.report.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+_BASELINE: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.8, "linestyle": style.DASHED}
+_PAPER: dict[str, Any] = {"color": style.INK, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
+_ROW, _HEAD = 0.125, 0.5  # inches
+
+
+@style.applied()
+def plot_table(table1: Table) -> Figure:
+    """One row of panels per measure, and one column per data set.
+
+    A panel shows all models and the best baseline, which is named below the panel. The interval is that of Table 1: over
+    groups of test images, of the mean over the seeds. The models that are bold in Table 1 have a filled marker. The paper's number is shown if
+    the data set is one of the paper and the two numbers are known to be the same measure.
+    """
+    metrics, datasets = table1.metrics, table1.datasets
+    figure = style.new_figure(0.7 + len(metrics) * (_HEAD + _ROW * (1 + len(table1.models))))
+    grid = figure.subplots(len(metrics), len(datasets), squeeze=False, sharey=True)
+    for row, metric in zip(grid, metrics, strict=True):
+        for axes, dataset in zip(row, datasets, strict=True):
+            _draw(axes, table1, dataset, metric)
+    width = 0.8 * (style.TEXT_WIDTH - 1.2) / len(datasets)
+    for axes, dataset in zip(grid[0], datasets, strict=True):
+        axes.set_title(style.wrap(table1.titles[dataset], width) + "\n" + axes.get_title(loc="left"))
+    names = [*map(model_title, table1.models), "best baseline"]
+    grid[0, 0].set_yticks(range(len(names)), [style.wrap(name, 1.3, lines=1, size=style.FONT) for name in names])
+    grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    style.add_legend(figure, _legend(table1), columns=3)
+    return figure
+
+
+def _draw(axes: Axes, table1: Table, dataset: str, metric: str) -> None:
+    ranking = table1.rankings[dataset, dataset, metric]
+    better = labels.METRIC_LABELS[metric].better
+    axes.set_title(f"{metric_title(metric)} ({better} is better)" if better else metric_title(metric))
+    for row, (model, look) in enumerate(style.looks(table1.models).items()):
+        method, found = methods_of(model)[0], table1.cells[Cell(dataset, model, dataset)]
+        if method in ranking.intervals:
+            face = look.color if method in ranking.best else "white"
+            _draw_interval(axes, row, ranking.intervals[method], look, face)
+        if metric in found.differences():
+            axes.plot([found.paper[metric]], [row], **_PAPER)
+    if ranking.baseline is not None:
+        interval = ranking.intervals[ranking.baseline]
+        axes.axvline(interval.value, **_BASELINE)
+        _draw_interval(axes, len(table1.models), interval, style.Look(style.FAINT, "h", ""), style.FAINT)
+        axes.set_xlabel(_name_of(ranking.baseline, metric), color=style.FAINT, loc="left")
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(axis="y", visible=False)
+
+
+def _draw_interval(axes: Axes, row: int, interval: Interval, look: style.Look, face: str) -> None:
+    """The value, and a line from the lower to the upper limit; no line if the groups do not bound the value."""
+    if interval.is_bounded:
+        axes.plot([interval.low, interval.high], [row, row], color=look.color)
+    axes.plot([interval.value], [row], color=look.color, marker=look.marker, markerfacecolor=face)
+
+
+def _name_of(baseline: Method, metric: str) -> str:
+    """The name of a baseline, with its decoding if the metric depends on it."""
+    decoding = labels.DECODINGS.get(baseline.decoding) if metric in labels.TABLE2_METRICS else None
+    return f"best baseline: {model_title(baseline.model)}" + (f", {decoding}" if decoding else "")
+
+
+def _legend(table1: Table) -> list[Line2D]:
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none"}
+    samples = [
+        style.sample("best model, or not shown to be worse", **look),
+        style.sample("other models", markerfacecolor="white", **look),
+        style.sample("best baseline", **_BASELINE),
+        style.sample("95 % interval over groups of test images"),
+    ]
+    if any(found.differences() for cell, found in table1.cells.items() if cell.source == cell.target):
+        samples.append(style.sample("the paper's number", linestyle="none", **_PAPER))
+    return samples
