@@ -6,7 +6,7 @@ between the two curves of a model at step 0 is a difference between these images
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,7 +71,12 @@ def _draw_model(axes: Axes, inputs: Inputs, runs: list[Run], measure: str, look:
     steps = [step for step in histories[0] if all(step in history for history in histories)]
     for split, dash in (("train", style.SOLID), ("val", style.DASHED)):
         losses = np.array([[overfitting.loss(history[at], split, measure) for at in steps] for history in histories])
-        shown = {"color": look.color, "linestyle": dash, "marker": look.marker, "markevery": max(1, len(steps) // 8)}
+        shown: dict[str, Any] = {
+            "color": look.color,
+            "linestyle": dash,
+            "marker": look.marker,
+            "markevery": max(1, len(steps) // 8),
+        }
         axes.plot(steps, losses.mean(axis=0), **shown)
         if len(runs) > 1:
             limits = losses.min(axis=0), losses.max(axis=0)
@@ -79,9 +84,11 @@ def _draw_model(axes: Axes, inputs: Inputs, runs: list[Run], measure: str, look:
 
 
 def _finish(axes: Axes, panel: str) -> None:
+    from matplotlib.ticker import LogLocator
+
     if panel == "regression":
         axes.set_yscale("log", subs=[])  # its loss at step 0 is several times its last one
-        axes.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")  # the formatters of a logarithmic axis write formulas
     axes.locator_params(axis="x", nbins=4)
 

@@ -27,7 +27,7 @@ HEIGHT = 1.3  # inches, for the largest feature map
 SKEW = (0.07, 0.05)  # inches: shift of the back of a slab of full height, to the right and up
 SLAB_MIN, SLAB_ROOT = 0.11, 0.0045  # inches: width = SLAB_MIN + SLAB_ROOT sqrt(channels)
 SLAB_GAP, BLOCK_GAP, NORM_WIDTH = 0.025, 0.16, 0.04
-LABEL_GAP, LABEL, LINE, LEVEL = 0.05, 0.23, 0.13, 0.11  # inches: below a slab, a label, a text line, a skip level
+LABEL_GAP, LABEL, LINE, LEVEL = 0.05, 0.27, 0.13, 0.11  # inches: below a slab, a label, a text line, a skip level
 HEAD, LEFT = 0.42, 0.1  # inches: title and subtitle of a network, left margin
 COLORS = {"encoder": "#e9c46a", "decoder": "#8ab6d6", "head": "#b7a3d0", "norm": "#5c6b73", "end": "#e6e6e3"}
 INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
@@ -252,7 +252,8 @@ def _draw_legend(axes: Axes, y: float, has_skips: bool) -> None:
     if has_skips:
         _draw_plus(axes, x + 0.05, y)
         _write(axes, x + 0.14, y, "summed skip", ha="left")
-    _write(axes, 0, y - 0.15, "below each block: channels of each convolution, number or name, side in pixels", ha="left")
+    note = "below each block: channels of each convolution, number or name of the block, side in pixels"
+    _write(axes, 0, y - 0.15, note, ha="left")
 
 
 def _shade(color: str, brightness: float) -> tuple[float, float, float]:

@@ -25,9 +25,9 @@ _ROW, _HEAD = 0.125, 0.5  # inches
 def plot_table(table1: Table) -> Figure:
     """One row of panels per measure, and one column per data set.
 
-    A panel shows all models and the best baseline, which is named below the panel. The interval is that of Table 1: over
-    groups of test images, of the mean over the seeds. The models that are bold in Table 1 have a filled marker. The paper's number is shown if
-    the data set is one of the paper and the two numbers are known to be the same measure.
+    A panel shows all models and the best baseline, which is named below the panel. The interval is over groups of test
+    images, of the mean over the seeds. The models that are bold in Table 1 have a filled marker. The paper's number is
+    shown if the data set is one of the paper and the two numbers are known to be the same measure.
     """
     metrics, datasets = table1.metrics, table1.datasets
     figure = style.new_figure(0.7 + len(metrics) * (_HEAD + _ROW * (1 + len(table1.models))))

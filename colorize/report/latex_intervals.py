@@ -36,7 +36,8 @@ def to_latex(table1: Table) -> str:
     sentences = [CAPTION.format(marks=MARKS), few_groups_caption(table1.num_groups, table1.titles)]
     if len(table1.seeds) > 1:
         sentences.append(SEEDS_CAPTION.format(seeds=len(table1.seeds)))
-    caption = escape_latex(" ".join(filter(None, sentences))).replace(WORSE, r"$^\dagger$").replace(PLUS_MINUS, r"$\pm$")
+    caption = escape_latex(" ".join(filter(None, sentences)))
+    caption = caption.replace(WORSE, r"$^\dagger$").replace(PLUS_MINUS, r"$\pm$")
     end = [rf"\caption{{{caption}}}", r"\label{tab:intervals}", r"\end{table*}", ""]
     return "\n".join([*lines[:-1], *end])
 
@@ -45,7 +46,10 @@ def _quadrant(table1: Table, dataset: str) -> list[str]:
     """The tabular of one data set."""
     count, title = len(table1.metrics), escape_latex(table1.titles[dataset])
     lines = [rf"\begin{{tabular}}{{l{'r' * count}}}", r"\toprule"]
-    lines += [rf" & \multicolumn{{{count}}}{{c}}{{Trained and evaluated on {title}}} \\", rf"\cmidrule(lr){{2-{1 + count}}}"]
+    lines += [
+        rf" & \multicolumn{{{count}}}{{c}}{{Trained and evaluated on {title}}} \\",
+        rf"\cmidrule(lr){{2-{1 + count}}}",
+    ]
     lines += [_line("Method", [escape_latex(metric_title(metric)) for metric in table1.metrics]), r"\midrule"]
     for model in table1.models:
         lines += _model_lines(table1, dataset, model)
@@ -72,7 +76,7 @@ def _baseline_lines(table1: Table, dataset: str) -> list[str]:
         ranking = table1.rankings[dataset, dataset, metric]
         best = ranking.baseline
         interval = ranking.intervals[best] if best else None
-        value = with_latex_signs(format_number(interval and interval.value, metric))
+        value = with_latex_signs(format_number(interval.value if interval else None, metric))
         columns.append([value, _limits(interval, metric), *_name_of(best)])
     titles = ("Best baseline", "", "", "")
     return [_line(title, list(texts)) for title, texts in zip(titles, zip(*columns, strict=True), strict=True)]

@@ -86,18 +86,18 @@ def applied() -> Iterator[None]:
     """Use this style, and nothing of the user's own matplotlib settings, inside a `with` or a decorated function."""
     import matplotlib
 
-    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
-    with matplotlib.rc_context(defaults | _RC):
+    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_RC}
+    with matplotlib.rc_context({name: value for name, value in settings.items() if not name.startswith("backend")}):
         yield
 
 
 def new_figure(height: float) -> Figure:
     """An empty figure of the width of the text; `height` is in inches."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(TEXT_WIDTH, height), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06)  # inches; else the numbers below two panels touch
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.06)  # inches; with less, the numbers below two panels can touch
+    return Figure(figsize=(TEXT_WIDTH, height), dpi=DPI, layout=layout)
 
 
 def wrap(text: str, width: float, lines: int = 2, size: float = TITLE_FONT) -> str:
