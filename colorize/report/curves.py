@@ -50,7 +50,7 @@ def plot_curves(inputs: Inputs) -> Figure:
     panels = [panel for panel in labels.PANELS if any(panel_of(model) == panel for model in inputs.models)]
     figure = style.new_figure(0.9 + 1.45 * len(inputs.datasets))
     grid = figure.subplots(len(inputs.datasets), len(panels), squeeze=False, sharex="row")
-    looks, width = style.looks(inputs.models), 0.75 * style.TEXT_WIDTH / len(panels)
+    looks, width = style.looks(inputs.models), style.panel_width(len(panels))
     for dataset, row in zip(inputs.datasets, grid, strict=True):
         for axes, panel in zip(row, panels, strict=True):
             for model in (model for model in inputs.models if panel_of(model) == panel):
@@ -84,13 +84,14 @@ def _draw_model(axes: Axes, inputs: Inputs, runs: list[Run], measure: str, look:
 
 
 def _finish(axes: Axes, panel: str) -> None:
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import EngFormatter, LogLocator
 
     if panel == "regression":
         axes.set_yscale("log", subs=[])  # its loss at step 0 is several times its last one
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")  # the formatters of a logarithmic axis write formulas
     axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k
 
 
 def _add_legend(figure: Figure, inputs: Inputs) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BASELINE: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.8, "linestyle": style.DASHED}
 _PAPER: dict[str, Any] = {"color": style.INK, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
-_ROW, _HEAD = 0.125, 0.5  # inches
+_ROW, _HEAD, _NAMES = 0.13, 0.57, 1.25  # inches: a row, the texts of a panel, the names of the models
 
 
 @style.applied()
@@ -30,25 +30,27 @@ def plot_table(table1: Table) -> Figure:
     shown if the data set is one of the paper and the two numbers are known to be the same measure.
     """
     metrics, datasets = table1.metrics, table1.datasets
-    figure = style.new_figure(0.7 + len(metrics) * (_HEAD + _ROW * (1 + len(table1.models))))
+    width = (style.TEXT_WIDTH - _NAMES) / len(datasets) - 0.15
+    figure = style.new_figure(0.8 + len(metrics) * (_HEAD + _ROW * (1 + len(table1.models))))
     grid = figure.subplots(len(metrics), len(datasets), squeeze=False, sharey=True)
     for row, metric in zip(grid, metrics, strict=True):
         for axes, dataset in zip(row, datasets, strict=True):
             _draw(axes, table1, dataset, metric)
-    width = 0.8 * (style.TEXT_WIDTH - 1.2) / len(datasets)
+            _name_baseline(axes, table1.rankings[dataset, dataset, metric].baseline, metric, width)
+        row[0].set_title(_title_of(metric))
     for axes, dataset in zip(grid[0], datasets, strict=True):
         axes.set_title(style.wrap(table1.titles[dataset], width) + "\n" + axes.get_title(loc="left"))
     names = [*map(model_title, table1.models), "best baseline"]
-    grid[0, 0].set_yticks(range(len(names)), [style.wrap(name, 1.3, lines=1, size=style.FONT) for name in names])
+    grid[0, 0].set_yticks(range(len(names)), [style.wrap(name, _NAMES, lines=1, size=style.FONT) for name in names])
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
     style.add_legend(figure, _legend(table1), columns=3)
     return figure
 
 
 def _draw(axes: Axes, table1: Table, dataset: str, metric: str) -> None:
+    """One measure of all models on one data set."""
     ranking = table1.rankings[dataset, dataset, metric]
-    better = labels.METRIC_LABELS[metric].better
-    axes.set_title(f"{metric_title(metric)} ({better} is better)" if better else metric_title(metric))
+    axes.set_title(metric_title(metric))
     for row, (model, look) in enumerate(style.looks(table1.models).items()):
         method, found = methods_of(model)[0], table1.cells[Cell(dataset, model, dataset)]
         if method in ranking.intervals:
@@ -60,9 +62,22 @@ def _draw(axes: Axes, table1: Table, dataset: str, metric: str) -> None:
         interval = ranking.intervals[ranking.baseline]
         axes.axvline(interval.value, **_BASELINE)
         _draw_interval(axes, len(table1.models), interval, style.Look(style.FAINT, "h", ""), style.FAINT)
-        axes.set_xlabel(_name_of(ranking.baseline, metric), color=style.FAINT, loc="left")
     axes.locator_params(axis="x", nbins=4)
     axes.grid(axis="y", visible=False)
+
+
+def _title_of(metric: str) -> str:
+    """The title of a metric, and which values are better."""
+    better = labels.METRIC_LABELS[metric].better if metric in labels.METRIC_LABELS else None
+    return f"{metric_title(metric)} ({better} is better)" if better else metric_title(metric)
+
+
+def _name_baseline(axes: Axes, baseline: Method | None, metric: str, width: float) -> None:
+    """Write the name of the best baseline below a panel, with its decoding if the metric depends on it."""
+    if baseline is not None:
+        decoding = labels.decoding_title(baseline.decoding, metric)
+        name = f"best baseline: {model_title(baseline.model)}" + (f", {decoding}" if decoding else "")
+        axes.set_xlabel(style.wrap(name, width, size=style.FONT), color=style.FAINT, loc="left")
 
 
 def _draw_interval(axes: Axes, row: int, interval: Interval, look: style.Look, face: str) -> None:
@@ -70,12 +85,6 @@ def _draw_interval(axes: Axes, row: int, interval: Interval, look: style.Look, f
     if interval.is_bounded:
         axes.plot([interval.low, interval.high], [row, row], color=look.color)
     axes.plot([interval.value], [row], color=look.color, marker=look.marker, markerfacecolor=face)
-
-
-def _name_of(baseline: Method, metric: str) -> str:
-    """The name of a baseline, with its decoding if the metric depends on it."""
-    decoding = labels.DECODINGS.get(baseline.decoding) if metric in labels.TABLE2_METRICS else None
-    return f"best baseline: {model_title(baseline.model)}" + (f", {decoding}" if decoding else "")
 
 
 def _legend(table1: Table) -> list[Line2D]:

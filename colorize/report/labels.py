@@ -83,6 +83,11 @@ def short_model_title(model: str) -> str:
     return label.short_title or label.title
 
 
+def decoding_title(decoding: str, metric: str) -> str:
+    """Title of a decoding; empty if the metric does not depend on it, because it is not a measure of the colors."""
+    return DECODINGS.get(decoding, "") if metric in TABLE2_METRICS else ""
+
+
 def metric_title(metric: str) -> str:
     """Title of a metric, the heading of its column."""
     return _metric_label(metric).title

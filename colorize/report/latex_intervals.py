@@ -77,7 +77,7 @@ def _baseline_lines(table1: Table, dataset: str) -> list[str]:
         best = ranking.baseline
         interval = ranking.intervals[best] if best else None
         value = with_latex_signs(format_number(interval.value if interval else None, metric))
-        columns.append([value, _limits(interval, metric), *_name_of(best)])
+        columns.append([value, _limits(interval, metric), *_name_of(best, metric)])
     titles = ("Best baseline", "", "", "")
     return [_line(title, list(texts)) for title, texts in zip(titles, zip(*columns, strict=True), strict=True)]
 
@@ -90,11 +90,11 @@ def _limits(interval: Interval | None, metric: str) -> str:
     return rf"\scriptsize[{low}, {high}]"
 
 
-def _name_of(baseline: Method | None) -> tuple[str, str]:
+def _name_of(baseline: Method | None, metric: str) -> tuple[str, str]:
     """The name and the decoding of a baseline."""
     if baseline is None:
         return "", ""
-    title, decoding = labels.short_model_title(baseline.model), labels.DECODINGS.get(baseline.decoding, "")
+    title, decoding = labels.short_model_title(baseline.model), labels.decoding_title(baseline.decoding, metric)
     return rf"\scriptsize {escape_latex(title)}", rf"\scriptsize {decoding}" if decoding else ""
 
 

@@ -100,10 +100,18 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(TEXT_WIDTH, height), dpi=DPI, layout=layout)
 
 
+def panel_width(columns: int) -> float:
+    """Width in inches of one of several panels side by side, without the numbers on its axis."""
+    return TEXT_WIDTH / columns - 0.6
+
+
 def wrap(text: str, width: float, lines: int = 2, size: float = TITLE_FONT) -> str:
     """Break a text to fit into `width` inches; what does not fit into the lines becomes "…"."""
-    characters = max(4, int(width / text_width(".", size)))
-    return "\n".join(textwrap.wrap(text, characters, max_lines=lines, placeholder="…")) or text
+    length = max(4, int(width / text_width(".", size)))
+    found = textwrap.wrap(text, length)
+    if len(found) > lines:
+        found = [*found[: lines - 1], found[lines - 1][: length - 1] + "…"]
+    return "\n".join(found)
 
 
 def text_width(text: str, size: float) -> float:

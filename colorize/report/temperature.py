@@ -45,8 +45,8 @@ def plot_curves(inputs: Inputs) -> Figure:
     for axes, (source, target) in zip(panels.flat, itertools.product(inputs.datasets, inputs.datasets), strict=True):
         for model in inputs.classifiers:
             _draw(axes, [inputs.temperature_curve(run, target) for run in inputs.runs(source, model)], looks[model])
-        title = f"Trained on {inputs.titles[source]}, tested on {inputs.titles[target]}"
-        axes.set_title(style.wrap(title, 0.85 * style.TEXT_WIDTH / side))
+        titles = f"Trained on {inputs.titles[source]}", f"tested on {inputs.titles[target]}"
+        axes.set_title("\n".join(style.wrap(title, style.panel_width(side), lines=1) for title in titles))
         style.limit_ticks(axes)
     for axes in panels[-1]:
         axes.set_xlabel("colorfulness")

@@ -47,7 +47,7 @@ def plot_tradeoff(inputs: Inputs, pairs: Iterable[Decoded]) -> Figure:
             _draw(axes, points_of(decoded, model), look, is_hollow=model in BASELINES)
         for true in true_colorfulness(decoded):
             axes.axvline(true, **TRUE)
-        axes.set_title(style.wrap(inputs.titles[decoded.target], 0.85 * style.TEXT_WIDTH / columns))
+        axes.set_title(style.wrap(inputs.titles[decoded.target], style.panel_width(columns)))
         axes.set(xlabel="colorfulness", ylabel="L2")
         style.limit_ticks(axes)
     for axes in panels[len(own) :]:
