@@ -24,7 +24,7 @@ _LOSSES = {  # panel: measure
     "weighted": "normalized_weighted_cross_entropy",  # the weighted one is not comparable between sets of images
     "regression": "l2",
 }
-_CAPTION = "Both lines: losses of fixed images, measured in evaluation mode"
+_CAPTION = "Both lines: losses of the same images, measured in evaluation mode"
 
 
 def to_csv(inputs: Inputs) -> str:

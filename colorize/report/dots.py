@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from colorize.layout import Cell
 from colorize.report import labels, style
 from colorize.report.intervals import Interval
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 _BASELINE: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.8, "linestyle": style.DASHED}
 _PAPER: dict[str, Any] = {"color": style.INK, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
-_ROW, _HEAD, _NAMES = 0.13, 0.57, 1.25  # inches: a row, the texts of a panel, the names of the models
+# Inches: a row, the names of the models, between panels, the texts above and below all panels.
+_ROW, _NAMES, _GAP, _COLUMN_GAP, _TOP, _BOTTOM = 0.13, 1.25, 0.54, 0.25, 0.72, 0.8
 
 
 @style.applied()
@@ -30,9 +33,8 @@ def plot_table(table1: Table) -> Figure:
     shown if the data set is one of the paper and the two numbers are known to be the same measure.
     """
     metrics, datasets = table1.metrics, table1.datasets
-    width = (style.TEXT_WIDTH - _NAMES) / len(datasets) - 0.15
-    figure = style.new_figure(0.8 + len(metrics) * (_HEAD + _ROW * (1 + len(table1.models))))
-    grid = figure.subplots(len(metrics), len(datasets), squeeze=False, sharey=True)
+    figure, grid = _empty_panels(table1)
+    width = _panel_width(table1)
     for row, metric in zip(grid, metrics, strict=True):
         for axes, dataset in zip(row, datasets, strict=True):
             _draw(axes, table1, dataset, metric)
@@ -43,8 +45,26 @@ def plot_table(table1: Table) -> Figure:
     names = [*map(model_title, table1.models), "best baseline"]
     grid[0, 0].set_yticks(range(len(names)), [style.wrap(name, _NAMES, lines=1, size=style.FONT) for name in names])
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    style.add_legend(figure, _legend(table1), columns=3)
+    figure.legend(handles=_legend(table1), loc="lower center", ncols=3)
     return figure
+
+
+def _empty_panels(table1: Table) -> tuple[Figure, np.ndarray]:
+    """The figure and its panels, with a layout in inches: so many panels would make an automatic layout slow."""
+    rows, columns = len(table1.metrics), len(table1.datasets)
+    panel = _ROW * (1 + len(table1.models))
+    height = _TOP + rows * panel + (rows - 1) * _GAP + _BOTTOM
+    figure = style.new_figure(height)
+    figure.set_layout_engine("none")
+    layout = {"left": _NAMES / style.TEXT_WIDTH, "right": 0.98, "top": 1 - _TOP / height, "bottom": _BOTTOM / height}
+    layout |= {"hspace": _GAP / panel, "wspace": _COLUMN_GAP / _panel_width(table1)}
+    return figure, figure.subplots(rows, columns, squeeze=False, sharey=True, gridspec_kw=layout)
+
+
+def _panel_width(table1: Table) -> float:
+    """Width of a panel in inches."""
+    columns = len(table1.datasets)
+    return (0.98 * style.TEXT_WIDTH - _NAMES - (columns - 1) * _COLUMN_GAP) / columns
 
 
 def _draw(axes: Axes, table1: Table, dataset: str, metric: str) -> None:
@@ -76,8 +96,8 @@ def _name_baseline(axes: Axes, baseline: Method | None, metric: str, width: floa
     """Write the name of the best baseline below a panel, with its decoding if the metric depends on it."""
     if baseline is not None:
         decoding = labels.decoding_title(baseline.decoding, metric)
-        name = f"best baseline: {model_title(baseline.model)}" + (f", {decoding}" if decoding else "")
-        axes.set_xlabel(style.wrap(name, width, size=style.FONT), color=style.FAINT, loc="left")
+        name = ", ".join(filter(None, [labels.short_model_title(baseline.model), decoding]))
+        axes.set_xlabel(style.wrap(name, width, lines=1, size=style.FONT), color=style.FAINT, loc="left")
 
 
 def _draw_interval(axes: Axes, row: int, interval: Interval, look: style.Look, face: str) -> None:
@@ -92,7 +112,7 @@ def _legend(table1: Table) -> list[Line2D]:
     samples = [
         style.sample("best model, or not shown to be worse", **look),
         style.sample("other models", markerfacecolor="white", **look),
-        style.sample("best baseline", **_BASELINE),
+        style.sample("best baseline, named below the panel", **_BASELINE),
         style.sample("95 % interval over groups of test images"),
     ]
     if any(found.differences() for cell, found in table1.cells.items() if cell.source == cell.target):

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 TEXT_WIDTH = 6.9  # inches, both columns of a paper
-FONT, TITLE_FONT, DPI = 7.0, 8.5, 150  # points, points, pixels per inch of the PNG
+FONT, TITLE_FONT, DPI = 8.0, 9.5, 150  # points, points, pixels per inch of the PNG
 INK, FAINT, GRID = "#222222", "#595959", "#e4e4e4"
 SOLID, DASHED = "solid", (0, (4, 2))
-_CHARACTER = 0.58  # mean width of a character, as a part of the font size
+_CHARACTER = 0.48  # mean width of a character, as a part of the font size
 _RC: dict[str, Any] = {
+    "font.family": ["STIXGeneral", "DejaVu Sans"],  # a character that the first one lacks is taken from the second
     "font.size": FONT,
     "axes.titlesize": TITLE_FONT,
     "axes.titlelocation": "left",

@@ -46,7 +46,7 @@ def test_rows_have_the_values_intervals_and_marks_of_table_1(run):
     limits = [[ranking.intervals[method].low, ranking.intervals[method].high] for method in methods]
     assert np.ptp(limits, axis=1).min() > 0
     assert [intervals_in(axes)[row] for row in range(3)] == limits
-    assert axes.get_xlabel() == "best baseline: Median ab"
+    assert axes.get_xlabel() == "Median ab"
 
 
 def test_a_panel_per_measure_and_data_set_and_no_point_where_a_model_has_no_measure(run):

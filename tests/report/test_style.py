@@ -23,6 +23,11 @@ def plots_of(inputs) -> dict[str, Figure]:
     }
 
 
+def ticks_of(axes) -> list[Text]:
+    """Texts of the axes' ticks; those beyond the limits of the axes are not drawn, wherever they are."""
+    return [text for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels("both")]
+
+
 @style.applied()
 def small_figure() -> Figure:
     figure = style.new_figure(1)
@@ -48,7 +53,7 @@ def test_equal_figures_give_equal_bytes_whatever_the_settings_of_the_user(monkey
 def test_looks_differ_without_their_colors():
     assert len({look.marker for look in style.LOOKS}) == len(style.LOOKS)
     assert len({str(look.dash) for look in style.LOOKS}) == len(style.LOOKS)
-    assert list(style.looks(["a"] + ["b"])) == ["a", "b"]
+    assert list(style.looks(["a", "b"])) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +76,8 @@ def test_every_text_of_every_plot_is_readable_in_print_and_inside_the_figure(mak
         width, height = canvas.get_width_height()
         texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
         assert len(texts) > 10 and min(text.get_fontsize() for text in texts) >= 7, name
-        for text in figure.texts + [text for axes in figure.axes for text in (axes.title, axes._left_title)]:
+        names = [text for text in texts if text.axes is None or text not in ticks_of(text.axes)]
+        for text in names:
             box = text.get_window_extent(canvas.get_renderer())
-            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width + 1 and box.y1 <= height + 1, (name, text)
+            is_inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width + 1 and box.y1 <= height + 1
+            assert is_inside, (name, text)

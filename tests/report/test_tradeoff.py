@@ -8,10 +8,8 @@ def plot(run):
 
 
 def points_in(axes) -> list[tuple[str, float, float]]:
-    return [
-        (line.get_marker(), line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata()) == 1
-        and line.get_marker() != "None"
-    ]  # fmt: skip
+    marks = [line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata()) == 1]
+    return [(line.get_marker(), line.get_xdata()[0], line.get_ydata()[0]) for line in marks]
 
 
 def test_every_decoding_is_a_point_and_the_truth_a_line(make_run):
