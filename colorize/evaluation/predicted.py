@@ -66,6 +66,10 @@ class Distributions:
         """(B, h, w): the probability of the most probable bin at one of the temperatures."""
         return self._of_pixels(self._at[temperature].log_sum).neg().exp()
 
+    def entropy(self, temperature: float = 1.0) -> Tensor:
+        """(B, h, w) float32: entropy at one of the temperatures, in nats, from 0 to log Q."""
+        return self._of_pixels(self._at[temperature].entropy)
+
     def log_probabilities(self, bins: Tensor, temperature: float = 1.0) -> Tensor:
         """Log probabilities of some bins of each pixel.
 
@@ -113,23 +117,29 @@ class _Softmax(NamedTuple):
 
     log_sum: Tensor  # (R,) logarithm of the sum of exp((logit - largest logit) / T)
     ab: Tensor  # (R, 2) mean color, CIELAB units
+    entropy: Tensor  # (R,) in nats
 
 
 def _softmax(rows: Tensor, tops: Tensor, temperatures: Sequence[float]) -> dict[float, _Softmax]:
     """Compute the softmax at all temperatures, for a few rows at a time, so that these stay in the cache."""
     ab = gamut.gamut_ab(rows.device).t()
     sums_of = torch.cat([torch.ones_like(ab[:1]), ab])  # (3, Q): 1, a and b of each bin
-    sums = rows.new_empty(len(temperatures), 3, len(rows), dtype=torch.float32)
+    sums = rows.new_empty(len(temperatures), 4, len(rows), dtype=torch.float32)
     at_once = _rows_at_once(rows)
+    buffers = rows.new_empty(2, at_once, rows.shape[1], dtype=torch.float32)
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         below_top = rows[part].float() - tops[part, None]
+        exponents, powers = buffers[:, : len(below_top)]
         for temperature, found in zip(temperatures, sums, strict=True):
-            exponents = (below_top / temperature).clamp_min_(_LOWEST)
-            found[:, part] = sums_of @ exponents.exp_().t()
+            torch.div(below_top, temperature, out=exponents).clamp_min_(_LOWEST)
+            found[:3, part] = sums_of @ torch.exp(exponents, out=powers).t()
+            found[3, part] = exponents.mul_(powers) @ sums_of[0]
+    log_sums = sums[:, 0].log()
+    means = sums[:, 1:] / sums[:, :1]  # (temperatures, 3, R): a, b and the exponent
     return {
-        temperature: _Softmax(found[0].log(), (found[1:] / found[0]).t())
-        for temperature, found in zip(temperatures, sums, strict=True)
+        temperature: _Softmax(log_sum, mean[:2].t(), (log_sum - mean[2]).clamp_min(0))  # below 0: rounding
+        for temperature, log_sum, mean in zip(temperatures, log_sums, means, strict=True)
     }
 
 

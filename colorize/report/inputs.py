@@ -30,10 +30,12 @@ TEMPERATURE_COLUMNS = (
     "temperature", "l2", "psnr", "colorfulness", "true_colorfulness",
     "cross_entropy", "negative_log_likelihood", "calibration_error",
 )  # fmt: skip
+RELIABILITY_COLUMNS = ("low", "high", "pixels", "top_probability", "accuracy")
 MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
+DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
 def spec_of(model: str) -> Spec:
@@ -48,12 +50,14 @@ class Predictions:
     key: np.ndarray  # (N,) int64
     truth: np.ndarray  # (N, S, S, 3) uint8 RGB
     gray: np.ndarray  # (N, S, S) uint8, the input L as gray
-    predicted: np.ndarray  # (N, S, S, 3) uint8 RGB
+    predicted: np.ndarray  # (N, S, S, 3) uint8 RGB; the mode of a classifier
     l2: np.ndarray  # (N,) float32
     is_saved: np.ndarray  # (N,) bool, evenly spaced images; the same for every model
     is_worst: np.ndarray  # (N,) bool, images with the largest L2 of this model
     source: np.ndarray  # (N,) str, name of the image in the raw archive
     path: Path
+    annealed_mean: np.ndarray | None = None  # (N, S, S, 3) uint8 RGB; None for a regression
+    entropy: np.ndarray | None = None  # (N, h, w) float16, nats, of the network's output; None for a regression
 
     @cached_property
     def _position(self) -> dict[int, int]:
@@ -185,12 +189,21 @@ class Inputs:
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
         return rows
 
+    def reliability(self, run: Run, target: str) -> list[dict[str, str]]:
+        """Rows of the intervals of the top probability of a classifier at T = 1; the values are strings.
+
+        `top_probability` and `accuracy` are empty if no pixel is in the interval.
+        """
+        path, stage = self.folders.evaluation(run, target) / "reliability.csv", layout.evaluation_stage(run)
+        return _read_csv(path, stage, RELIABILITY_COLUMNS, RELIABILITY_COLUMNS[-2:])
+
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
         if cell not in self._predictions:
             run = cell.runs(self.seeds)[0]
             path = self.folders.evaluation(run, cell.target) / "predictions.npz"
-            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run))
+            kinds = PREDICTION_ARRAYS | (DISTRIBUTION_ARRAYS if spec_of(run.model).is_classifier else {})
+            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run), kinds)
         return self._predictions[cell]
 
     def per_image(self, cell: Cell, decoding: str = "") -> PerImage:
@@ -335,17 +348,21 @@ def _number_problem(rows: list[dict[str, str]], columns: Collection[str], option
     return ""
 
 
-def _read_predictions(path: Path, stage: str) -> Predictions:
-    arrays = _read_arrays(path, stage, _predictions_problem, PREDICTION_ARRAYS)
+def _read_predictions(path: Path, stage: str, kinds: dict[str, str]) -> Predictions:
+    arrays = _read_arrays(path, stage, lambda found: _predictions_problem(found, kinds), kinds)
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)
 
 
-def _predictions_problem(arrays: dict[str, np.ndarray]) -> str:
-    truth = arrays["truth"].shape
-    shapes = {"truth": (*truth[:3], 3), "predicted": (*truth[:3], 3), "gray": truth[:3]}
-    for name, kind in PREDICTION_ARRAYS.items():
-        array, shape = arrays[name], shapes.get(name, truth[:1])
+def _predictions_problem(arrays: dict[str, np.ndarray], kinds: dict[str, str]) -> str:
+    pictures = arrays["truth"].shape[:3]
+    shapes = dict.fromkeys(("truth", "predicted", "annealed_mean"), (*pictures, 3)) | {"gray": pictures}
+    for name, kind in kinds.items():
+        array, shape = arrays[name], shapes.get(name, pictures[:1])
+        if name == "entropy" and array.ndim == 3:  # the network's output has its own size
+            shape = (*shape, *array.shape[1:])
         if array.dtype.kind != kind or array.shape != shape:
             return f"`{name}` is {array.dtype} of shape {array.shape}"
-    return "" if np.isfinite(arrays["l2"]).all() else "`l2` is not finite"
+        if kind == "f" and not np.isfinite(array).all():
+            return f"`{name}` is not finite"
+    return ""
