@@ -122,7 +122,7 @@ def _pictures(batch: Compared, kind: Kind) -> dict[str, Tensor]:
     found = {"truth": batch.truth.rgb, "gray": gray, "predicted": _picture(batch)}
     if kind == Kind.DISTRIBUTIONS:
         found["annealed_mean"] = _picture(batch.decoded(gamut.ANNEALED))
-        found["entropy"] = batch.distributions.entropy().half()
+        found["entropy"] = batch.distributions.entropy.half()
     return found
 
 

@@ -66,9 +66,12 @@ class Distributions:
         """(B, h, w): the probability of the most probable bin at one of the temperatures."""
         return self._of_pixels(self._at[temperature].log_sum).neg().exp()
 
-    def entropy(self, temperature: float = 1.0) -> Tensor:
-        """(B, h, w) float32: entropy at one of the temperatures, in nats, from 0 to log Q."""
-        return self._of_pixels(self._at[temperature].entropy)
+    @property
+    def entropy(self) -> Tensor:
+        """(B, h, w) float32: entropy at T = 1, one of the temperatures, in nats, from 0 to log Q."""
+        entropy = self._at[1.0].entropy
+        assert entropy is not None
+        return self._of_pixels(entropy)
 
     def log_probabilities(self, bins: Tensor, temperature: float = 1.0) -> Tensor:
         """Log probabilities of some bins of each pixel.
@@ -117,7 +120,7 @@ class _Softmax(NamedTuple):
 
     log_sum: Tensor  # (R,) logarithm of the sum of exp((logit - largest logit) / T)
     ab: Tensor  # (R, 2) mean color, CIELAB units
-    entropy: Tensor  # (R,) in nats
+    entropy: Tensor | None  # (R,) in nats; only for T = 1, because it takes time
 
 
 def _softmax(rows: Tensor, tops: Tensor, temperatures: Sequence[float]) -> dict[float, _Softmax]:
@@ -126,21 +129,25 @@ def _softmax(rows: Tensor, tops: Tensor, temperatures: Sequence[float]) -> dict[
     sums_of = torch.cat([torch.ones_like(ab[:1]), ab])  # (3, Q): 1, a and b of each bin
     sums = rows.new_empty(len(temperatures), 4, len(rows), dtype=torch.float32)
     at_once = _rows_at_once(rows)
-    buffers = rows.new_empty(2, at_once, rows.shape[1], dtype=torch.float32)
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         below_top = rows[part].float() - tops[part, None]
-        exponents, powers = buffers[:, : len(below_top)]
         for temperature, found in zip(temperatures, sums, strict=True):
-            torch.div(below_top, temperature, out=exponents).clamp_min_(_LOWEST)
-            found[:3, part] = sums_of @ torch.exp(exponents, out=powers).t()
-            found[3, part] = exponents.mul_(powers) @ sums_of[0]
-    log_sums = sums[:, 0].log()
-    means = sums[:, 1:] / sums[:, :1]  # (temperatures, 3, R): a, b and the exponent
-    return {
-        temperature: _Softmax(log_sum, mean[:2].t(), (log_sum - mean[2]).clamp_min(0))  # below 0: rounding
-        for temperature, log_sum, mean in zip(temperatures, log_sums, means, strict=True)
-    }
+            if temperature != 1:
+                found[:3, part] = sums_of @ (below_top / temperature).clamp_min_(_LOWEST).exp_().t()
+                continue
+            exponents = below_top.clamp_min(_LOWEST)
+            powers = exponents.exp()
+            found[:3, part] = sums_of @ powers.t()
+            found[3, part] = powers.mul_(exponents) @ sums_of[0]
+    return {temperature: _of_sums(temperature, *found) for temperature, found in zip(temperatures, sums, strict=True)}
+
+
+def _of_sums(temperature: float, powers: Tensor, a: Tensor, b: Tensor, products: Tensor) -> _Softmax:
+    """The result of the sums over the bins: of the powers, and of a, b and the exponent times the powers, (R,) each."""
+    log_sum = powers.log()
+    entropy = (log_sum - products / powers).clamp_min_(0) if temperature == 1 else None  # rounding can give less than 0
+    return _Softmax(log_sum, torch.stack([a / powers, b / powers], dim=1), entropy)
 
 
 def _rank(rows: Tensor, bins: Tensor) -> Tensor:
