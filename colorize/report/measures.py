@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,6 +53,18 @@ class Measured:
         weights = first.measures[weight].astype(np.float64)  # the files have the products of value and weight
         quotients = {method: _divide(products, weights) for method, products in values.items()}
         return compare(self.groups, quotients, weights, pairs)
+
+
+class Line(NamedTuple):
+    """One measure of one method: a line of results/measures.csv."""
+
+    source: str
+    target: str
+    method: Method
+    measure: str
+    interval: Interval  # its value is that over the test split: the mean over the seeds
+    seeds: int
+    sd: float | None  # standard deviation over the seeds; None for a single seed
 
 
 def methods_of(model: str) -> list[Method]:
@@ -106,7 +118,24 @@ def baseline_methods() -> list[Method]:
     return [method for model in BASELINES for method in methods_of(model)]
 
 
-def to_csv(inputs: Inputs) -> str:
+def lines(inputs: Inputs) -> Iterator[Line]:
+    """All measures of all methods, by source, target and measure; a method without a measure has no line for it."""
+    for source in inputs.datasets:
+        for target in inputs.datasets:
+            measured = read_measured(inputs, source, target)
+            for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures):
+                yield from _lines(inputs, measured, measure)
+
+
+def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterator[Line]:
+    having = [method for method, found in measured.images.items() if measure in found.measures]
+    for method, interval in measured.compare(measure, having).means.items():
+        number = len(Cell(measured.source, method.model, measured.target).runs(inputs.seeds))
+        value = measured.values[method].get(measure)
+        yield Line(measured.source, measured.target, method, measure, interval, number, value.sd if value else None)
+
+
+def to_csv(found: Iterable[Line]) -> str:
     """One line per method and measure.
 
     `decoding` says how colors are made of the distribution of the model. It is empty if the model has none.
@@ -114,26 +143,17 @@ def to_csv(inputs: Inputs) -> str:
     images (docs/intervals.md). They are empty if the groups do not bound the value. `groups` is the number of groups.
     `seeds` is the number of seeds, which is 1 for a baseline. With several seeds, `value` is the mean over the seeds,
     the interval is that of this mean, and `sd` is the standard deviation over the seeds; otherwise, `sd` is empty.
+
+    Args:
+        found: all of `lines`.
     """
-    rows = (
-        row
-        for source in inputs.datasets
-        for target in inputs.datasets
-        for measured in [read_measured(inputs, source, target)]
-        for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures)
-        for row in _lines(inputs, measured, measure)
-    )
-    return comma_separated.to_csv(COLUMNS, rows)
+    return comma_separated.to_csv(COLUMNS, map(_texts, found))
 
 
-def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterable[tuple[str, ...]]:
-    """The lines of one measure; a method that does not have it has no line."""
-    having = [method for method, found in measured.images.items() if measure in found.measures]
-    for method, interval in measured.compare(measure, having).means.items():
-        number = len(Cell(measured.source, method.model, measured.target).runs(inputs.seeds))
-        value = measured.values[method].get(measure)
-        sd = "" if value is None or value.sd is None else f"{value.sd:.{_DIGITS}f}"
-        yield (measured.source, measured.target, *method, measure, *interval_texts(interval), str(number), sd)
+def _texts(line: Line) -> tuple[str, ...]:
+    sd = "" if line.sd is None else f"{line.sd:.{_DIGITS}f}"
+    where = (line.source, line.target, *line.method, line.measure)
+    return (*where, *interval_texts(line.interval), str(line.seeds), sd)
 
 
 def interval_texts(interval: Interval) -> tuple[str, str, str, str]:
