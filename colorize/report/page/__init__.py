@@ -13,9 +13,13 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from colorize.report.changes import Changes
 from colorize.report.evidence import Evidence
+from colorize.report.inputs import Inputs
 from colorize.report.page import (
+    changes,
     overview,
 )
 from colorize.report.page.section import Section, json_text
@@ -34,6 +38,26 @@ def render(evidence: Evidence) -> bytes:
     """
     sections = [section for build in BUILDERS if (section := build(evidence)) is not None]
     return assemble(sections, "Let There Be Color: results").encode()
+
+
+def render_comparison(
+    before: Inputs, after: Evidence, found: Changes, names: list[str], params: list[dict[str, Any]]
+) -> bytes:
+    """The page of the run `after`, with its differences to the run `before` at the top.
+
+    Args:
+        before: the input files of the other run.
+        after: the results of this run.
+        found: the differences of the measures.
+        names: of both runs.
+        params: the contents of params.yaml of both runs.
+
+    Raises:
+        DataError: an input is missing or damaged; the message names the file.
+    """
+    first = changes.build(found, before.titles | after.inputs.titles, names, params)
+    sections = [first, *(section for build in BUILDERS if (section := build(after)) is not None)]
+    return assemble(sections, f"Let There Be Color: {names[1]} compared with {names[0]}").encode()
 
 
 def assemble(sections: list[Section], title: str) -> str:
