@@ -15,8 +15,8 @@ import numpy as np
 from colorize.layout import Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage
-from colorize.report.intervals import Groups, Interval, compare
-from colorize.report.measures import Method, group_numbers, methods_of
+from colorize.report.intervals import Groups, Interval, compare, groups_of
+from colorize.report.measures import Method, methods_of
 
 _TRUTH = "true_colorfulness"  # depends on the test images alone
 _NONE = Interval(math.nan, math.nan, math.nan, 0)
@@ -82,7 +82,7 @@ def _changes(before: Inputs, after: Inputs, cell: Cell) -> Iterator[Change]:
     for method in methods_of(cell.model):
         were, are = (_means(inputs, cell, method) for inputs in (before, after))
         old, new = (inputs.per_image(cell, method.decoding) for inputs in (before, after))
-        groups = Groups(group_numbers(new.group)) if _are_same(old, new) else None
+        groups = groups_of(new.group) if _are_same(old, new) else None
         for measure in (name for name in are if name in were and not _is_of_truth(new, name)):
             interval = _NONE if groups is None else _difference(groups, old, new, measure)
             yield Change(cell.source, cell.target, method, measure, were[measure], are[measure], interval)

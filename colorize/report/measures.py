@@ -12,13 +12,14 @@ import numpy as np
 from colorize.layout import BASELINES, UNTRAINED, Cell
 from colorize.report import comma_separated, labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
-from colorize.report.intervals import Comparison, Groups, Interval, compare
+from colorize.report.intervals import Comparison, Groups, Interval, compare, groups_of
 from colorize.report.seeds import OverSeeds, over_seeds
 from colorize.runtime import DataError
 
 COLUMNS = ("source", "target", "model", "decoding", "measure", "value", "low", "high", "groups", "seeds", "sd")
 WITH_DISTRIBUTION = ("prior", "target_prior", "lightness")  # baselines that predict a distribution over the bins
 _DIGITS = 5
+_AT_ONCE = 1 << 27  # bytes of measures in memory; more are read in several passes
 
 
 class Method(NamedTuple):
@@ -73,44 +74,49 @@ def methods_of(model: str) -> list[Method]:
     return [Method(model, decoding) for decoding in (labels.DECODINGS if has_distribution else ("",))]
 
 
-def read_measured(inputs: Inputs, source: str, target: str, names: Collection[str] | None = None) -> Measured:
-    """Read the measures of all baselines, models and references with all decodings.
+def read_measured(
+    inputs: Inputs,
+    source: str,
+    target: str,
+    names: Collection[str] | None = None,
+    methods: Collection[Method] | None = None,
+) -> Measured:
+    """Read the measures of models and baselines.
 
     Args:
         inputs: the input files.
         source: data set of the training.
         target: data set of the test images.
-        names: measures whose values per image are kept, with their weights; None keeps all. At 328,500 images, all
-            measures of all methods need 0.7 GB, and the five of Table 1 need 0.2 GB.
+        names: measures whose values per image are read, with their weights; None reads all. At 328,500 images, one
+            measure needs 1.3 MB per method.
+        methods: None: all baselines, models and references with all decodings.
 
     Raises:
         DataError: a file is missing or damaged, or has other images than the others; names it and the remedy.
     """
-    methods = [method for model in (*UNTRAINED, *inputs.models) for method in methods_of(model)]
+    methods = _methods(inputs) if methods is None else list(methods)
     values: dict[Method, dict[str, OverSeeds]] = {}
     images: dict[Method, PerImage] = {}
     for method in methods:
         cell = Cell(source, method.model, target)
         found = inputs.values_by_seed(cell, method.decoding)
         values[method] = {name: over_seeds(of_seeds) for name, of_seeds in found.items()}
-        images[method] = _kept(inputs.per_image(cell, method.decoding), images.get(methods[0]), names)
+        images[method] = _sharing(inputs.per_image(cell, method.decoding, names), images.get(methods[0]))
     first = images[methods[0]]
     for method in methods:
         if not np.array_equal(images[method].key, first.key):
             folders = f"data/evaluations of {source}-{method.model} and {source}-{methods[0].model} on {target}"
             raise DataError(f"{folders}: their images differ; run `make verify`, which names the damaged files")
-    return Measured(source, target, values, images, Groups(group_numbers(first.group)))
+    return Measured(source, target, values, images, groups_of(first.group))
 
 
-def _kept(found: PerImage, first: PerImage | None, names: Collection[str] | None) -> PerImage:
-    """Only these measures and their weights; equal keys and groups share the arrays of the first method."""
-    key = first.key if first and np.array_equal(found.key, first.key) else found.key
-    group = first.group if first and np.array_equal(found.group, first.group) else found.group
-    if names is None:
-        return PerImage(key, group, found.measures, found.weights)
-    needed = {*names, *(weight for name, weight in found.weights.items() if name in names)}
-    measures = {name: array for name, array in found.measures.items() if name in needed}
-    return PerImage(key, group, measures, {name: w for name, w in found.weights.items() if name in names})
+def _sharing(found: PerImage, first: PerImage | None) -> PerImage:
+    """The same measures; equal keys and groups share the arrays of the first method."""
+    if first is None:
+        return found
+    key = first.key if np.array_equal(found.key, first.key) else found.key
+    group = first.group if np.array_equal(found.group, first.group) else found.group
+    return PerImage(key, group, found.measures, found.weights)
 
 
 def baseline_methods() -> list[Method]:
@@ -120,11 +126,22 @@ def baseline_methods() -> list[Method]:
 
 def lines(inputs: Inputs) -> Iterator[Line]:
     """All measures of all methods, by source, target and measure; a method without a measure has no line for it."""
+    methods = _methods(inputs)
     for source in inputs.datasets:
         for target in inputs.datasets:
-            measured = read_measured(inputs, source, target)
-            for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures):
-                yield from _lines(inputs, measured, measure)
+            cells = [(Cell(source, method.model, target), method.decoding) for method in methods]
+            names = list(dict.fromkeys(name for one in cells for name in inputs.measure_names(*one)))
+            num_images = len(inputs.per_image(*cells[0], names=()).key)
+            at_once = max(1, _AT_ONCE // (4 * num_images * len(methods)))
+            for start in range(0, len(names), at_once):
+                measured = read_measured(inputs, source, target, names[start : start + at_once])
+                for measure in names[start : start + at_once]:
+                    yield from _lines(inputs, measured, measure)
+
+
+def _methods(inputs: Inputs) -> list[Method]:
+    """All baselines, models and references with all decodings."""
+    return [method for model in (*UNTRAINED, *inputs.models) for method in methods_of(model)]
 
 
 def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterator[Line]:
@@ -161,12 +178,6 @@ def interval_texts(interval: Interval) -> tuple[str, str, str, str]:
     numbers = (interval.value, interval.low, interval.high)
     value, low, high = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
     return value, low, high, str(interval.num_groups)
-
-
-def group_numbers(names: np.ndarray) -> np.ndarray:
-    """(N,) names of groups -> (N,) numbers; -1 for an image whose group is not known."""
-    _, numbers = np.unique(names, return_inverse=True)
-    return np.where(names == "", -1, numbers)
 
 
 def _divide(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
