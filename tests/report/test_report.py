@@ -123,6 +123,7 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
     assert done.stdout.splitlines() == [
         "Table 1: results/table1.md   who won, and how sure that is: results/claims.md",
         "figures: results/figures/   all saved predictions: data/gallery/index.html",
+        "all of this on one page, to open in a browser: data/report.html",
         "set()",
     ]
     assert (run.root / "results" / "figures" / "figure5.jpg").is_file()
