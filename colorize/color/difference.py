@@ -29,7 +29,8 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor) -> Tensor:
     a_1, a_2 = a_1 * stretch, a_2 * stretch  # eq. 5
     chroma_1, chroma_2 = torch.hypot(a_1, b_1), torch.hypot(a_2, b_2)  # eq. 6
     chroma = (chroma_1 + chroma_2) / 2
-    arc, hue = _arc(torch.atan2(b_1, a_1), torch.atan2(b_2, a_2))  # eq. 7
+    hue_1, hue_2 = (torch.remainder(torch.atan2(b, a), 2 * math.pi) for a, b in ((a_1, b_1), (a_2, b_2)))  # eq. 7
+    arc, hue = _arc(hue_1, hue_2)
     hue_step = 2 * (chroma_1 * chroma_2).sqrt() * torch.sin(arc / 2)  # eq. 11; 0 if a color is gray, whatever its hue
     L_squared = ((L_1 + L_2) / 2 - 50).square()
     L_term = (L_2 - L_1) / (1 + 0.015 * L_squared / (20 + L_squared).sqrt())  # eq. 18
@@ -48,14 +49,12 @@ def _saturation(chroma: Tensor) -> Tensor:
 
 
 def _arc(hue_1: Tensor, hue_2: Tensor) -> tuple[Tensor, Tensor]:
-    """Length and middle of the shorter arc between two hues, eq. 10 and 14.
-
-    The hues are in [-pi, pi], and the middle is in [-pi, 2 pi]. The paper adds 2 pi to negative hues. This is slower, and
-    it changes the middle by nothing or by a full turn.
-    """
+    """Length and middle of the shorter arc between two hues in [0, 2 pi), eq. 10 and 14; the middle is in [0, 3 pi)."""
     difference = hue_2 - hue_1
-    turns = (difference / (2 * math.pi)).round()  # 1 or -1 if the other arc is shorter; `where` is slow
-    return difference - turns * (2 * math.pi), (hue_1 + hue_2) / 2 + turns.abs() * math.pi
+    is_far = difference.abs() > math.pi
+    shorter = torch.where(is_far, difference - difference.sign() * (2 * math.pi), difference)
+    middle = (hue_1 + hue_2) / 2
+    return shorter, torch.where(is_far, middle + math.pi, middle)
 
 
 def _hue_weight(hue: Tensor) -> Tensor:
@@ -67,7 +66,6 @@ def _hue_weight(hue: Tensor) -> Tensor:
 
 def _rotation(hue: Tensor, chroma: Tensor) -> Tensor:
     """R_T, eq. 16, 17 and 21."""
-    from_blue = hue * (180 / math.pi) - 275  # degrees, in [-455, 85]
-    from_blue += 360 * (from_blue < -275)  # in [-275, 85]; `remainder` is slow
-    angle = (math.pi / 3) * torch.exp(-(from_blue / 25).square())  # 2 delta theta, in radians
+    degrees = torch.remainder(hue * (180 / math.pi), 360)
+    angle = (math.pi / 3) * torch.exp(-((degrees - 275) / 25).square())  # 2 delta theta, in radians
     return -2 * _saturation(chroma) * torch.sin(angle)

@@ -13,7 +13,7 @@ from colorize import runtime
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """`np.savez`, but for headers that vary with the version of Python. Only numbers that are measured stay as they are.
+    """`np.savez`, but for headers that vary with the version of Python. Only measured values are not compressed.
 
     Compression would make measured values at most a tenth smaller, and reading them five times slower.
     """
