@@ -13,12 +13,12 @@ _NEAR_GRAY = 5.0  # largest chroma, CIELAB units
 
 def colorfulness(batch: Compared) -> Tensor:
     """Colorfulness M3 (Hasler and Suesstrunk 2003, eq. 9 to 11) of the predicted picture: 0 is gray, 109 extreme."""
-    return batch.once(_both_m3)[0]
+    return _m3(*_opponents(batch.predicted_rgb))
 
 
 def true_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return batch.truth.once(_true_both_m3)[0]
+    return batch.truth.once(_true_m3)
 
 
 def colorfulness_error(batch: Compared) -> Tensor:
@@ -28,12 +28,12 @@ def colorfulness_error(batch: Compared) -> Tensor:
 
 def absolute_colorfulness(batch: Compared) -> Tensor:
     """The variant that CT2 and DDColor report: the absolute values of the opponent channels take their place."""
-    return batch.once(_both_m3)[1]
+    return _m3(*(channel.abs() for channel in _opponents(batch.predicted_rgb)))
 
 
 def true_absolute_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return batch.truth.once(_true_both_m3)[1]
+    return batch.truth.once(_true_absolute_m3)
 
 
 def absolute_colorfulness_error(batch: Compared) -> Tensor:
@@ -56,12 +56,12 @@ def out_of_gamut(batch: Compared) -> Tensor:
     return mean_per_image(batch.fitted[1])
 
 
-def _both_m3(batch: Compared) -> Tensor:
-    return _m3(batch.predicted_rgb)
+def _true_m3(truth: Truth) -> Tensor:
+    return _m3(*_opponents(truth.levels))
 
 
-def _true_both_m3(truth: Truth) -> Tensor:
-    return _m3(truth.levels)
+def _true_absolute_m3(truth: Truth) -> Tensor:
+    return _m3(*(channel.abs() for channel in _opponents(truth.levels)))
 
 
 def _true_near_gray(truth: Truth) -> Tensor:
@@ -72,20 +72,14 @@ def _near_gray(ab_norm: Tensor) -> Tensor:
     return mean_per_image(length(ab_norm) * AB_SCALE <= _NEAR_GRAY)
 
 
-def _m3(rgb: Tensor) -> Tensor:
-    """(B, 3, H, W) levels -> (2, B) float64: M3 of the opponent channels, and of their absolute values.
-
-    M3 is the norm of the standard deviations of both channels plus 0.3 times the norm of their means. The levels are
-    whole numbers, so the sums are exact, or nearly so in large images, and differences of them lose no digits.
-    """
+def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 3, H, W) -> the opponent channels R - G and (R + G) / 2 - B, (B, H, W) each."""
     red, green, blue = rgb.unbind(1)
-    channels = torch.stack([red - green, (red + green) / 2 - blue])  # (2, B, H, W): the opponent channels
-    squares = _mean(channels.square())
-    means = torch.stack([_mean(channels), _mean(channels.abs_())])  # (2, 2, B): variant, channel and image
-    deviations = (squares - means.square()).clamp_min(0).sum(dim=1).sqrt()
-    return deviations + 0.3 * means.norm(dim=1)
+    return red - green, (red + green) / 2 - blue
 
 
-def _mean(channels: Tensor) -> Tensor:
-    """(..., H, W) float32 -> (...) float64: the mean over the pixels. Only the sums of the rows are in float32."""
-    return channels.sum(dim=-1).double().sum(dim=-1) / (channels.shape[-2] * channels.shape[-1])
+def _m3(rg: Tensor, yb: Tensor) -> Tensor:
+    """(B, H, W) each -> (B,) float64: norm of the standard deviations plus 0.3 times norm of the means."""
+    channels = torch.stack([rg, yb], dim=1).flatten(2).double()  # (B, 2, H W)
+    deviation = channels.var(dim=2, correction=0).sum(dim=1).sqrt()
+    return deviation + 0.3 * channels.mean(dim=2).norm(dim=1)

@@ -66,7 +66,7 @@ def auc(batch: Compared) -> Tensor:
 
 def rebalanced_auc(batch: Compared) -> Tensor:
     """The same with each pixel weighted by the inverse prior of its true bin; its weight is `inverse_prior`."""
-    return mean_per_image(batch.once(_scores) * batch.truth.of_bins(batch.inverse_prior))
+    return mean_per_image(batch.once(_scores) * batch.inverse_prior[batch.true_bins])
 
 
 def _scores(batch: Compared) -> Tensor:

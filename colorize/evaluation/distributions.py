@@ -12,7 +12,7 @@ _TOP = 5
 
 def inverse_prior(batch: Compared) -> Tensor:
     """Inverse prior of the true bin, mean over pixels: the weight of the rebalanced measures."""
-    return mean_per_image(batch.truth.of_bins(batch.inverse_prior))
+    return mean_per_image(batch.inverse_prior[batch.true_bins])
 
 
 def kl_divergence(batch: Compared) -> Tensor:
@@ -31,4 +31,4 @@ def top5_accuracy(batch: Compared) -> Tensor:
 def rebalanced_accuracy(batch: Compared) -> Tensor:
     """Accuracy with each pixel weighted by the inverse prior of its true bin; its weight is `inverse_prior`."""
     is_right = batch.predicted_bins == batch.true_bins
-    return mean_per_image(is_right * batch.truth.of_bins(batch.inverse_prior))
+    return mean_per_image(is_right * batch.inverse_prior[batch.true_bins])

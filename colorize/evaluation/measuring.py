@@ -51,16 +51,6 @@ class Truth:
         return self._results[function]
 
     @cached_property
-    def _values(self) -> dict[Tensor, Tensor]:
-        return {}
-
-    def of_bins(self, values: Tensor) -> Tensor:
-        """(Q,) values of the bins -> (B, H, W): those of the bins of the colors, looked up at the first call."""
-        if values not in self._values:
-            self._values[values] = values[self.bins]
-        return self._values[values]
-
-    @cached_property
     def bins(self) -> Tensor:
         """(B, H, W) int64, the bins of the colors."""
         return gamut.nearest_bin(self.ab_norm * AB_SCALE)

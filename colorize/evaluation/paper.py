@@ -60,7 +60,7 @@ def target_entropy(batch: Compared) -> Tensor:
 
 def class_weight(batch: Compared) -> Tensor:
     """Class weight of the true bin, mean over pixels: the weight of `normalized_weighted_cross_entropy`."""
-    return mean_per_image(batch.truth.of_bins(batch.weights))
+    return mean_per_image(batch.weights[batch.true_bins])
 
 
 MEASURES: dict[str, Measure] = {

@@ -68,10 +68,10 @@ class Distributions:
 
     @property
     def entropy(self) -> Tensor:
-        """(B, h, w) float32: entropy at T = 1, one of the temperatures, in nats, from 0 to log Q."""
-        entropy = self._at[1.0].entropy
-        assert entropy is not None
-        return self._of_pixels(entropy)
+        """(B, h, w) float32: the entropy of the distributions at T = 1 in nats, from 0 to log Q."""
+        at_once = _rows_at_once(self._rows)
+        parts = [torch.special.entr(part.float().softmax(dim=1)).sum(dim=1) for part in self._rows.split(at_once)]
+        return self._of_pixels(torch.cat(parts))
 
     def log_probabilities(self, bins: Tensor, temperature: float = 1.0) -> Tensor:
         """Log probabilities of some bins of each pixel.
@@ -120,34 +120,24 @@ class _Softmax(NamedTuple):
 
     log_sum: Tensor  # (R,) logarithm of the sum of exp((logit - largest logit) / T)
     ab: Tensor  # (R, 2) mean color, CIELAB units
-    entropy: Tensor | None  # (R,) in nats; only for T = 1, because it takes time
 
 
 def _softmax(rows: Tensor, tops: Tensor, temperatures: Sequence[float]) -> dict[float, _Softmax]:
     """Compute the softmax at all temperatures, for a few rows at a time, so that these stay in the cache."""
     ab = gamut.gamut_ab(rows.device).t()
     sums_of = torch.cat([torch.ones_like(ab[:1]), ab])  # (3, Q): 1, a and b of each bin
-    sums = rows.new_empty(len(temperatures), 4, len(rows), dtype=torch.float32)
+    sums = rows.new_empty(len(temperatures), 3, len(rows), dtype=torch.float32)
     at_once = _rows_at_once(rows)
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         below_top = rows[part].float() - tops[part, None]
         for temperature, found in zip(temperatures, sums, strict=True):
-            if temperature != 1:
-                found[:3, part] = sums_of @ (below_top / temperature).clamp_min_(_LOWEST).exp_().t()
-                continue
-            exponents = below_top.clamp_min(_LOWEST)
-            powers = exponents.exp()
-            found[:3, part] = sums_of @ powers.t()
-            found[3, part] = powers.mul_(exponents) @ sums_of[0]
-    return {temperature: _of_sums(temperature, *found) for temperature, found in zip(temperatures, sums, strict=True)}
-
-
-def _of_sums(temperature: float, powers: Tensor, a: Tensor, b: Tensor, products: Tensor) -> _Softmax:
-    """The result of the sums over the bins: of the powers, and of a, b and the exponent times the powers, (R,) each."""
-    log_sum = powers.log()
-    entropy = (log_sum - products / powers).clamp_min_(0) if temperature == 1 else None  # rounding can give less than 0
-    return _Softmax(log_sum, torch.stack([a / powers, b / powers], dim=1), entropy)
+            exponents = (below_top / temperature).clamp_min_(_LOWEST)
+            found[:, part] = sums_of @ exponents.exp_().t()
+    return {
+        temperature: _Softmax(found[0].log(), (found[1:] / found[0]).t())
+        for temperature, found in zip(temperatures, sums, strict=True)
+    }
 
 
 def _rank(rows: Tensor, bins: Tensor) -> Tensor:

@@ -79,14 +79,7 @@ def test_known_distances_of_ab():
         ab_norm = torch.zeros(1, 2, 2, 2)
         predicted = torch.tensor([[3.0, 0.5, 0, 200], [4.0, 0, 0, 0]]).view(1, 2, 2, 2) / 128
         inverse_prior = torch.tensor([1.0, 3.0])
-        bins = torch.tensor([[[0, 1], [1, 0]]])
-
-        @property
-        def truth(self):
-            return self
-
-        def of_bins(self, values):
-            return values[self.bins]
+        true_bins = torch.tensor([[[0, 1], [1, 0]]])
 
         def once(self, function):
             return function(self)
