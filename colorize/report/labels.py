@@ -67,6 +67,23 @@ METRIC_LABELS = {
     "ciede2000": MetricLabel("CIEDE2000", decimals=2, better="lower"),
     "colorfulness": MetricLabel("Colorfulness", decimals=1),
     "true_colorfulness": MetricLabel("True Colorfulness", decimals=1),
+    "colorfulness_error": MetricLabel("Colorfulness Error", decimals=1, better="lower"),
+    "absolute_colorfulness": MetricLabel("Absolute Colorfulness", decimals=1),
+    "true_absolute_colorfulness": MetricLabel("True Absolute Colorfulness", decimals=1),
+    "absolute_colorfulness_error": MetricLabel("Absolute Colorfulness Error", decimals=1, better="lower"),
+    "auc": MetricLabel("AuC", better="higher"),
+    "rebalanced_auc": MetricLabel("Rebalanced AuC", better="higher"),
+    "ssim": MetricLabel("SSIM", better="higher"),
+    "near_gray": MetricLabel("Near Gray"),
+    "true_near_gray": MetricLabel("True Near Gray"),
+    "out_of_gamut": MetricLabel("Out of Gamut", better="lower"),
+    "rebalanced_accuracy": MetricLabel("Rebalanced Accuracy", better="higher"),
+    "top5_accuracy": MetricLabel("Top-5 Accuracy", better="higher"),
+    "normalized_weighted_cross_entropy": MetricLabel("Normalized Weighted CE", decimals=3, better="lower"),
+    "target_entropy": MetricLabel("Target Entropy", decimals=3),
+    "kl_divergence": MetricLabel("KL Divergence", decimals=3, better="lower"),
+    "class_weight": MetricLabel("Class Weight", decimals=3),
+    "inverse_prior": MetricLabel("Inverse Prior", decimals=1),
 }
 DECODINGS = {"mode": "mode", "annealed_mean": "annealed mean", "mean": "mean"}  # titles; the mode comes first
 MODES = ("", "mode")  # Table 1 shows the mode; empty: the model has no distribution
