@@ -23,9 +23,11 @@ def plots_of(inputs) -> dict[str, Figure]:
     }
 
 
-def ticks_of(axes) -> list[Text]:
-    """Texts of the axes' ticks; those beyond the limits of the axes are not drawn, wherever they are."""
-    return [text for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels("both")]
+def names_in(figure: Figure) -> list[Text]:
+    """All texts but the numbers of the axes: matplotlib keeps some beyond the limits, which are not drawn."""
+    axes = figure.axes
+    texts = [text for one in axes for text in (*one.texts, one._left_title, one.xaxis.label, one.yaxis.label)]
+    return [*texts, *figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
 
 
 @style.applied()
@@ -76,8 +78,7 @@ def test_every_text_of_every_plot_is_readable_in_print_and_inside_the_figure(mak
         width, height = canvas.get_width_height()
         texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
         assert len(texts) > 10 and min(text.get_fontsize() for text in texts) >= 7, name
-        names = [text for text in texts if text.axes is None or text not in ticks_of(text.axes)]
-        for text in names:
+        for text in (text for text in names_in(figure) if text.get_text()):
             box = text.get_window_extent(canvas.get_renderer())
             is_inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width + 1 and box.y1 <= height + 1
             assert is_inside, (name, text)
