@@ -9,7 +9,7 @@ writes these files:
     results/measures.csv           results/differences.csv         results/generalization.csv
     results/curves.csv             results/overfitting.csv         results/calibration.csv
     results/claims.md              results/metrics/*/*.json        results/figures/*
-    data/gallery/*
+    data/report.html               data/gallery/*
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
 from colorize.report import (
-    claims,
     claims_page,
     curves,
     decodings,
@@ -35,11 +34,13 @@ from colorize.report import (
     matrix,
     measures,
     overfitting,
+    page,
     style,
     table,
     temperature,
     tradeoff,
 )
+from colorize.report.evidence import Evidence, gather
 from colorize.report.inputs import Inputs
 from colorize.report.leftovers import refuse_leftovers
 from colorize.runtime import atomic_write, fault_point, progress, write_json
@@ -49,10 +50,12 @@ if TYPE_CHECKING:
 
     from colorize.config.params import Settings
 
-FIGURES, GALLERY, METRICS = Path("results") / "figures", Path("data") / "gallery", Path("results") / "metrics"
+FIGURES, METRICS = Path("results") / "figures", Path("results") / "metrics"
+GALLERY, PAGE = Path("data") / "gallery", Path("data") / "report.html"
 SUMMARY = (
     "Table 1: results/table1.md   who won, and how sure that is: results/claims.md\n"
-    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html\n"
+    f"all of this on one page, to open in a browser: {PAGE}"
 )
 
 
@@ -70,14 +73,15 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     """
     inputs = Inputs(settings.datasets, settings.models, settings.seeds, root)
     refuse_leftovers(inputs)
-    table1, decoded = table.read_table(inputs), decodings.read_decoded(inputs)
+    table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 4, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
         _write_metrics(table1, inputs.folders)
         advance(1)
-        _write_texts(inputs, table1, decoded, root / "results")
+        evidence = gather(inputs, table1)
+        _write_texts(evidence, root / "results")
         advance(1)
-        pictures = _plots(inputs, table1, decoded)
+        pictures = _plots(evidence)
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -85,16 +89,19 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         _write_folder(root / FIGURES, pictures)
         _write_folder(root / GALLERY, gallery.render_gallery(inputs))
         advance(1)
+        _write(root / PAGE, page.render(evidence))
+        advance(1)
 
 
-def _plots(inputs: Inputs, table1: table.Table, decoded: list[decodings.Decoded]) -> dict[str, bytes]:
+def _plots(evidence: Evidence) -> dict[str, bytes]:
     """All plots by file name, each as PNG and as PDF. Plots of classifiers are left out if there are none."""
+    inputs, table1 = evidence.inputs, evidence.table1
     plots = {
         "figure1": diagram.plot_networks(inputs),
         "curves": curves.plot_curves(inputs),
         "table1": dots.plot_table(table1),
         "matrix": matrix.plot_matrix(table1),
-        "tradeoff": tradeoff.plot_tradeoff(inputs, decoded),
+        "tradeoff": tradeoff.plot_tradeoff(inputs, evidence.decoded),
     }
     if inputs.classifiers:
         plots["temperature"] = temperature.plot_curves(inputs)
@@ -135,21 +142,21 @@ def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Ph
     return sheets
 
 
-def _write_texts(inputs: Inputs, table1: table.Table, decoded: list[decodings.Decoded], folder: Path) -> None:
+def _write_texts(evidence: Evidence, folder: Path) -> None:
     """Write all tables and lists of numbers."""
-    gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
+    inputs, table1 = evidence.inputs, evidence.table1
     texts = {
         "table1.csv": table.to_csv(table1),
         "table1.md": table.to_markdown(table1),
         "table1.tex": table.to_latex(table1),
         "table1_intervals.tex": latex_intervals.to_latex(table1),
-        "table2.md": decodings.to_markdown(inputs, decoded),
-        "claims.md": claims_page.to_markdown(table1, claims.judge(inputs, gaps, ratios)),
+        "table2.md": decodings.to_markdown(inputs, evidence.decoded),
+        "claims.md": claims_page.to_markdown(table1, evidence.claims),
         "curves.csv": curves.to_csv(inputs),
         "differences.csv": differences.to_csv(table1.rankings.values()),
-        "generalization.csv": generalization.to_csv(ratios),
-        "measures.csv": measures.to_csv(inputs),
-        "overfitting.csv": overfitting.to_csv(gaps),
+        "generalization.csv": generalization.to_csv(evidence.ratios),
+        "measures.csv": measures.to_csv(evidence.measures),
+        "overfitting.csv": overfitting.to_csv(evidence.gaps),
         "calibration.csv": temperature.to_csv(inputs),
     }
     for name, text in texts.items():
