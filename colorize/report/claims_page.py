@@ -156,4 +156,5 @@ def difference_text(interval: Interval, measure: str) -> str:
 
 
 def seeds_text(number: int) -> str:
+    """A sentence about the number of seeds."""
     return f"Number of seeds in this run: {number}" + (", so nothing here is known about other seeds." * (number == 1))

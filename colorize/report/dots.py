@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BASELINE: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.8, "linestyle": style.DASHED}
 _PAPER: dict[str, Any] = {"color": style.INK, "marker": "|", "markersize": 9, "markeredgewidth": 1.6}
 # Inches: a row, the names of the models, between panels, the texts above and below all panels.
-_ROW, _NAMES, _GAP, _COLUMN_GAP, _TOP, _BOTTOM = 0.13, 1.25, 0.54, 0.25, 0.72, 0.8
+_ROW, _NAMES, _GAP, _COLUMN_GAP, _TOP, _BOTTOM = 0.13, 1.25, 0.58, 0.25, 0.55, 0.85
 
 
 @style.applied()
@@ -41,7 +41,7 @@ def plot_table(table1: Table) -> Figure:
             _name_baseline(axes, table1.rankings[dataset, dataset, metric].baseline, metric, width)
         row[0].set_title(_title_of(metric))
     for axes, dataset in zip(grid[0], datasets, strict=True):
-        axes.set_title(style.wrap(table1.titles[dataset], width) + "\n" + axes.get_title(loc="left"))
+        axes.set_title(style.wrap(table1.titles[dataset], width, lines=1) + "\n" + axes.get_title(loc="left"))
     names = [*map(model_title, table1.models), "best baseline"]
     grid[0, 0].set_yticks(range(len(names)), [style.wrap(name, _NAMES, lines=1, size=style.FONT) for name in names])
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
@@ -97,7 +97,7 @@ def _name_baseline(axes: Axes, baseline: Method | None, metric: str, width: floa
     if baseline is not None:
         decoding = labels.decoding_title(baseline.decoding, metric)
         name = ", ".join(filter(None, [labels.short_model_title(baseline.model), decoding]))
-        axes.set_xlabel(style.wrap(name, width, lines=1, size=style.FONT), color=style.FAINT, loc="left")
+        axes.set_xlabel(style.wrap(name, width, lines=1, size=style.FONT), color=style.FAINT, loc="left", labelpad=1)
 
 
 def _draw_interval(axes: Axes, row: int, interval: Interval, look: style.Look, face: str) -> None:

@@ -37,8 +37,8 @@ def gather(inputs: Inputs, table1: Table | None = None) -> Evidence:
     return Evidence(
         inputs=inputs,
         table1=table1 or table.read_table(inputs),
-        measures=list(measures.lines(inputs)),
         decoded=decodings.read_decoded(inputs),
+        measures=list(measures.lines(inputs)),
         claims=claims.judge(inputs, gaps, ratios),
         gaps=gaps,
         ratios=ratios,

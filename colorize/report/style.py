@@ -2,8 +2,9 @@
 
 A plot is as wide as the text of a two-column paper. No text of a plot is smaller than 7 pt at this width. Models differ
 in color and in marker or dash pattern, so a plot can be read without colors. The colors are those of Okabe and Ito
-(2008), which people with color blindness can tell apart. There is no bold text: to
-embed a second font into a PDF takes as long as to draw the plot.
+(2008), which people with color blindness can tell apart.
+
+There is no bold text, because each further font of a PDF takes time. STIX is embedded three times as fast as DejaVu.
 """
 
 from __future__ import annotations

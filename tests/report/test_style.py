@@ -23,10 +23,11 @@ def plots_of(inputs) -> dict[str, Figure]:
     }
 
 
-def ticks_of(axes) -> list[Text]:
-    """Texts of the axes' ticks; those beyond the limits of the axes are not drawn, wherever they are."""
-    ticks = [tick for axis in (axes.xaxis, axes.yaxis) for tick in (*axis.majorTicks, *axis.minorTicks)]
-    return [text for tick in ticks for text in (tick.label1, tick.label2)]
+def names_in(figure: Figure) -> list[Text]:
+    """All texts but the numbers of the axes: matplotlib keeps some beyond the limits, which are not drawn."""
+    axes = figure.axes
+    texts = [text for one in axes for text in (*one.texts, one._left_title, one.xaxis.label, one.yaxis.label)]
+    return [*texts, *figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
 
 
 @style.applied()
@@ -77,8 +78,7 @@ def test_every_text_of_every_plot_is_readable_in_print_and_inside_the_figure(mak
         width, height = canvas.get_width_height()
         texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
         assert len(texts) > 10 and min(text.get_fontsize() for text in texts) >= 7, name
-        ticks = {text for axes in figure.axes for text in ticks_of(axes)}
-        for text in (text for text in texts if text not in ticks):
+        for text in (text for text in names_in(figure) if text.get_text()):
             box = text.get_window_extent(canvas.get_renderer())
             is_inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width + 1 and box.y1 <= height + 1
             assert is_inside, (name, text)
