@@ -61,6 +61,8 @@ class Winner:
     is_above_baselines: bool  # False: no model beats the baselines, so there is no winner
     to_next: tuple[str, str]  # difference to the model with the next best value, with its interval; that model
     to_baseline: tuple[str, str]  # the same for the best baseline; both texts are empty if there is none
+    is_next_clear: bool  # whether the interval of this difference does not contain 0
+    is_baseline_clear: bool
 
 
 def winners(table1: Table) -> Iterator[Winner]:
@@ -77,14 +79,27 @@ def _winner(source: str, target: str, values: dict[str, float], measure: str, ra
     best = _best(values, measure)
     differences = {(one.method.model, one.other.model): one for one in ranking.differences}
     to_next = to_baseline = ("", "")
+    is_next_clear = is_baseline_clear = False
     if found := next((one for (a, b), one in differences.items() if a == best and b not in values), None):
         to_baseline = (difference_text(found.interval, measure), _method_title(found.other))
+        is_baseline_clear = found.interval.excludes_zero
     if rest := {model: value for model, value in values.items() if model != best}:
         second = _best(rest, measure)
-        to_next = (difference_text(-differences[second, best].interval, measure), model_title(second))
-    tied = sorted(model_title(one.model) for one in ranking.best if one.model != best)
-    number = format_number(values[best], measure)
-    return Winner(source, target, measure, model_title(best), number, tied, bool(ranking.best), to_next, to_baseline)
+        difference = -differences[second, best].interval
+        to_next, is_next_clear = (difference_text(difference, measure), model_title(second)), difference.excludes_zero
+    return Winner(
+        source=source,
+        target=target,
+        measure=measure,
+        model=model_title(best),
+        value=format_number(values[best], measure),
+        tied=sorted(model_title(one.model) for one in ranking.best if one.model != best),
+        is_above_baselines=bool(ranking.best),
+        to_next=to_next,
+        to_baseline=to_baseline,
+        is_next_clear=is_next_clear,
+        is_baseline_clear=is_baseline_clear,
+    )
 
 
 def _winners(table1: Table) -> str:
@@ -144,14 +159,14 @@ def _line(finding: Finding) -> list[str]:
     return [where, what, metric_title(finding.measure), number, finding.verdict, finding.missing]
 
 
-def difference_text(interval: Interval, measure: str) -> str:
-    """A difference with its interval; a missing interval is left out."""
+def difference_text(interval: Interval, measure: str, sign: str = "+") -> str:
+    """A difference with its interval; a missing interval is left out. Without `sign`: a value with its interval."""
     if math.isnan(interval.value):
         return "not defined"
-    value = format_number(interval.value, measure, sign="+")
+    value = format_number(interval.value, measure, sign=sign)
     if not interval.is_bounded:
         return value
-    low, high = (format_number(limit, measure, sign="+") for limit in (interval.low, interval.high))
+    low, high = (format_number(limit, measure, sign=sign) for limit in (interval.low, interval.high))
     return f"{value} [{low}, {high}]"
 
 

@@ -160,6 +160,12 @@ class Inputs:
                 raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
         return values
 
+    def evaluated(self, run: Run, target: str) -> dict[str, Any]:
+        """What was evaluated: the sidecar of the model, and hashes of code and test images. Empty if not recorded."""
+        details = self._details(run, target)
+        found = details.get("evaluated") if isinstance(details, dict) else None
+        return found if isinstance(found, dict) else {}
+
     def layers(self, run: Run) -> dict[str, Any]:
         """The layer list of a trained model."""
         path, stage = self.folders.history(run) / "layers.json", layout.stage_name("train", run.name)

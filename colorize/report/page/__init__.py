@@ -20,14 +20,24 @@ from colorize.report.evidence import Evidence
 from colorize.report.inputs import Inputs
 from colorize.report.page import (
     changes,
+    claims,
+    matrix,
     overview,
+    sheet,
+    table,
 )
 from colorize.report.page.section import Section, json_text
 
 FOLDER = Path(__file__).parent
 VENDORED_SCRIPTS = ("sortable.min.js", "uPlot.iife.min.js")
 VENDORED_STYLES = ("uPlot.min.css",)
-BUILDERS = (overview.build,)  # one per section, in the order of the page
+BUILDERS = (
+    overview.build,
+    table.build,
+    claims.build,
+    matrix.build,
+    sheet.build,
+)  # one per section, in the order of the page
 
 
 def render(evidence: Evidence) -> bytes:
