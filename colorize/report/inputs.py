@@ -30,6 +30,7 @@ TEMPERATURE_COLUMNS = (
     "cross_entropy", "negative_log_likelihood", "calibration_error",
 )  # fmt: skip
 RELIABILITY_COLUMNS = ("low", "high", "pixels", "top_probability", "accuracy")
+BIN_COLUMNS = ("a", "b", "red", "green", "blue", "prior", "weight")
 MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
@@ -202,6 +203,10 @@ class Inputs:
         """
         path, stage = self.folders.evaluation(run, target) / "reliability.csv", layout.evaluation_stage(run)
         return read_csv(path, stage, RELIABILITY_COLUMNS, RELIABILITY_COLUMNS[-2:])
+
+    def bins(self, dataset: str) -> list[dict[str, str]]:
+        """The color bins with their color, prior and class weight on the training images of a data set, as strings."""
+        return read_csv(self.folders.prior(dataset) / "bins.csv", layout.stage_name("prior", dataset), BIN_COLUMNS, ())
 
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""

@@ -19,23 +19,32 @@ from colorize.report.changes import Changes
 from colorize.report.evidence import Evidence
 from colorize.report.inputs import Inputs
 from colorize.report.page import (
+    calibration,
     changes,
     claims,
+    curves,
     matrix,
     overview,
+    prior,
     sheet,
     table,
+    tradeoff,
 )
 from colorize.report.page.section import Section, json_text
 
 FOLDER = Path(__file__).parent
 VENDORED_SCRIPTS = ("sortable.min.js", "uPlot.iife.min.js")
 VENDORED_STYLES = ("uPlot.min.css",)
+SHARED = ("page", "chart")  # style sheets and scripts in `assets/` that several sections use
 BUILDERS = (
     overview.build,
     table.build,
     claims.build,
     matrix.build,
+    curves.build,
+    tradeoff.build,
+    calibration.build,
+    prior.build,
     sheet.build,
 )  # one per section, in the order of the page
 
@@ -81,9 +90,9 @@ def assemble(sections: list[Section], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    ids = [section.id for section in sections]
-    style = "\n".join([*map(_vendored, VENDORED_STYLES), *_assets(["page", *ids], "css")])
-    scripts = [*map(_vendored, VENDORED_SCRIPTS), "\n".join(_assets(["page", *ids], "js"))]
+    names = [*SHARED, *(section.id for section in sections)]
+    style = "\n".join([*map(_vendored, VENDORED_STYLES), *_assets(names, "css")])
+    scripts = [*map(_vendored, VENDORED_SCRIPTS), "\n".join(_assets(names, "js"))]
     return environment.get_template("page.html.j2").render(
         title=title,
         sections=sections,

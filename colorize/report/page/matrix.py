@@ -49,4 +49,5 @@ def _cell(evidence: Evidence, line: Line) -> list[Any]:
         mark = "worse" if line.method.model in evidence.table1.worse(*where) else mark
     limits = [format_number(limit, line.measure) for limit in (interval.low, interval.high)]
     text = f"[{limits[0]}, {limits[1]}]" if interval.is_bounded else ""
-    return [round(interval.value, 5), format_number(interval.value, line.measure), text, mark]
+    value = round(interval.value, 5)  # as in all other tables
+    return [value, format_number(value, line.measure), text, mark]
