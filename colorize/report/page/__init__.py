@@ -23,6 +23,8 @@ from colorize.report.page import (
     changes,
     claims,
     curves,
+    failures,
+    gallery,
     matrix,
     overview,
     prior,
@@ -41,6 +43,8 @@ BUILDERS = (
     table.build,
     claims.build,
     matrix.build,
+    gallery.build,
+    failures.build,
     curves.build,
     tradeoff.build,
     calibration.build,
@@ -75,7 +79,12 @@ def render_comparison(
         DataError: an input is missing or damaged; the message names the file.
     """
     first = changes.build(found, before.titles | after.inputs.titles, names, params)
-    sections = [first, *(section for build in BUILDERS if (section := build(after)) is not None)]
+    rest = [build for build in BUILDERS if build != gallery.build]
+    sections = [
+        first,
+        gallery.build(after, before),
+        *(section for build in rest if (section := build(after)) is not None),
+    ]
     return assemble(sections, f"Let There Be Color: {names[1]} compared with {names[0]}").encode()
 
 

@@ -9,12 +9,12 @@ page.section("prior", (root, data) => {
   function draw() {
     const values = data.values[shown.dataset].map((pair) => Math.log10(Math.max(pair[Number(shown.quantity)], 1e-7)));
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    const svg = page.svg("svg", { viewBox: "-125 -118 250 250", class: "plane", tabindex: 0, role: "group", "aria-label": "The bins on the ab plane. The arrow keys move to the next bin." });
+    const svg = page.svg("svg", { viewBox: "-134 -118 258 252", class: "plane", tabindex: 0, role: "group", "aria-label": "The bins on the ab plane. The arrow keys move to the next bin." });
     for (const at of [-100, -50, 0, 50, 100]) {
       svg.append(page.svg("line", { x1: at, x2: at, y1: -112, y2: 112, class: "grid" }), page.svg("line", { x1: -112, x2: 112, y1: at, y2: at, class: "grid" }));
       svg.append(page.svg("text", { x: at, y: 121, "text-anchor": "middle" }, String(at)), page.svg("text", { x: -114, y: -at + 2, "text-anchor": "end" }, String(at)));
     }
-    svg.append(page.svg("text", { x: 0, y: 130, "text-anchor": "middle" }, "a: green to red"), page.svg("text", { transform: "translate(-119 -60) rotate(-90)", "text-anchor": "middle" }, "b"));
+    svg.append(page.svg("text", { x: 0, y: 130, "text-anchor": "middle" }, "a: green to red"), page.svg("text", { transform: "translate(-128 0) rotate(-90)", "text-anchor": "middle" }, "b: blue to yellow"));
     const squares = data.bins.map(([a, b, red, green, blue], n) => {
       const side = 1.5 + 8 * ((values[n] - least) / (most - least || 1));
       const square = page.svg("rect", { x: a - side / 2, y: -b - side / 2, width: side, height: side, fill: `rgb(${red} ${green} ${blue})`, class: "bin" });

@@ -3,9 +3,10 @@
 page.section("tradeoff", (root, data) => {
   const shown = { pair: 0, error: data.errors[0][0] };
   const chart = root.querySelector("[data-chart]"), readout = root.querySelector("[data-readout]");
-  const [width, height, left, bottom, edge] = [720, 420, 62, 48, 16];
+  const [left, bottom, edge] = [62, 48, 16];
 
   function draw() {
+    const [width, height] = chart.clientWidth < 600 ? [400, 360] : [720, 420];
     const plot = data.plots[shown.pair], title = data.errors.find(([name]) => name === shown.error)[1];
     const points = plot.points.filter((point) => point.colorfulness && point[shown.error]);
     const x = page.scale(points.map((point) => point[shown.error][0]), left, width - edge);
