@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test verify soak fuzz bench review lint paper tiny sample
+.PHONY: help repro train-all test verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,9 @@ soak: $(READY) ## kill stages at random and compare the results, for MINUTES=20 
 
 fuzz: $(READY) ## test with damaged archives, images and parameter files for MINUTES=10, and print the score
 	@python tools/fuzz.py $(MINUTES)
+
+compare: $(READY) ## compare the results of two commits or experiments on a page, for A=HEAD B=workspace
+	@python tools/compare.py $(or $(A),HEAD) $(or $(B),workspace)
 
 review: $(READY) ## compute all printed results again with independent code, and compare every digit (15 minutes)
 	@python -m tools.review

@@ -22,7 +22,7 @@ from tools.jobs import Job
 
 _SIGN_OF_LIFE_S = 60.0  # after so many seconds without a line, print which jobs are running
 _BAR = 16  # width of a progress bar, characters
-_OTHER_LINES = 5  # title, column headers, the line for the other jobs, the name of the log, and one spare line
+_OTHER_LINES = 6  # title, column headers, the line for the other jobs, commit and machine, the log, one spare line
 _STYLES = {
     jobs.WAITING: "dim",
     jobs.NOT_BEGUN: "dim",
@@ -33,9 +33,9 @@ _STYLES = {
 }
 
 
-def open_display(shown: Sequence[Job], records: Path, log: Path) -> Lines | Screen:
+def open_display(shown: Sequence[Job], records: Path, log: Path, about: str) -> Lines | Screen:
     """The display for stdout: `Screen` on a terminal, otherwise `Lines`; takes the same arguments as `Lines`."""
-    return (Screen if _can_move_cursor() else Lines)(shown, records, log)
+    return (Screen if _can_move_cursor() else Lines)(shown, records, log, about)
 
 
 def waiting(what: str) -> contextlib.AbstractContextManager:
@@ -61,13 +61,15 @@ class Lines:
         shown: the jobs, in the order in which they begin.
         records: folder of the stages' progress records.
         log: path of the log, which contains all other output.
+        about: commit, machine and versions.
     """
 
-    def __init__(self, shown: Sequence[Job], records: Path, log: Path):
+    def __init__(self, shown: Sequence[Job], records: Path, log: Path, about: str):
         self._jobs, self._records = shown, records
         self._ended: list[Job] = []
         self._said = time.monotonic()
         self._say(f"{len(shown)} jobs; the log is {log}")
+        self._say(about)
 
     def refresh(self) -> None:
         """Print the jobs that have ended since the last call."""
@@ -108,8 +110,8 @@ def _life(job: Job, records: Path) -> str:
 class Screen:
     """A table that is redrawn in place, and printed in full at the end; takes the same arguments as `Lines`."""
 
-    def __init__(self, shown: Sequence[Job], records: Path, log: Path):
-        self._jobs, self._records, self._log = shown, records, log
+    def __init__(self, shown: Sequence[Job], records: Path, log: Path, about: str):
+        self._jobs, self._records, self._log, self._about = shown, records, log, about
         self._began = time.monotonic()
         for name in ("COLUMNS", "LINES"):  # if a shell exports them, rich does not ask the terminal for its size
             os.environ.pop(name, None)
@@ -154,7 +156,7 @@ class Screen:
         if others := [job for job in self._jobs if job not in chosen]:
             table.add_row(f"{len(others)} more", "", _states(others))
         log = Text(f"log: {self._log}", style="dim", no_wrap=True)  # not padded: the terminal prints ^C after it
-        return Group(table, log)
+        return Group(table, Text(self._about, style="dim", no_wrap=True, overflow="ellipsis"), log)
 
     def _title(self) -> Text:
         counts = f"{len(self._jobs)} jobs: {_states(self._jobs)}; {clock(time.monotonic() - self._began)}"

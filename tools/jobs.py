@@ -154,5 +154,5 @@ _RESULTS = {
     "train": _validation,
     "evaluate": _measures,
     "baseline": lambda dataset: _measures(f"{dataset}-prior"),
-    "report": lambda _: "results/table1.md, data/gallery/index.html",
+    "report": lambda _: "data/report.html, results/table1.md",
 }

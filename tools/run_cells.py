@@ -5,7 +5,7 @@
 Each GPU runs one job at a time. Without a GPU, the jobs share the CPU cores (COLORIZE_PROCS sets the number of cores).
 A job is one `dvc repro` of its own stages. This works in parallel because DVC locks only the files that a stage reads
 and writes, not the repository. Stages that are up to date do not run. If a job fails, the other jobs of its phase
-continue. The output of DVC and of the stages is in `.state/repro.log`.
+continue. `.state/repro.log` has the output of DVC and of the stages, the commit, the machine and the time of each job.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from colorize import runtime
 from colorize.config import params
 from colorize.layout import Run, evaluation_stage, stage_name
-from tools import display, jobs
+from tools import display, facts, jobs
 from tools.jobs import Job
 
 DVC = (sys.executable, "-m", "dvc")
@@ -116,7 +116,9 @@ class Runner:
         self._folder = tempfile.TemporaryDirectory(prefix="colorize-progress-")
         self._records = Path(self._folder.name)
         self._log = Log(runtime.state_dir() / "repro.log")
-        self._display = display.open_display(self._shown, self._records, self._log.path)
+        about = facts.describe()
+        self._log.write("run", about)
+        self._display = display.open_display(self._shown, self._records, self._log.path, about)
         return self
 
     def __exit__(self, *_) -> None:

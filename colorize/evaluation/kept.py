@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize.color import cielab
+from colorize.color import cielab, gamut
 from colorize.color.targets import Options
 from colorize.data import loader, shards
 from colorize.data.split import Split, spread
 from colorize.data.transform import to_networks
 from colorize.evaluation.measuring import Compared, Kind, Predictor, Truth, images_at_once
 from colorize.evaluation.npz import write_npz
-from colorize.evaluation.temperature import Curve
+from colorize.evaluation.temperature import Curve, at_all_temperatures
 from colorize.layout import stage_name
 from colorize.runtime import DataError, repair_command
 
@@ -79,11 +79,10 @@ def read_column(split: Split, name: str) -> np.ndarray:
 def save(
     folder: Path, kept: Kept, split: Split, predict: Predictor, kind: Kind, weights: Tensor, options: Options
 ) -> None:
-    """Predict the kept images once more; write `predictions.npz` and, for distributions, `temperature.csv`.
+    """Predict the kept images once more; write `predictions.npz`, and the curves of distributions.
 
-    `predictions.npz` has the fields of `Kept` except `rows`, and three uint8 arrays: `truth` and `predicted`,
-    (N, H, W, 3) RGB, and `gray`, (N, H, W). `temperature.csv` is that of `temperature.Curve` for the evenly spaced
-    images.
+    `predictions.npz` has the fields of `Kept` except `rows`, and the arrays of `_pictures`. Distributions also have
+    `temperature.csv` and `reliability.csv`: those of `temperature.Curve` for the evenly spaced images.
 
     Args:
         folder: output folder of the evaluation.
@@ -94,7 +93,7 @@ def save(
         weights: (Q,) class weights, on the device of the model.
         options: options of the soft targets.
     """
-    arrays: dict[str, list[np.ndarray]] = {"truth": [], "gray": [], "predicted": []}
+    parts: list[dict[str, np.ndarray]] = []
     device, curve = weights.device, Curve()
     at_once = images_at_once(device, split.size)
     is_saved = torch.from_numpy(kept.is_saved).to(device).split(at_once)
@@ -103,12 +102,29 @@ def save(
         truth = Truth(batch.rgb, *to_networks(batch), options)
         compared = Compared(predict(truth), truth, weights)
         if kind == Kind.DISTRIBUTIONS:
+            compared = at_all_temperatures(compared)
             curve.add(compared, is_counted)
-        gray = cielab.lab_to_rgb(cielab.join_lab(truth.L_norm, torch.zeros_like(truth.ab_norm)))[:, 0]
-        arrays["truth"].append(batch.rgb.cpu().numpy())
-        arrays["gray"].append(gray.cpu().numpy())
-        arrays["predicted"].append(compared.predicted_rgb.byte().movedim(1, -1).cpu().numpy())
-    images = {name: np.concatenate(parts) for name, parts in arrays.items()}
+        parts.append({name: values.cpu().numpy() for name, values in _pictures(compared, kind).items()})
+    images = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     write_npz(folder / "predictions.npz", {k: v for k, v in kept._asdict().items() if k != "rows"} | images)
     if kind == Kind.DISTRIBUTIONS:
         curve.write(folder / "temperature.csv")
+        curve.write_reliability(folder / "reliability.csv")
+
+
+def _pictures(batch: Compared, kind: Kind) -> dict[str, Tensor]:
+    """What the report shows of a batch: pictures of (B, H, W) or, in RGB, (B, H, W, 3) uint8.
+
+    `predicted` has the colors of the mode. Only distributions have `annealed_mean`, the colors of the annealed mean,
+    and `entropy`, (B, h, w) float16: the entropy of the predicted distributions in nats.
+    """
+    gray = cielab.lab_to_rgb(cielab.join_lab(batch.truth.L_norm, torch.zeros_like(batch.ab_norm)))[:, 0]
+    found = {"truth": batch.truth.rgb, "gray": gray, "predicted": _picture(batch)}
+    if kind == Kind.DISTRIBUTIONS:
+        found["annealed_mean"] = _picture(batch.decoded(gamut.ANNEALED))
+        found["entropy"] = batch.distributions.entropy.half()
+    return found
+
+
+def _picture(batch: Compared) -> Tensor:
+    return batch.predicted_rgb.byte().movedim(1, -1)  # (B, H, W, 3)

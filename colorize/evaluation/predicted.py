@@ -66,6 +66,13 @@ class Distributions:
         """(B, h, w): the probability of the most probable bin at one of the temperatures."""
         return self._of_pixels(self._at[temperature].log_sum).neg().exp()
 
+    @property
+    def entropy(self) -> Tensor:
+        """(B, h, w) float32: the entropy of the distributions at T = 1 in nats, from 0 to log Q."""
+        at_once = _rows_at_once(self._rows)
+        parts = [torch.special.entr(part.float().softmax(dim=1)).sum(dim=1) for part in self._rows.split(at_once)]
+        return self._of_pixels(torch.cat(parts))
+
     def log_probabilities(self, bins: Tensor, temperature: float = 1.0) -> Tensor:
         """Log probabilities of some bins of each pixel.
 

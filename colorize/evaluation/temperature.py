@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -30,8 +31,15 @@ COLUMNS = (
     "negative_log_likelihood",  # of the true bins
     "calibration_error",
 )
-_BINS = 15  # of the top probability
+RELIABILITY_COLUMNS = ("low", "high", "pixels", "top_probability", "accuracy")  # of an interval of the top probability
+_BINS = 15  # intervals of the top probability
 _DIGITS = 5
+
+
+def at_all_temperatures(batch: Compared) -> Compared:
+    """The same predictions, with distributions that one pass over the logits computes for all `TEMPERATURES`."""
+    positive = [temperature for temperature in TEMPERATURES if temperature]
+    return batch.with_prediction(Prediction(batch.distributions.at(positive)))
 
 
 class Curve:
@@ -43,9 +51,7 @@ class Curve:
         self._top: dict[float, Tensor] = {}  # (3, 15) float64: number, top probabilities and hits of pixels
 
     def add(self, batch: Compared, is_counted: Tensor) -> None:
-        """Add the images of a batch for which `is_counted`, (B,) bool, is true."""
-        positive = [temperature for temperature in TEMPERATURES if temperature]
-        batch = batch.with_prediction(Prediction(batch.distributions.at(positive)))
+        """Add the images of a batch of `at_all_temperatures` for which `is_counted`, (B,) bool, is true."""
         true = batch.pooled_true_bins
         self._images += int(is_counted.sum())
         for temperature in TEMPERATURES:
@@ -59,15 +65,25 @@ class Curve:
 
     def write(self, path: Path) -> None:
         """Write a CSV with one line per temperature. The last three columns of T = 0 are empty."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        lines = []
         for temperature, sums in self._measures.items():
             values = (sums / self._images).tolist()
             values += [calibration_error(self._top[temperature]).item()] if temperature else [None] * 3
-            writer.writerow([temperature, *("" if value is None else f"{value:.{_DIGITS}f}" for value in values)])
-        with runtime.atomic_write(path) as file:
-            file.write(text.getvalue().encode())
+            lines.append([str(temperature), *map(_digits, values)])
+        _write_csv(path, COLUMNS, lines)
+
+    def write_reliability(self, path: Path) -> None:
+        """Write a CSV with one line per interval of the top probability at T = 1.
+
+        `pixels` is the number of pixels in the interval. `top_probability` is their mean top probability, and
+        `accuracy` the fraction of them whose most probable bin is the true one. Both are empty if there are no pixels.
+        """
+        lines = []
+        for interval, (pixels, top, hits) in enumerate(self._top[1.0].t().tolist()):
+            means = [top / pixels, hits / pixels] if pixels else [None, None]
+            limits = [interval / _BINS, (interval + 1) / _BINS]
+            lines.append([*map(_digits, limits), str(int(pixels)), *map(_digits, means)])
+        _write_csv(path, RELIABILITY_COLUMNS, lines)
 
 
 def top_counts(top: Tensor, is_hit: Tensor) -> Tensor:
@@ -106,6 +122,17 @@ def _cross_entropy(batch: Compared, targets: SoftTargets, temperature: float) ->
     """Cross entropy of the distributions at a temperature, mean over pixels, (B,) float64, in nats."""
     log_p = batch.distributions.log_probabilities(targets.bins, temperature)
     return mean_per_image(-(targets.values * log_p).sum(dim=-1))
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.{_DIGITS}f}"
+
+
+def _write_csv(path: Path, columns: Iterable[str], lines: Iterable[Iterable[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
+    with runtime.atomic_write(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _add(sums: dict[float, Tensor], temperature: float, values: Tensor) -> None:

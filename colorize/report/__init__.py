@@ -9,6 +9,7 @@ writes these files:
     results/measures.csv           results/curves.csv         results/generalization.csv
     results/overfitting.csv        results/calibration.csv    results/metrics/*/*.json
     results/claims.md              results/figures/*          data/gallery/*
+    data/report.html
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from colorize.layout import Cell, Folders
 from colorize.report import (
-    claims,
     claims_page,
     curves,
     decodings,
@@ -30,9 +30,11 @@ from colorize.report import (
     grid,
     measures,
     overfitting,
+    page,
     table,
     temperature,
 )
+from colorize.report.evidence import Evidence, gather
 from colorize.report.inputs import Inputs
 from colorize.report.leftovers import refuse_leftovers
 from colorize.runtime import atomic_write, fault_point, progress, write_json
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
 
     from colorize.config.params import Settings
 
-FIGURES, GALLERY, METRICS = Path("results") / "figures", Path("data") / "gallery", Path("results") / "metrics"
+FIGURES, METRICS = Path("results") / "figures", Path("results") / "metrics"
+GALLERY, PAGE = Path("data") / "gallery", Path("data") / "report.html"
 SUMMARY = (
     "Table 1: results/table1.md   who won, and how sure that is: results/claims.md\n"
-    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html"
+    f"figures: {FIGURES}/   all saved predictions: {GALLERY}/index.html\n"
+    f"all of this on one page, to open in a browser: {PAGE}"
 )
 
 
@@ -65,10 +69,11 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     refuse_leftovers(inputs)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 6, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 7, unit="files") as advance:
         _write_metrics(table1, inputs.folders)
         advance(1)
-        _write_texts(inputs, table1, root / "results")
+        evidence = gather(inputs, table1)
+        _write_texts(evidence, root / "results")
         advance(1)
         pictures = {"figure1.png": diagram.draw_networks(inputs)}
         advance(1)
@@ -82,6 +87,8 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
             advance(1)
         _write_folder(root / FIGURES, pictures)
         _write_folder(root / GALLERY, gallery.render_gallery(inputs))
+        advance(1)
+        _write(root / PAGE, page.render(evidence))
         advance(1)
 
 
@@ -119,20 +126,20 @@ def _photo_figures(inputs: Inputs, settings: Settings) -> dict[str, list[grid.Ph
     return sheets
 
 
-def _write_texts(inputs: Inputs, table1: table.Table, folder: Path) -> None:
+def _write_texts(evidence: Evidence, folder: Path) -> None:
     """Write all tables and lists of numbers."""
-    gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
+    inputs, table1 = evidence.inputs, evidence.table1
     texts = {
         "table1.csv": table.to_csv(table1),
         "table1.md": table.to_markdown(table1),
         "table1.tex": table.to_latex(table1),
         "table2.md": decodings.to_markdown(inputs),
-        "claims.md": claims_page.to_markdown(table1, claims.judge(inputs, gaps, ratios)),
+        "claims.md": claims_page.to_markdown(table1, evidence.claims),
         "curves.csv": curves.to_csv(inputs),
         "differences.csv": differences.to_csv(table1.rankings.values()),
-        "generalization.csv": generalization.to_csv(ratios),
-        "measures.csv": measures.to_csv(inputs),
-        "overfitting.csv": overfitting.to_csv(gaps),
+        "generalization.csv": generalization.to_csv(evidence.ratios),
+        "measures.csv": measures.to_csv(evidence.measures),
+        "overfitting.csv": overfitting.to_csv(evidence.gaps),
         "calibration.csv": temperature.to_csv(inputs),
     }
     for name, text in texts.items():

@@ -10,7 +10,6 @@ With several seeds, a finding only has a verdict if the sign of the difference i
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections.abc import Iterable
@@ -20,13 +19,12 @@ from enum import StrEnum
 from colorize.layout import Cell
 from colorize.report.generalization import Generalization
 from colorize.report.inputs import Inputs
-from colorize.report.intervals import Comparison, Interval, student_t
+from colorize.report.intervals import Interval, student_t
 from colorize.report.labels import METRIC_LABELS, metric_title, model_title
-from colorize.report.measures import Method, methods_of, read_measured
+from colorize.report.measures import Method, read_measured
 from colorize.report.overfitting import Gap
 from colorize.report.table import read_paper
 
-MEASURES = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy", "colorfulness")
 FEWEST_SEEDS = 3  # for an interval over seeds; with two, Student's t distribution gives no useful limits
 PAIRS = (("cnn", "cnn_weighted"), ("unet", "unet_weighted"))  # without and with class weights
 
@@ -81,33 +79,21 @@ class Claim:
 
 
 class Facts:
-    """All paired comparisons of models on the test images of their own data set. Reads each evaluation once."""
+    """Paired comparisons of models on the test images of their own data set."""
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
-        self._found: dict[str, dict[str, Comparison[Method]]] = {}
 
     def difference(self, dataset: str, measure: str, method: Method, other: Method) -> tuple[Interval, list[float]]:
         """`method` minus `other`, trained and tested on the data set; and the same difference for every seed."""
-        found = self._comparisons(dataset)[measure].differences
-        interval = found[method, other] if (method, other) in found else -found[other, method]
+        measured = read_measured(self.inputs, dataset, dataset, [measure], (method, other))
+        interval = measured.compare(measure, (method, other), [(method, other)]).differences[method, other]
         values = [self._by_seed(dataset, measure, one) for one in (method, other)]
         return interval, [a - b for a, b in zip(*values, strict=True)]
 
     def _by_seed(self, dataset: str, measure: str, method: Method) -> list[float]:
         cell = Cell(dataset, method.model, dataset)
         return self.inputs.values_by_seed(cell, method.decoding)[measure]
-
-    def _comparisons(self, dataset: str) -> dict[str, Comparison[Method]]:
-        if dataset not in self._found:
-            measured, self._found[dataset] = read_measured(self.inputs, dataset, dataset, MEASURES), {}
-            methods = [method for model in self.inputs.models for method in methods_of(model)]
-            for measure in MEASURES:
-                having = [*measured.having(measure, methods)]
-                if having:
-                    pairs = itertools.combinations(having, 2)
-                    self._found[dataset][measure] = measured.compare(measure, having, pairs)
-        return self._found[dataset]
 
 
 def judge(inputs: Inputs, gaps: list[Gap], ratios: list[Generalization]) -> list[Claim]:

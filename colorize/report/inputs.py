@@ -30,10 +30,12 @@ TEMPERATURE_COLUMNS = (
     "temperature", "l2", "psnr", "colorfulness", "true_colorfulness",
     "cross_entropy", "negative_log_likelihood", "calibration_error",
 )  # fmt: skip
+RELIABILITY_COLUMNS = ("low", "high", "pixels", "top_probability", "accuracy")
 MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
+DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
 def spec_of(model: str) -> Spec:
@@ -48,12 +50,14 @@ class Predictions:
     key: np.ndarray  # (N,) int64
     truth: np.ndarray  # (N, S, S, 3) uint8 RGB
     gray: np.ndarray  # (N, S, S) uint8, the input L as gray
-    predicted: np.ndarray  # (N, S, S, 3) uint8 RGB
+    predicted: np.ndarray  # (N, S, S, 3) uint8 RGB; the mode of a classifier
     l2: np.ndarray  # (N,) float32
     is_saved: np.ndarray  # (N,) bool, evenly spaced images; the same for every model
     is_worst: np.ndarray  # (N,) bool, images with the largest L2 of this model
     source: np.ndarray  # (N,) str, name of the image in the raw archive
     path: Path
+    annealed_mean: np.ndarray | None = None  # (N, S, S, 3) uint8 RGB; None for a regression
+    entropy: np.ndarray | None = None  # (N, h, w) float16, nats, of the network's output; None for a regression
 
     @cached_property
     def _position(self) -> dict[int, int]:
@@ -105,6 +109,7 @@ class Inputs:
             raise DataError("nothing to report: `datasets`, `models` and `seeds` in params.yaml must not be empty")
         self.datasets, self.models, self.seeds, self.folders = list(datasets), list(models), list(seeds), Folders(root)
         self._predictions: dict[Cell, Predictions] = {}
+        self._details_read: dict[Path, Any] = {}
 
     @cached_property
     def titles(self) -> dict[str, str]:
@@ -144,7 +149,7 @@ class Inputs:
     def _values(self, run: Run, target: str, decoding: str) -> dict[str, float]:
         """The value of each measure of one run over the split."""
         path, stage = self.folders.evaluation(run, target) / "details.json", layout.evaluation_stage(run)
-        values: Any = _read_json(path, stage)
+        values = self._details(run, target)
         names = ("measures",) if decoding in labels.MODES else ("decodings", decoding)
         for name in names:
             values = values.get(name) if isinstance(values, dict) else None
@@ -185,28 +190,47 @@ class Inputs:
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
         return rows
 
+    def reliability(self, run: Run, target: str) -> list[dict[str, str]]:
+        """Rows of the intervals of the top probability of a classifier at T = 1; the values are strings.
+
+        `top_probability` and `accuracy` are empty if no pixel is in the interval.
+        """
+        path, stage = self.folders.evaluation(run, target) / "reliability.csv", layout.evaluation_stage(run)
+        return _read_csv(path, stage, RELIABILITY_COLUMNS, RELIABILITY_COLUMNS[-2:])
+
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
         if cell not in self._predictions:
             run = cell.runs(self.seeds)[0]
             path = self.folders.evaluation(run, cell.target) / "predictions.npz"
-            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run))
+            kinds = PREDICTION_ARRAYS | (DISTRIBUTION_ARRAYS if spec_of(run.model).is_classifier else {})
+            self._predictions[cell] = _read_predictions(path, layout.evaluation_stage(run), kinds)
         return self._predictions[cell]
 
-    def per_image(self, cell: Cell, decoding: str = "") -> PerImage:
-        """All measures of one cell, image by image: the means over the seeds, which all have the same weight.
+    def measure_names(self, cell: Cell, decoding: str = "") -> list[str]:
+        """The measures of one cell that are known for each image; `decoding` as in `per_image`."""
+        run = cell.runs(self.seeds)[0]
+        path, stage = self._per_image_path(run, cell.target, decoding), layout.evaluation_stage(run)
+        return [name for name in _array_names(path, stage) if name not in ("key", "group")]
 
-        `decoding` is a key of `labels.DECODINGS`. The mode is also taken if it is empty.
+    def per_image(self, cell: Cell, decoding: str = "", names: Collection[str] | None = None) -> PerImage:
+        """Measures of one cell, image by image: the means over the seeds, which all have the same weight.
+
         The weights of a measure belong to the test images, so they must be equal for all seeds. Then the ratio of the
         sums is the mean of the ratios of the seeds.
+
+        Args:
+            cell: the cell.
+            decoding: a key of `labels.DECODINGS`. The mode is also taken if it is empty.
+            names: the measures to read, with their weights; those that the cell does not have are left out. None: all.
         """
         first_run, *others = cell.runs(self.seeds)
-        first = self._per_image(first_run, cell.target, decoding)
+        first = self._per_image(first_run, cell.target, decoding, names)
         if not others:
             return first
         sums = {name: array.astype(np.float64) for name, array in first.measures.items()}
         for run in others:
-            found = self._per_image(run, cell.target, decoding)
+            found = self._per_image(run, cell.target, decoding, names)
             if not _same_images(first, found):
                 raise self._differs(run, cell, "measures, images, groups or weights")
             for name, array in found.measures.items():
@@ -214,16 +238,32 @@ class Inputs:
         means = {name: (total / len(self.seeds)).astype(np.float32) for name, total in sums.items()}
         return PerImage(first.key, first.group, means, first.weights)
 
-    def _per_image(self, run: Run, target: str, decoding: str) -> PerImage:
-        """All measures of one run, image by image."""
-        folder, stage = self.folders.evaluation(run, target), layout.evaluation_stage(run)
-        details, expected = _read_json(folder / "details.json", stage), self._values(run, target, decoding)
+    def _per_image(self, run: Run, target: str, decoding: str, names: Collection[str] | None) -> PerImage:
+        """Measures of one run, image by image."""
+        path, stage = self._per_image_path(run, target, decoding), layout.evaluation_stage(run)
+        details, expected = self._details(run, target), {*self._values(run, target, decoding)}
         weights: Any = details.get("weights") if isinstance(details, dict) else None
         if isinstance(weights, dict) and decoding not in labels.MODES:  # which have only the measures of the colors
             weights = {name: weight for name, weight in weights.items() if name in expected}
-        path = folder / f"{'per_image' if decoding in labels.MODES else decoding}.npz"
-        arrays = _read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights))
+        read = None
+        if names is not None:
+            if isinstance(weights, dict):
+                weights = {name: weight for name, weight in weights.items() if name in names}
+            needed = {"key", "group", *names, *(weights.values() if isinstance(weights, dict) else ())}
+            read, expected = [name for name in _array_names(path, stage) if name in needed], expected & {*names}
+        arrays = _read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
         return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
+
+    def _per_image_path(self, run: Run, target: str, decoding: str) -> Path:
+        folder = self.folders.evaluation(run, target)
+        return folder / f"{'per_image' if decoding in labels.MODES else decoding}.npz"
+
+    def _details(self, run: Run, target: str) -> Any:
+        """The content of details.json."""
+        path = self.folders.evaluation(run, target) / "details.json"
+        if path not in self._details_read:
+            self._details_read[path] = _read_json(path, layout.evaluation_stage(run))
+        return self._details_read[path]
 
     def _differs(self, run: Run, cell: Cell, what: str) -> DataError:
         folder, stage = self.folders.evaluation(run, cell.target), layout.evaluation_stage(run)
@@ -235,19 +275,33 @@ def _read_arrays(
     path: Path,
     stage: str,
     problem_of: Callable[[dict[str, np.ndarray]], str],
-    names: Iterable[str] | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read the named arrays of an npz file, or all of them, and raise DataError if `problem_of` finds one wrong."""
     _require(path, stage)
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names or file.files}
+            arrays = {name: file[name] for name in (file.files if names is None else names)}
         problem = problem_of(arrays)
     except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
         problem = first_line(error)
     if problem:
-        raise DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
+        raise _unreadable(path, stage, problem)
     return arrays
+
+
+def _array_names(path: Path, stage: str) -> list[str]:
+    """The names of the arrays of an npz file. Raises DataError if it is missing or damaged."""
+    _require(path, stage)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file.files
+    except Exception as error:  # as in `_read_arrays`
+        raise _unreadable(path, stage, first_line(error)) from error
+
+
+def _unreadable(path: Path, stage: str, problem: str) -> DataError:
+    return DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
 
 
 def _per_image_problem(arrays: dict[str, np.ndarray], expected: Iterable[str], weights: Any) -> str:
@@ -335,17 +389,21 @@ def _number_problem(rows: list[dict[str, str]], columns: Collection[str], option
     return ""
 
 
-def _read_predictions(path: Path, stage: str) -> Predictions:
-    arrays = _read_arrays(path, stage, _predictions_problem, PREDICTION_ARRAYS)
+def _read_predictions(path: Path, stage: str, kinds: dict[str, str]) -> Predictions:
+    arrays = _read_arrays(path, stage, lambda found: _predictions_problem(found, kinds), kinds)
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)
 
 
-def _predictions_problem(arrays: dict[str, np.ndarray]) -> str:
-    truth = arrays["truth"].shape
-    shapes = {"truth": (*truth[:3], 3), "predicted": (*truth[:3], 3), "gray": truth[:3]}
-    for name, kind in PREDICTION_ARRAYS.items():
-        array, shape = arrays[name], shapes.get(name, truth[:1])
+def _predictions_problem(arrays: dict[str, np.ndarray], kinds: dict[str, str]) -> str:
+    pictures = arrays["truth"].shape[:3]
+    shapes = dict.fromkeys(("truth", "predicted", "annealed_mean"), (*pictures, 3)) | {"gray": pictures}
+    for name, kind in kinds.items():
+        array, shape = arrays[name], shapes.get(name, pictures[:1])
+        if name == "entropy" and array.ndim == 3:  # the network's output has its own size
+            shape = (*shape, *array.shape[1:])
         if array.dtype.kind != kind or array.shape != shape:
             return f"`{name}` is {array.dtype} of shape {array.shape}"
-    return "" if np.isfinite(arrays["l2"]).all() else "`l2` is not finite"
+        if kind == "f" and not np.isfinite(array).all():
+            return f"`{name}` is not finite"
+    return ""

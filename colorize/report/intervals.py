@@ -8,10 +8,10 @@ Shapes: N images, G groups, B resamples, K columns (one run, or one difference o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from statistics import NormalDist
 from typing import Generic, TypeVar
@@ -65,12 +65,33 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-@dataclass(frozen=True)
 class Comparison(Generic[Name]):
-    """The intervals of one measure."""
+    """The intervals of one measure, computed at first use.
 
-    means: dict[Name, Interval]  # by run
-    differences: dict[tuple[Name, Name], Interval]  # by pair (a, b): mean of a - mean of b
+    Args:
+        groups: of the images.
+        sums: by run, (G,) float64, the sum of weight and value over each group.
+        weights: (G,) float64, the sum of the weights over each group.
+        pairs: (a, b) of runs.
+    """
+
+    def __init__(
+        self, groups: Groups, sums: dict[Name, np.ndarray], weights: np.ndarray, pairs: list[tuple[Name, Name]]
+    ) -> None:
+        self._groups, self._sums, self._weights, self._pairs = groups, sums, weights, pairs
+
+    @functools.cached_property
+    def means(self) -> dict[Name, Interval]:
+        """The mean of each run."""
+        found = _intervals(self._groups, iter(self._sums.values()), self._weights, allow_log=True)
+        return dict(zip(self._sums, found, strict=True))
+
+    @functools.cached_property
+    def differences(self) -> dict[tuple[Name, Name], Interval]:
+        """For each pair (a, b): mean of a - mean of b."""
+        columns = (self._sums[a] - self._sums[b] for a, b in self._pairs)
+        found = _intervals(self._groups, columns, self._weights, allow_log=False)
+        return dict(zip(self._pairs, found, strict=True))
 
 
 class Groups:
@@ -108,7 +129,7 @@ class Groups:
         """Sum of `values` (N,) in each group, (G,) float64."""
         return np.bincount(self._index, weights=values, minlength=self.num_groups)
 
-    @cached_property
+    @functools.cached_property
     def counts(self) -> np.ndarray:
         """How many times each group occurs in each resample of G groups, (G, B) float64.
 
@@ -121,6 +142,21 @@ class Groups:
         drawn += np.arange(RESAMPLES)[:, None] * self.num_groups
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)  # (B, G)
         return np.ascontiguousarray(counts.T, dtype=np.float64)  # (G, B)
+
+
+def groups_of(names: np.ndarray) -> Groups:
+    """The groups with these names: (N,) str, empty for an image whose group is not known.
+
+    All measures of a split have the same groups, so the last few are kept.
+    """
+    return _groups_of(np.ascontiguousarray(names).tobytes(), names.dtype.str)
+
+
+@functools.lru_cache(maxsize=2)
+def _groups_of(names: bytes, kind: str) -> Groups:
+    array = np.frombuffer(names, dtype=kind)
+    _, numbers = np.unique(array, return_inverse=True)
+    return Groups(np.where(array == "", -1, numbers))
 
 
 def compare(
@@ -156,10 +192,10 @@ def compare(
         run_values = np.asarray(values[run], dtype=np.float64)
         _require_shape(str(run), run_values, groups)
         sums[run] = groups.sums(np.where(image_weights > 0, image_weights * run_values, 0.0))
-    weight_sums, pairs = groups.sums(image_weights), list(pairs)
-    means = _intervals(groups, iter(sums.values()), weight_sums, allow_log=True)
-    differences = _intervals(groups, (sums[a] - sums[b] for a, b in pairs), weight_sums, allow_log=False)
-    return Comparison(dict(zip(sums, means, strict=True)), dict(zip(pairs, differences, strict=True)))
+    wanted = list(pairs)
+    if unknown := [run for pair in wanted for run in pair if run not in sums]:
+        raise KeyError(unknown[0])
+    return Comparison(groups, sums, groups.sums(image_weights), wanted)
 
 
 def ratio_limits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,13 +12,14 @@ import numpy as np
 from colorize.layout import BASELINES, UNTRAINED, Cell
 from colorize.report import comma_separated, labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
-from colorize.report.intervals import Comparison, Groups, Interval, compare
+from colorize.report.intervals import Comparison, Groups, Interval, compare, groups_of
 from colorize.report.seeds import OverSeeds, over_seeds
 from colorize.runtime import DataError
 
 COLUMNS = ("source", "target", "model", "decoding", "measure", "value", "low", "high", "groups", "seeds", "sd")
 WITH_DISTRIBUTION = ("prior", "target_prior", "lightness")  # baselines that predict a distribution over the bins
 _DIGITS = 5
+_AT_ONCE = 1 << 27  # bytes of measures in memory; more are read in several passes
 
 
 class Method(NamedTuple):
@@ -55,50 +56,67 @@ class Measured:
         return compare(self.groups, quotients, weights, pairs)
 
 
+class Line(NamedTuple):
+    """One measure of one method: a line of results/measures.csv."""
+
+    source: str
+    target: str
+    method: Method
+    measure: str
+    interval: Interval  # its value is that over the test split: the mean over the seeds
+    seeds: int
+    sd: float | None  # standard deviation over the seeds; None for a single seed
+
+
 def methods_of(model: str) -> list[Method]:
     """The model with each decoding, the mode first; a model without a distribution has a single, empty one."""
     has_distribution = model in WITH_DISTRIBUTION or (model not in UNTRAINED and spec_of(model).is_classifier)
     return [Method(model, decoding) for decoding in (labels.DECODINGS if has_distribution else ("",))]
 
 
-def read_measured(inputs: Inputs, source: str, target: str, names: Collection[str] | None = None) -> Measured:
-    """Read the measures of all baselines, models and references with all decodings.
+def read_measured(
+    inputs: Inputs,
+    source: str,
+    target: str,
+    names: Collection[str] | None = None,
+    methods: Collection[Method] | None = None,
+) -> Measured:
+    """Read the measures of models and baselines.
 
     Args:
         inputs: the input files.
         source: data set of the training.
         target: data set of the test images.
-        names: measures whose values per image are kept, with their weights; None keeps all. At 328,500 images, all
-            measures of all methods need 0.7 GB, and the five of Table 1 need 0.2 GB.
+        names: measures whose values per image are read, with their weights; None reads all. At 328,500 images, one
+            measure needs 1.3 MB per method.
+        methods: None: all baselines, models and references with all decodings.
 
     Raises:
         DataError: a file is missing or damaged, or has other images than the others; names it and the remedy.
     """
-    methods = [method for model in (*UNTRAINED, *inputs.models) for method in methods_of(model)]
+    methods = _methods(inputs) if methods is None else list(methods)
     values: dict[Method, dict[str, OverSeeds]] = {}
     images: dict[Method, PerImage] = {}
     for method in methods:
         cell = Cell(source, method.model, target)
         found = inputs.values_by_seed(cell, method.decoding)
         values[method] = {name: over_seeds(of_seeds) for name, of_seeds in found.items()}
-        images[method] = _kept(inputs.per_image(cell, method.decoding), images.get(methods[0]), names)
+        images[method] = _sharing(inputs.per_image(cell, method.decoding, names), images.get(methods[0]))
     first = images[methods[0]]
     for method in methods:
         if not np.array_equal(images[method].key, first.key):
             folders = f"data/evaluations of {source}-{method.model} and {source}-{methods[0].model} on {target}"
             raise DataError(f"{folders}: their images differ; run `make verify`, which names the damaged files")
-    return Measured(source, target, values, images, Groups(group_numbers(first.group)))
+    return Measured(source, target, values, images, groups_of(first.group))
 
 
-def _kept(found: PerImage, first: PerImage | None, names: Collection[str] | None) -> PerImage:
-    """Only these measures and their weights; equal keys and groups share the arrays of the first method."""
-    key = first.key if first and np.array_equal(found.key, first.key) else found.key
-    group = first.group if first and np.array_equal(found.group, first.group) else found.group
-    if names is None:
-        return PerImage(key, group, found.measures, found.weights)
-    needed = {*names, *(weight for name, weight in found.weights.items() if name in names)}
-    measures = {name: array for name, array in found.measures.items() if name in needed}
-    return PerImage(key, group, measures, {name: w for name, w in found.weights.items() if name in names})
+def _sharing(found: PerImage, first: PerImage | None) -> PerImage:
+    """The same measures; equal keys and groups share the arrays of the first method."""
+    if first is None:
+        return found
+    key = first.key if np.array_equal(found.key, first.key) else found.key
+    group = first.group if np.array_equal(found.group, first.group) else found.group
+    return PerImage(key, group, found.measures, found.weights)
 
 
 def baseline_methods() -> list[Method]:
@@ -106,7 +124,35 @@ def baseline_methods() -> list[Method]:
     return [method for model in BASELINES for method in methods_of(model)]
 
 
-def to_csv(inputs: Inputs) -> str:
+def lines(inputs: Inputs) -> Iterator[Line]:
+    """All measures of all methods, by source, target and measure; a method without a measure has no line for it."""
+    methods = _methods(inputs)
+    for source in inputs.datasets:
+        for target in inputs.datasets:
+            cells = [(Cell(source, method.model, target), method.decoding) for method in methods]
+            names = list(dict.fromkeys(name for one in cells for name in inputs.measure_names(*one)))
+            num_images = len(inputs.per_image(*cells[0], names=()).key)
+            at_once = max(1, _AT_ONCE // (4 * num_images * len(methods)))
+            for start in range(0, len(names), at_once):
+                measured = read_measured(inputs, source, target, names[start : start + at_once])
+                for measure in names[start : start + at_once]:
+                    yield from _lines(inputs, measured, measure)
+
+
+def _methods(inputs: Inputs) -> list[Method]:
+    """All baselines, models and references with all decodings."""
+    return [method for model in (*UNTRAINED, *inputs.models) for method in methods_of(model)]
+
+
+def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterator[Line]:
+    having = [method for method, found in measured.images.items() if measure in found.measures]
+    for method, interval in measured.compare(measure, having).means.items():
+        number = len(Cell(measured.source, method.model, measured.target).runs(inputs.seeds))
+        value = measured.values[method].get(measure)
+        yield Line(measured.source, measured.target, method, measure, interval, number, value.sd if value else None)
+
+
+def to_csv(found: Iterable[Line]) -> str:
     """One line per method and measure.
 
     `decoding` says how colors are made of the distribution of the model. It is empty if the model has none.
@@ -114,26 +160,17 @@ def to_csv(inputs: Inputs) -> str:
     images (docs/intervals.md). They are empty if the groups do not bound the value. `groups` is the number of groups.
     `seeds` is the number of seeds, which is 1 for a baseline. With several seeds, `value` is the mean over the seeds,
     the interval is that of this mean, and `sd` is the standard deviation over the seeds; otherwise, `sd` is empty.
+
+    Args:
+        found: all of `lines`.
     """
-    rows = (
-        row
-        for source in inputs.datasets
-        for target in inputs.datasets
-        for measured in [read_measured(inputs, source, target)]
-        for measure in dict.fromkeys(name for found in measured.images.values() for name in found.measures)
-        for row in _lines(inputs, measured, measure)
-    )
-    return comma_separated.to_csv(COLUMNS, rows)
+    return comma_separated.to_csv(COLUMNS, map(_texts, found))
 
 
-def _lines(inputs: Inputs, measured: Measured, measure: str) -> Iterable[tuple[str, ...]]:
-    """The lines of one measure; a method that does not have it has no line."""
-    having = [method for method, found in measured.images.items() if measure in found.measures]
-    for method, interval in measured.compare(measure, having).means.items():
-        number = len(Cell(measured.source, method.model, measured.target).runs(inputs.seeds))
-        value = measured.values[method].get(measure)
-        sd = "" if value is None or value.sd is None else f"{value.sd:.{_DIGITS}f}"
-        yield (measured.source, measured.target, *method, measure, *interval_texts(interval), str(number), sd)
+def _texts(line: Line) -> tuple[str, ...]:
+    sd = "" if line.sd is None else f"{line.sd:.{_DIGITS}f}"
+    where = (line.source, line.target, *line.method, line.measure)
+    return (*where, *interval_texts(line.interval), str(line.seeds), sd)
 
 
 def interval_texts(interval: Interval) -> tuple[str, str, str, str]:
@@ -141,12 +178,6 @@ def interval_texts(interval: Interval) -> tuple[str, str, str, str]:
     numbers = (interval.value, interval.low, interval.high)
     value, low, high = (f"{number:.{_DIGITS}f}" if math.isfinite(number) else "" for number in numbers)
     return value, low, high, str(interval.num_groups)
-
-
-def group_numbers(names: np.ndarray) -> np.ndarray:
-    """(N,) names of groups -> (N,) numbers; -1 for an image whose group is not known."""
-    _, numbers = np.unique(names, return_inverse=True)
-    return np.where(names == "", -1, numbers)
 
 
 def _divide(products: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -149,7 +149,7 @@ def test_each_kind_of_model_has_its_files(run):
         "gray": always,
         "prior": {*always, "annealed_mean.npz", "mean.npz"},
         "regression": {*always, "predictions.npz"},
-        "cnn": {*always, "annealed_mean.npz", "mean.npz", "predictions.npz", "temperature.csv"},
+        "cnn": {*always, "annealed_mean.npz", "mean.npz", "predictions.npz", "temperature.csv", "reliability.csv"},
     }
     assert {model: {path.name for path in run(model).out.iterdir()} for model in expected} == expected
 
@@ -191,11 +191,14 @@ def test_predictions_have_the_arrays_that_the_report_reads(run, model):
     found = run(model).predictions
     n = len(found["key"])
     kinds = {name: (array.dtype, array.shape[1:]) for name, array in found.items() if name != "source"}
-    assert kinds == {
+    expected = {
         "key": (np.int64, ()), "l2": (np.float32, ()), "is_saved": (bool, ()),
         "is_worst": (bool, ()), "truth": (np.uint8, (16, 16, 3)), "predicted": (np.uint8, (16, 16, 3)),
         "gray": (np.uint8, (16, 16)),
     }  # fmt: skip
+    if model == "cnn":
+        expected |= {"annealed_mean": (np.uint8, (16, 16, 3)), "entropy": (np.float16, (8, 8))}
+    assert kinds == expected
     assert all(len(array) == n for array in found.values())
 
 
@@ -208,6 +211,21 @@ def test_predictions_show_truth_input_and_prediction_of_their_keys(run, tiny):
     gray = cielab.lab_to_rgb(lab)[:, 0].numpy()
     assert np.array_equal(found["gray"], gray)
     assert found["source"].tolist() == [f"photo {key}.jpg" for key in found["key"]]
+
+
+def test_the_colors_of_the_annealed_mean_and_the_entropy_are_those_of_the_logits(run, tiny, models):
+    found = run("cnn").predictions
+    rgb = torch.from_numpy(tiny.images["test"][found["key"]]).movedim(-1, 1)
+    L_norm, _ = cielab.split_lab(cielab.rgb_to_lab(rgb))
+    with torch.inference_mode():
+        logits = files.load(models / "tiny-cnn-0", "cpu")[0](L_norm)
+    ab = torch.nn.functional.interpolate(gamut.annealed_mean(logits), (16, 16), mode="nearest")
+    lab, _ = cielab.fit_to_gamut(cielab.join_lab(L_norm, ab / 128))
+    expected = cielab.lab_to_rgb(lab).movedim(1, -1).numpy().astype(int)
+    assert np.abs(found["annealed_mean"] - expected).max() <= 1  # rounding
+    assert (found["annealed_mean"] != found["predicted"]).any()
+    log_p = logits.double().log_softmax(dim=1)
+    np.testing.assert_allclose(found["entropy"], -(log_p.exp() * log_p).sum(dim=1), rtol=1e-3)
 
 
 def test_evenly_spaced_worst_and_named_images_are_kept(run):

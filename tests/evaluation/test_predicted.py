@@ -65,6 +65,20 @@ def test_log_probabilities_and_the_top_are_those_of_the_softmax(distributions, p
     np.testing.assert_allclose(distributions.top_probability(temperature), p(temperature).max(axis=-1), rtol=1e-5)
 
 
+def test_the_entropy_is_that_of_the_softmax(distributions, p):
+    terms = p(1.0) * np.log(np.maximum(p(1.0), 1e-300))
+    found = distributions.entropy.numpy()
+    np.testing.assert_allclose(found, -terms.sum(axis=-1), rtol=1e-4, atol=1e-5)
+    assert found.shape == (2, 3, 4) and found.min() >= 0
+
+
+def test_equal_logits_have_the_largest_entropy_and_a_certain_prediction_has_none():
+    logits = torch.zeros(1, Q, 1, 2)
+    logits[0, 3, 0, 1] = 1000.0
+    found = Distributions.of_logits(logits).entropy
+    assert found.flatten().tolist() == [pytest.approx(np.log(Q), rel=1e-6), pytest.approx(0, abs=1e-20)]
+
+
 def test_the_annealed_mean_is_that_of_photos(rows, index):
     logits = rows[index].movedim(-1, 1)
     found = Distributions.of_logits(logits, (gamut.ANNEALED,)).mean_ab(gamut.ANNEALED)
@@ -91,9 +105,11 @@ def test_the_rank_is_the_number_of_more_probable_bins(distributions, p):
 
 
 def test_results_do_not_depend_on_how_many_rows_are_computed_at_a_time(rows, index, monkeypatch):
+    bins = index[..., None]
+
     def results() -> list[torch.Tensor]:
         found = Distributions.of_logits(rows[index].movedim(-1, 1), TEMPERATURES)
-        return [found.mean_ab(0.38), found.rank(index[..., None]), found.log_probabilities(index[..., None])]
+        return [found.mean_ab(0.38), found.entropy, found.rank(bins), found.log_probabilities(bins)]
 
     before = results()
     monkeypatch.setattr(predicted, "_CACHED_ROWS", 5)

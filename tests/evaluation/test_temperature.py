@@ -58,8 +58,9 @@ def written(tmp_path, *batches: tuple[Compared, list[bool]]) -> dict[float, dict
     """The lines of the file by temperature."""
     curve = Curve()
     for batch, is_counted in batches:
-        curve.add(batch, torch.tensor(is_counted))
+        curve.add(curves.at_all_temperatures(batch), torch.tensor(is_counted))
     curve.write(tmp_path / "temperature.csv")
+    curve.write_reliability(tmp_path / "reliability.csv")
     rows = list(csv.DictReader((tmp_path / "temperature.csv").open()))
     assert tuple(rows[0]) == curves.COLUMNS
     return {float(row["temperature"]): row for row in rows}
@@ -117,6 +118,35 @@ def test_only_the_counted_images_matter_and_batches_add_up(batch, compare, tmp_p
         tmp_path, (first, [True]), (second, [False, True])
     )
     assert written(tmp_path, (whole, [True, False, True])) != written(tmp_path, (whole, [True] * 3))
+
+
+def test_the_reliability_is_that_of_a_loop_over_the_intervals(batch, tmp_path):
+    is_counted = [True, False, True]
+    written(tmp_path, (batch, is_counted))
+    rows = list(csv.DictReader((tmp_path / "reliability.csv").open()))
+    assert tuple(rows[0]) == curves.RELIABILITY_COLUMNS
+    stride = batch.stride
+    top, modes = batch.distributions.top_probability(1.0), batch.distributions.modes
+    top, modes = (v[is_counted].repeat_interleave(stride, 1).repeat_interleave(stride, 2).numpy() for v in (top, modes))
+    is_hit = modes == batch.true_bins[is_counted].numpy()
+    assert len(rows) == 15
+    for number, row in enumerate(rows):
+        inside = np.floor(top * 15) == number
+        limits = [f"{number / 15:.5f}", f"{(number + 1) / 15:.5f}"]
+        means = [top[inside].mean(), is_hit[inside].mean()] if inside.any() else []
+        assert [row["low"], row["high"], int(row["pixels"])] == [*limits, inside.sum()]
+        assert [float(row[name]) for name in ("top_probability", "accuracy") if row[name]] == pytest.approx(
+            means, abs=1e-5
+        )
+    assert sum(int(row["pixels"]) for row in rows) == 2 * 16 * 16
+
+
+def test_an_interval_without_pixels_has_no_means(compare, tmp_path):
+    rgb = np.full((1, 16, 16, 3), (200, 40, 40), dtype=np.uint8)
+    logits = 1000 * torch.nn.functional.one_hot(compare(rgb).true_bins, Q).movedim(-1, 1).float()
+    written(tmp_path, (compare(rgb, logits), [True]))
+    lines = (tmp_path / "reliability.csv").read_text().splitlines()[1:]
+    assert [line.split(",", 2)[2] for line in lines] == ["0,,"] * 14 + ["256,1.00000,1.00000"]
 
 
 def test_the_grid_has_both_ends_and_the_temperature_of_zhang():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from colorize.layout import UNTRAINED, Folders, Run, runs_of
-from colorize.report.inputs import TEMPERATURE_COLUMNS, Inputs
+from colorize.report.inputs import RELIABILITY_COLUMNS, TEMPERATURE_COLUMNS, Inputs
 from colorize.report.labels import TITLES
 from tests.helpers.layouts import expect_one_line  # noqa: F401
 
@@ -28,6 +28,9 @@ CURVE = (
     "1.0,0.02,23.5,36.0,40.0,3.0,2.5,0.1",
     "1.5,0.02,23.4,30.0,40.0,3.1,2.6,0.2",
 )
+RELIABILITY = [
+    f"{i / 15:.5f},{(i + 1) / 15:.5f},{100 * i},{f'{(i + 0.5) / 15:.5f},{i / 20:.5f}' if i else ','}" for i in range(15)
+]
 
 
 HISTORY_HEADER = (
@@ -116,7 +119,10 @@ class Outputs:
         return ((every - every.mean()) / 100).astype(np.float32)
 
     def write_predictions(self, source: str, model: str, target: str, seed: int | None = 0, /, **arrays) -> None:
-        """Images of random noise that depend on the target alone; predictions are of one color."""
+        """Images of random noise that depend on the target alone; predictions are of one color.
+
+        The entropy is that of a network whose output has half the size.
+        """
         n, rng = self.images, np.random.default_rng(self.datasets.index(target))
         truth = rng.integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8)
         every = np.arange(n)
@@ -130,6 +136,9 @@ class Outputs:
             "is_worst": every >= n - 4,
             "source": np.array([f"photo{i}.jpg" for i in every]),
         }
+        if self.has_distribution(model):
+            values["annealed_mean"] = values["predicted"] // 2
+            values["entropy"] = rng.uniform(0, np.log(313), (n, SIZE // 2, SIZE // 2)).astype(np.float16)
         folder = self.folder(source, model, target, seed)
         kept = {name: array for name, array in (values | arrays).items() if array is not None}
         np.savez_compressed(folder / "predictions.npz", **kept)
@@ -153,6 +162,7 @@ class Outputs:
         np.savez_compressed(folder / "per_image.npz", **{k: v for k, v in (values | arrays).items() if v is not None})
         if model not in (*UNTRAINED, "regression"):
             (folder / "temperature.csv").write_text("\n".join([",".join(TEMPERATURE_COLUMNS), *CURVE]) + "\n")
+            (folder / "reliability.csv").write_text("\n".join([",".join(RELIABILITY_COLUMNS), *RELIABILITY]) + "\n")
 
     def write_history(self, dataset: str, model: str, seed: int = 0, text: str = "") -> None:
         """A history, by default of two rows, and the layers of a tiny network."""

@@ -15,7 +15,7 @@ from colorize.runtime import DataError
 
 
 def rows_of(run) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(measures.to_csv(run.inputs))))
+    return list(csv.DictReader(io.StringIO(measures.to_csv(measures.lines(run.inputs)))))
 
 
 def test_every_cell_has_every_measure_of_its_model(make_run):

@@ -123,6 +123,7 @@ def test_stage_runs_from_a_parameter_file_and_imports_nothing_heavy(make_run):
     assert done.stdout.splitlines() == [
         "Table 1: results/table1.md   who won, and how sure that is: results/claims.md",
         "figures: results/figures/   all saved predictions: data/gallery/index.html",
+        "all of this on one page, to open in a browser: data/report.html",
         "set()",
     ]
     assert (run.root / "results" / "figures" / "figure5.jpg").is_file()
@@ -177,12 +178,25 @@ def test_a_history_without_rows_is_one_line(make_run):
 @pytest.mark.parametrize(
     ("name", "array"),
     [("truth", np.zeros((12, 8, 8))), ("gray", np.zeros((12, 8, 7), np.uint8)), ("key", np.zeros(11, np.int64)),
-     ("key", np.array(["0"] * 12)), ("source", np.arange(12)), ("l2", np.full(12, np.nan, np.float32))],
+     ("key", np.array(["0"] * 12)), ("source", np.arange(12)), ("l2", np.full(12, np.nan, np.float32)),
+     ("annealed_mean", np.zeros((12, 8, 7, 3), np.uint8)), ("entropy", np.zeros((11, 4, 4), np.float16)),
+     ("entropy", np.zeros((12, 4), np.float16)), ("entropy", np.full((12, 4, 4), np.inf, np.float16))],
 )  # fmt: skip
 def test_predictions_of_another_shape_are_one_line(make_run, name, array):
     run = make_run(["a"], ["cnn"])
     run.write_predictions("a", "cnn", "a", **{name: array})
     assert f"predictions.npz cannot be read (`{name}` is" in refusal(run)
+
+
+def test_predictions_of_a_classifier_need_the_arrays_of_its_distribution(make_run):
+    run = make_run(["a"], ["cnn", "regression"])
+    whole = run.inputs.predictions(Cell("a", "cnn", "a"))
+    assert whole.annealed_mean.shape == (12, 8, 8, 3) and whole.entropy.shape == (12, 4, 4)
+    colors = run.inputs.predictions(Cell("a", "regression", "a"))
+    assert colors.annealed_mean is colors.entropy is None
+    run.write_predictions("a", "cnn", "a", entropy=None)
+    with pytest.raises(DataError, match=r"predictions\.npz cannot be read \(.*entropy.*verify --repair"):
+        run.inputs.predictions(Cell("a", "cnn", "a"))
 
 
 def test_a_damaged_archive_of_predictions_is_one_line(make_run):

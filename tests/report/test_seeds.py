@@ -74,7 +74,7 @@ def test_metrics_are_the_means_of_the_measures_of_table_1(three):
 
 
 def test_measures_csv_has_the_number_of_seeds_and_the_deviation(three):
-    rows = csv.DictReader(io.StringIO(measures.to_csv(three.inputs)))
+    rows = csv.DictReader(io.StringIO(measures.to_csv(measures.lines(three.inputs))))
     found = {(row["model"], row["decoding"]): (row["seeds"], row["sd"]) for row in rows if row["measure"] == "l2"}
     assert found["cnn", "mode"] == ("3", "0.26458") and found["cnn", "mean"] == ("3", "0.00000")
     assert {found[key] for key in found if key[0] != "cnn"} == {("1", "")}

@@ -6,6 +6,7 @@ import io
 import pytest
 
 from colorize.evaluation import temperature as evaluation
+from colorize.layout import Run
 from colorize.report import inputs, temperature
 from colorize.runtime import DataError
 
@@ -73,6 +74,18 @@ def test_a_damaged_curve_is_one_line_with_the_stage(make_run, text, words):
     (run.folder("a", "cnn", "a") / "temperature.csv").write_text(text)
     with pytest.raises(DataError, match=rf"temperature\.csv: {words}.*run `.*dvc repro evaluate@a-cnn-0`"):
         temperature.to_csv(run.inputs)
+
+
+def test_the_reliability_is_read_with_the_columns_that_evaluation_writes(make_run):
+    assert inputs.RELIABILITY_COLUMNS == evaluation.RELIABILITY_COLUMNS
+    run = make_run(("a",), ("cnn",))
+    rows = run.inputs.reliability(Run("a", "cnn", 0), "a")
+    assert len(rows) == 15
+    assert rows[0] == {"low": "0.00000", "high": "0.06667", "pixels": "0", "top_probability": "", "accuracy": ""}
+    path = run.folder("a", "cnn", "a") / "reliability.csv"
+    path.write_text(path.read_text().replace("0.06667,0.13333,100", "0.06667,0.13333,"))
+    with pytest.raises(DataError, match=r"reliability\.csv: `pixels` is '' in a row; run `.*evaluate@a-cnn-0"):
+        run.inputs.reliability(Run("a", "cnn", 0), "a")
 
 
 def test_a_run_without_classifiers_has_no_curves(make_run):

@@ -50,16 +50,17 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     project = projects.make_project(tmp_path / "project", ("cnn",))
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
     assert terminal.wait(processes.HANGS_AFTER_S) == 0
-    title, _, *table, log, _ = terminal.rest()
+    title, _, *table, about, log, _ = terminal.rest()
     assert title.startswith("4 jobs: 4 done; ")
     results = {
         "tiny data": "22 images",
         "tiny-cnn-0": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
         "tiny baselines": r"L2 \d\.\d+  Accuracy \d\.\d+  Cross Entropy \d\.\d+",
-        "report": "results/table1.md, data/gallery/index.html",
+        "report": "data/report.html, results/table1.md",
     }
     for line, (name, result) in zip(table, results.items(), strict=True):
         assert re.fullmatch(rf"{name} +done +{result} +\d+:\d\d", line)
+    assert re.match(r"(no commit|commit [0-9a-f]{7,}( with changes)?); .*\d+ cores, ", about)
     assert log == "log: .state/repro.log"
     assert terminal.shows_cursor()
     assert HINT not in terminal.text
@@ -69,7 +70,7 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     assert run(project) == ["everything is up to date"]
 
     change(project, "train", lr=1e30)
-    first, data, cnn, error, dvc, baselines, last = run(project, expect=3)
+    first, about, data, cnn, error, dvc, baselines, last = run(project, expect=3)
     assert first == "4 jobs; the log is .state/repro.log"
     assert re.fullmatch(r"tiny data: up to date after \d+:\d\d, 22 images \(1 of 4\)", data)
     assert re.fullmatch(r"tiny-cnn-0: failed after \d+:\d\d \(2 of 4\)", cnn)
@@ -127,7 +128,7 @@ runtime.run(main, [])
 """
     terminal = Terminal([sys.executable, "-c", script], project, environment(TERM="xterm"))
     assert terminal.wait(processes.HANGS_AFTER_S) == 3
-    _, _, broken, sound, _, title, error, last = (line for line in terminal.rest() if line)
+    _, _, broken, sound, _, _, title, error, last = (line for line in terminal.rest() if line)
     assert re.match(r"train@tiny-nothing-0 +failed +ERROR: ", broken) and re.match(r"shard@tiny +done", sound)
     assert title == "train@tiny-nothing-0 failed:"
     assert error.startswith("ERROR: ") and "train@tiny-nothing-0" in error  # DVC's own words
@@ -177,7 +178,7 @@ sys.path.insert(0, {str(projects.ROOT)!r})
 from pathlib import Path
 from tools import display, jobs
 all_jobs = [jobs.Job(str(n), (), ()) for n in range(20_000)]
-lines = display.Lines(all_jobs, Path(), Path("log"))
+lines = display.Lines(all_jobs, Path(), Path("log"), "about")
 for job in all_jobs:
     job.state = jobs.UP_TO_DATE
 lines.refresh()
@@ -197,13 +198,13 @@ def test_a_sign_of_life_says_what_runs_and_how_far_it_is(tmp_path, monkeypatch, 
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     monkeypatch.setattr("time.time", lambda: clock[0])
     running, other = jobs.Job("a-cnn", ("train@a-cnn",), ()), jobs.Job("b-cnn", ("train@b-cnn",), ())
-    lines = display.Lines([running, other], tmp_path, Path("log"))
+    lines = display.Lines([running, other], tmp_path, Path("log"), "about")
     running.begin("")
     (tmp_path / "train@a-cnn.json").write_text(json.dumps({"done": 40, "total": 2000, "unit": "steps", "end": 200.0}))
     for seconds in (1.0, 59.0, 61.0, 90.0):
         clock[0] = seconds
         lines.refresh()
-    assert capsys.readouterr().out.splitlines()[1:] == ["a-cnn: train for 1:01, 40 of 2,000 steps, 2:19 left"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["about", "a-cnn: train for 1:01, 40 of 2,000 steps, 2:19 left"]
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(100, 30), (80, 24), (60, 12)])
@@ -214,7 +215,7 @@ def test_the_table_fits_the_terminal_and_shows_what_runs_and_what_failed(tmp_pat
     many[30].output = ["error: the disk is full"]
     many[30].end(1, has_run=True)
     console = Console(width=columns, height=lines)
-    screen = display.Screen(many, tmp_path, Path(".state/repro.log"))
+    screen = display.Screen(many, tmp_path, Path(".state/repro.log"), "about")
     with console.capture() as capture:
         console.print(screen._content(lines - display._OTHER_LINES))
     shown = capture.get().splitlines()
@@ -227,7 +228,7 @@ def test_the_table_fits_the_terminal_and_shows_what_runs_and_what_failed(tmp_pat
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch, name):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", name)
-    assert isinstance(display.open_display([], Path(), Path("log")), display.Lines)
+    assert isinstance(display.open_display([], Path(), Path("log"), "about"), display.Lines)
 
 
 @pytest.mark.parametrize(("cores", "jobs", "count", "share"), [(2, 10, 2, "1"), (8, 2, 2, "4"), (1, 3, 1, "1")])

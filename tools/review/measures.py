@@ -97,18 +97,25 @@ def _of_pixels(
 ) -> Values:
     """The measures with decisions for each pixel, (B, H, W) float64 each."""
     error = ab - truth.lab[..., 1:]
-    distance = np.hypot(error[..., 0], error[..., 1]) - AUC_TOLERANCE + side * CLOSE_UNITS
-    score = np.clip(151 - np.ceil(distance), 0, None) / 151
-    gray = 5 - side * CLOSE_UNITS
+    steps = np.ceil(_other_way(np.hypot(error[..., 0], error[..., 1]) - AUC_TOLERANCE, side))
+    score = np.clip(151 - steps, 0, None) / 151
+    chroma, true_chroma = (_other_way(np.hypot(of[..., 0], of[..., 1]), side) for of in (ab, truth.lab[..., 1:]))
     found = {
         "auc": score,
         "rebalanced_auc": score * source.inverse_prior[truth.nearest],
-        "near_gray": np.hypot(ab[..., 0], ab[..., 1]) <= gray,
-        "true_near_gray": np.hypot(truth.lab[..., 1], truth.lab[..., 2]) <= gray,
+        "near_gray": chroma <= 5,
+        "true_near_gray": true_chroma <= 5,
         "ciede2000": deltaE_ciede2000(truth.lab, fitted),
         "out_of_gamut": is_outside,
     }
     return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def _other_way(units: np.ndarray, side: int) -> np.ndarray:
+    """Distances in CIELAB units; `side` 1 moves those near a whole number to its other side."""
+    whole = np.round(units)
+    is_close = np.abs(units - whole) < CLOSE_UNITS
+    return np.where(is_close & (side == 1), whole + np.where(units > whole, -CLOSE_UNITS, CLOSE_UNITS), units)
 
 
 def rounded(levels: np.ndarray, side: int) -> np.ndarray:
