@@ -27,7 +27,7 @@ def _evaluate(stage: promise.Promise, runs: list[Run]) -> None:
     settings = stage.settings
     device, options = runtime.set_up_torch(), Options.of(settings.soft_targets)
     for target in settings.datasets:
-        found = evaluate.evaluate(runs, target, settings.evaluate, options, Folders(), device)
+        found = evaluate.evaluate(runs, target, settings.evaluate, options, Folders(), device, stage.code)
         for run, metrics in found.items():
             print(f"{run.name} on {target}", metrics, flush=True)
 

@@ -400,5 +400,7 @@ def test_the_tiny_profile_gives_a_report_of_its_single_data_set(tmp_path, small_
     table = (repo / "results/table1.md").read_text()
     assert "Tiny ImageNet → Tiny ImageNet" in table and "Unet with Weights" in table and "· *paper*" in table
     figures = sorted(path.name for path in (repo / "results/figures").iterdir())
-    assert figures == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "temperature.png"]
+    plots = ("curves", "figure1", "matrix", "table1", "temperature", "tradeoff")
+    plots_of_kinds = [f"{name}.{kind}" for name in plots for kind in ("pdf", "png")]
+    assert figures == sorted([*plots_of_kinds, "figure3.jpg", "figure4.jpg"])
     assert (repo / "data/gallery/index.html").is_file()

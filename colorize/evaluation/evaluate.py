@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -23,7 +23,7 @@ from colorize.layout import UNTRAINED, Folders, Run, stage_name
 from colorize.models import files
 from colorize.models.contract import Classifier
 from colorize.prior.files import load_tensor
-from colorize.runtime import DataError
+from colorize.runtime import DataError, sha256_of
 
 if TYPE_CHECKING:
     from colorize.config.params import Evaluate
@@ -35,14 +35,21 @@ _RAREST = 0.01
 
 
 def evaluate(
-    runs: Sequence[Run], target: str, settings: Evaluate, options: Options, folders: Folders, device: str
+    runs: Sequence[Run],
+    target: str,
+    settings: Evaluate,
+    options: Options,
+    folders: Folders,
+    device: str,
+    code: str = "",
 ) -> dict[Run, dict[str, float]]:
     """Evaluate runs on one test split; write all measures, and the predictions that the report shows.
 
     `per_image.npz` has one float32 array per measure, and the keys and groups of the images. `annealed_mean.npz` and
     `mean.npz` have the same for the colors of these decodings; only predictions with a distribution have them.
     `details.json` has the value of every measure over the split, and the name of the weight of those that have one (see
-    `Measure`). Trained models also have the files of `kept.save`.
+    `Measure`). It also says what was evaluated: the sidecar of the model, the SHA-256 of the manifest of the test
+    split, and `code`. Trained models also have the files of `kept.save`.
 
     Args:
         runs: trained models or baselines of one data set, the source.
@@ -51,6 +58,7 @@ def evaluate(
         options: options of the soft targets.
         folders: folders of all inputs and outputs.
         device: device to run on.
+        code: identifies the code that evaluates.
 
     Returns:
         by run: the value over the test split of each measure of the paper that it has, rounded to 5 decimals.
@@ -75,13 +83,20 @@ def evaluate(
         if run.model not in UNTRAINED:
             shown = kept.choose(split, tables[decodings.MODE]["l2"], settings, settings.named.get(target, []))
             kept.save(out, shown, split, predict, kind, weights, options)
-        _write_measures(out, split, tables, values)
+        evaluated: dict[str, Any] = {"code": code, "test_manifest_sha256": sha256_of(split.folder / "manifest.json")}
+        if run.model not in UNTRAINED:
+            evaluated["model"] = files.check(folders.model(run))
+        _write_measures(out, split, tables, values, evaluated)
         metrics[run] = {name: value for name, value in values[decodings.MODE].items() if name in paper.MEASURES}
     return metrics
 
 
 def _write_measures(
-    out: Path, split: Split, tables: dict[str, dict[str, np.ndarray]], values: dict[str, dict[str, float]]
+    out: Path,
+    split: Split,
+    tables: dict[str, dict[str, np.ndarray]],
+    values: dict[str, dict[str, float]],
+    evaluated: dict[str, Any],
 ) -> None:
     """Write the measures of each image and of the split, both by decoding and measure."""
     images = {
@@ -95,6 +110,7 @@ def _write_measures(
     measures = values[decodings.MODE]
     details = {
         "images": len(split),
+        "evaluated": evaluated,
         "measures": measures,
         "decodings": {name: of_colors for name, of_colors in values.items() if name != decodings.MODE},
         "weights": {name: weight for name in measures if (weight := MEASURES[name].weight)},

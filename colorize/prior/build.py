@@ -33,6 +33,7 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
         lightness_prior.npy               (LEVELS, Q) smoothed p(bin | level of lightness)
         weighted_lightness_prior.npy      the same, each pixel multiplied by the class weight of its own bin
         prior.png                         picture of the bins, the smoothed prior and the class weights
+        bins.csv                          the same as numbers: a, b and sRGB color of each bin, prior and class weight
 
     Args:
         dataset: name of the data set.
@@ -56,9 +57,19 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
     for file, array in arrays.items():
         runtime.fault_point("prior-write")
         runtime.write_array(out / f"{file}.npy", array)
+    colors_of_bins = _bin_colors()
+    runtime.write_text(out / "bins.csv", _csv(colors_of_bins, prior, rebalancing))
     picture.draw(
-        out / "prior.png", gamut.GAMUT_AB, _bin_colors(), prior, rebalancing, f"Colors of {dataset} (training split)"
+        out / "prior.png", gamut.GAMUT_AB, colors_of_bins, prior, rebalancing, f"Colors of {dataset} (training split)"
     )
+
+
+def _csv(colors: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> str:
+    """One line per bin; `colors` is (Q, 3) uint8 sRGB."""
+    lines = ["a,b,red,green,blue,prior,weight"]
+    for ab, rgb, p, w in zip(gamut.GAMUT_AB, colors, prior, weights, strict=True):
+        lines.append(",".join([*(f"{x:.0f}" for x in ab), *map(str, rgb.tolist()), f"{p:.6g}", f"{w:.6g}"]))
+    return "\n".join(lines) + "\n"
 
 
 def _baselines(

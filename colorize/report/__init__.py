@@ -5,15 +5,16 @@ Not here: computing measures, which is in `evaluation`.
 `write_report` does not import torch and does not read the shards: evaluation saves the pictures that are shown. It
 writes these files:
 
-    results/table1.csv .md .tex    results/table2.md          results/differences.csv
-    results/measures.csv           results/curves.csv         results/generalization.csv
-    results/overfitting.csv        results/calibration.csv    results/metrics/*/*.json
-    results/claims.md              results/figures/*          data/gallery/*
-    data/report.html
+    results/table1.csv .md .tex    results/table1_intervals.tex    results/table2.md
+    results/measures.csv           results/differences.csv         results/generalization.csv
+    results/curves.csv             results/overfitting.csv         results/calibration.csv
+    results/claims.md              results/metrics/*/*.json        results/figures/*
+    data/report.html               data/gallery/*
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +25,20 @@ from colorize.report import (
     decodings,
     diagram,
     differences,
+    dots,
     figures,
     gallery,
     generalization,
     grid,
+    latex_intervals,
+    matrix,
     measures,
     overfitting,
     page,
+    style,
     table,
     temperature,
+    tradeoff,
 )
 from colorize.report.evidence import Evidence, gather
 from colorize.report.inputs import Inputs
@@ -69,18 +75,13 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     refuse_leftovers(inputs)
     table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
-    with progress("write the report", total=len(sheets) + 7, unit="files") as advance:
+    with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
         _write_metrics(table1, inputs.folders)
         advance(1)
         evidence = gather(inputs, table1)
         _write_texts(evidence, root / "results")
         advance(1)
-        pictures = {"figure1.png": diagram.draw_networks(inputs)}
-        advance(1)
-        pictures["curves.png"] = curves.draw_curves(inputs)
-        advance(1)
-        if inputs.classifiers:
-            pictures["temperature.png"] = temperature.draw_curves(inputs)
+        pictures = _plots(evidence)
         advance(1)
         for name, groups in sheets.items():
             pictures[f"{name}.jpg"] = grid.encode_jpeg(grid.compose(groups))
@@ -90,6 +91,21 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
         advance(1)
         _write(root / PAGE, page.render(evidence))
         advance(1)
+
+
+def _plots(evidence: Evidence) -> dict[str, bytes]:
+    """All plots by file name, each as PNG and as PDF. Plots of classifiers are left out if there are none."""
+    inputs, table1 = evidence.inputs, evidence.table1
+    plots = {
+        "figure1": diagram.plot_networks(inputs),
+        "curves": curves.plot_curves(inputs),
+        "table1": dots.plot_table(table1),
+        "matrix": matrix.plot_matrix(table1),
+        "tradeoff": tradeoff.plot_tradeoff(inputs, evidence.decoded),
+    }
+    if inputs.classifiers:
+        plots["temperature"] = temperature.plot_curves(inputs)
+    return dict(itertools.chain(*(style.encode(name, figure).items() for name, figure in plots.items())))
 
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:
@@ -133,7 +149,8 @@ def _write_texts(evidence: Evidence, folder: Path) -> None:
         "table1.csv": table.to_csv(table1),
         "table1.md": table.to_markdown(table1),
         "table1.tex": table.to_latex(table1),
-        "table2.md": decodings.to_markdown(inputs),
+        "table1_intervals.tex": latex_intervals.to_latex(table1),
+        "table2.md": decodings.to_markdown(inputs, evidence.decoded),
         "claims.md": claims_page.to_markdown(table1, evidence.claims),
         "curves.csv": curves.to_csv(inputs),
         "differences.csv": differences.to_csv(table1.rankings.values()),

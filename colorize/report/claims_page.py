@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from colorize.report import labels
 from colorize.report.claims import Claim, Finding, Verdict
@@ -42,37 +44,78 @@ def to_markdown(table1: Table, found: list[Claim]) -> str:
     blocks += [_winners(table1), *_few_groups(table1), "## The claims of the paper", _overview(found)]
     for number, claim in enumerate(found, start=1):
         blocks += [f"### {number}. {escape_markdown(claim.title)}", *_section(claim)]
-    blocks += ["## How sure is this", "\n".join(f"- {text}" for text in CAVEATS), _seeds(len(table1.seeds))]
+    blocks += ["## How sure is this", "\n".join(f"- {text}" for text in CAVEATS), seeds_text(len(table1.seeds))]
     return "\n\n".join(blocks) + "\n"
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best model of one measure of a pair of data sets. All texts are plain."""
+
+    source: str
+    target: str
+    measure: str
+    model: str  # title
+    value: str
+    tied: list[str]  # titles of the models that are not clearly worse
+    is_above_baselines: bool  # False: no model beats the baselines, so there is no winner
+    to_next: tuple[str, str]  # difference to the model with the next best value, with its interval; that model
+    to_baseline: tuple[str, str]  # the same for the best baseline; both texts are empty if there is none
+    is_next_clear: bool  # whether the interval of this difference does not contain 0
+    is_baseline_clear: bool
+
+
+def winners(table1: Table) -> Iterator[Winner]:
+    """The best model of each pair of data sets, for each measure that a model has."""
+    for source, target in (pair for band in table1.bands() for pair in band):
+        models = [found for found in table1.quadrant(source, target) if found.cell.model in table1.models]
+        for measure in MEASURES:
+            if values := {found.cell.model: found.ours[measure] for found in models if measure in found.ours}:
+                yield _winner(source, target, values, measure, table1.rankings[source, target, measure])
+
+
+def _winner(source: str, target: str, values: dict[str, float], measure: str, ranking: Ranking) -> Winner:
+    """The best of the values, which are by model."""
+    best = _best(values, measure)
+    differences = {(one.method.model, one.other.model): one for one in ranking.differences}
+    to_next = to_baseline = ("", "")
+    is_next_clear = is_baseline_clear = False
+    if found := next((one for (a, b), one in differences.items() if a == best and b not in values), None):
+        to_baseline = (difference_text(found.interval, measure), _method_title(found.other))
+        is_baseline_clear = found.interval.excludes_zero
+    if rest := {model: value for model, value in values.items() if model != best}:
+        second = _best(rest, measure)
+        difference = -differences[second, best].interval
+        to_next, is_next_clear = (difference_text(difference, measure), model_title(second)), difference.excludes_zero
+    return Winner(
+        source=source,
+        target=target,
+        measure=measure,
+        model=model_title(best),
+        value=format_number(values[best], measure),
+        tied=sorted(model_title(one.model) for one in ranking.best if one.model != best),
+        is_above_baselines=bool(ranking.best),
+        to_next=to_next,
+        to_baseline=to_baseline,
+        is_next_clear=is_next_clear,
+        is_baseline_clear=is_baseline_clear,
+    )
 
 
 def _winners(table1: Table) -> str:
     lines = [["Trained on", "Tested on", "Measure", "Best", "To the next", "To the baseline"], [":---"] * 6]
-    for source, target in (pair for band in table1.bands() for pair in band):
-        titles = [escape_markdown(table1.titles[name]) for name in (source, target)]
-        models = [found for found in table1.quadrant(source, target) if found.cell.model in table1.models]
-        for measure in MEASURES:
-            if values := {found.cell.model: found.ours[measure] for found in models if measure in found.ours}:
-                ranking = table1.rankings[source, target, measure]
-                lines.append([*titles, metric_title(measure), *_winner(values, measure, ranking)])
+    for one in winners(table1):
+        titles = [escape_markdown(table1.titles[name]) for name in (one.source, one.target)]
+        if one.is_above_baselines:
+            best = f"**{escape_markdown(one.model)}** {one.value}"
+            best += f", not clearly better than {escape_markdown(' and '.join(one.tied))}" if one.tied else ""
+        else:
+            best = f"no winner: no model beats the baselines (best: {escape_markdown(one.model)})"
+        differences = [
+            ", ".join(filter(None, (text, escape_markdown(title)))) for text, title in (one.to_next, one.to_baseline)
+        ]
+        lines.append([*titles, metric_title(one.measure), best, *differences])
     return aligned(lines)
-
-
-def _winner(values: dict[str, float], measure: str, ranking: Ranking) -> list[str]:
-    """The cells `Best`, `To the next` and `To the baseline` of one measure; `values` is by model."""
-    best = _best(values, measure)
-    differences = {(one.method.model, one.other.model): one for one in ranking.differences}
-    baseline = following = ""
-    if to_baseline := next((one for (a, b), one in differences.items() if a == best and b not in values), None):
-        baseline = f"{_text(to_baseline.interval, measure)}, {_method_title(to_baseline.other)}"
-    if rest := {model: value for model, value in values.items() if model != best}:
-        second = _best(rest, measure)
-        following = f"{_text(-differences[second, best].interval, measure)}, {model_title(second)}"
-    if not ranking.best:
-        return [f"no winner: no model beats the baselines (best: {model_title(best)})", following, baseline]
-    tied = [model_title(one.model) for one in ranking.best if one.model != best]
-    name = f"**{model_title(best)}** {format_number(values[best], measure)}"
-    return [name + (f", not clearly better than {' and '.join(sorted(tied))}" if tied else ""), following, baseline]
 
 
 def _best(values: dict[str, float], measure: str) -> str:
@@ -81,7 +124,7 @@ def _best(values: dict[str, float], measure: str) -> str:
 
 
 def _method_title(method: Method) -> str:
-    title, decoding = escape_markdown(model_title(method.model)), labels.DECODINGS.get(method.decoding, "")
+    title, decoding = model_title(method.model), labels.DECODINGS.get(method.decoding, "")
     return f"{title} ({decoding})" if decoding and method.decoding not in labels.MODES else title
 
 
@@ -112,20 +155,21 @@ def _section(claim: Claim) -> list[str]:
 
 def _line(finding: Finding) -> list[str]:
     where, what = escape_markdown(finding.where), escape_markdown(finding.what)
-    number = _text(finding.interval, finding.measure)
+    number = difference_text(finding.interval, finding.measure)
     return [where, what, metric_title(finding.measure), number, finding.verdict, finding.missing]
 
 
-def _text(interval: Interval, measure: str) -> str:
-    """A difference with its interval; a missing interval is left out."""
+def difference_text(interval: Interval, measure: str, sign: str = "+") -> str:
+    """A difference with its interval; a missing interval is left out. Without `sign`: a value with its interval."""
     if math.isnan(interval.value):
         return "not defined"
-    value = format_number(interval.value, measure, sign="+")
+    value = format_number(interval.value, measure, sign=sign)
     if not interval.is_bounded:
         return value
-    low, high = (format_number(limit, measure, sign="+") for limit in (interval.low, interval.high))
+    low, high = (format_number(limit, measure, sign=sign) for limit in (interval.low, interval.high))
     return f"{value} [{low}, {high}]"
 
 
-def _seeds(number: int) -> str:
+def seeds_text(number: int) -> str:
+    """A sentence about the number of seeds."""
     return f"Number of seeds in this run: {number}" + (", so nothing here is known about other seeds." * (number == 1))

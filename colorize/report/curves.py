@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from colorize.report import comma_separated, labels, overfitting
-from colorize.report.grid import encode_plot
+import numpy as np
+
+from colorize.layout import Run
+from colorize.report import comma_separated, labels, overfitting, style
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 CSV_COLUMNS = ("run", "dataset", "model", "seed", *HISTORY_COLUMNS)
-DASHED = (0, (4, 2))
 _LOSSES = {  # panel: measure
     "classifier": "cross_entropy",
     "weighted": "normalized_weighted_cross_entropy",  # the weighted one is not comparable between sets of images
     "regression": "l2",
 }
-_CAPTION = "Both lines: losses of fixed images, measured in evaluation mode"
+_CAPTION = "Both lines: losses of the same images, measured in evaluation mode"
 
 
 def to_csv(inputs: Inputs) -> str:
@@ -40,58 +40,65 @@ def panel_of(model: str) -> str:
     return "regression" if not spec.is_classifier else "weighted" if spec.is_weighted else "classifier"
 
 
-def draw_curves(inputs: Inputs) -> bytes:
-    """PNG of the loss curves of the first seed, with one panel per kind of loss.
-
-    Training lines are solid, and validation lines are dashed.
-    """
-    return encode_plot(plot_curves(inputs))
-
-
+@style.applied()
 def plot_curves(inputs: Inputs) -> Figure:
-    """The figure that `draw_curves` encodes."""
-    from matplotlib.figure import Figure
+    """One row of panels per data set, and one panel per kind of loss.
 
+    Training lines are solid, and validation lines are dashed. With several seeds, a line is the mean over the seeds,
+    and a band reaches from the smallest to the largest value.
+    """
     panels = [panel for panel in labels.PANELS if any(panel_of(model) == panel for model in inputs.models)]
-    figure = Figure(figsize=(4.3 * len(panels), 3.9), dpi=150, layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for i, dataset in enumerate(inputs.datasets):
+    figure = style.new_figure(0.9 + 1.45 * len(inputs.datasets))
+    grid = figure.subplots(len(inputs.datasets), len(panels), squeeze=False, sharex="row")
+    looks, width = style.looks(inputs.models), style.panel_width(len(panels))
+    for dataset, row in zip(inputs.datasets, grid, strict=True):
+        for axes, panel in zip(row, panels, strict=True):
             for model in (model for model in inputs.models if panel_of(model) == panel):
-                label = f"{labels.model_title(model)}, {inputs.titles[dataset]}"
-                history = inputs.history(inputs.runs(dataset, model)[0])
-                _draw_run(axes, history, _LOSSES[panel], labels.curve_color(i, model), label)
-        _finish(axes, labels.PANELS[panel])
-        if panel == "regression":
-            axes.set_yscale("log")  # its loss at step 0 is several times its last one
-    if inputs.seed_note:
-        figure.suptitle(inputs.seed_note, fontsize=10)
-    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "title_fontsize": 8.5}
-    figure.legend(handles=_line_styles(), title=_CAPTION, loc="outside lower center", ncols=2, **style)
+                _draw_model(axes, inputs, inputs.runs(dataset, model), _LOSSES[panel], looks[model])
+            _finish(axes, panel)
+        row[0].set_ylabel(style.wrap(inputs.titles[dataset], 1.2), fontsize=style.TITLE_FONT)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        axes.set_title(style.wrap(labels.PANELS[panel], width))
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    _add_legend(figure, inputs)
     return figure
 
 
-def _draw_run(axes: Axes, history: list[dict[str, str]], measure: str, color: str, label: str) -> None:
-    steps = [int(float(row["step"])) for row in history]
-    train, val = ([overfitting.loss(row, split, measure) for row in history] for split in ("train", "val"))
-    axes.plot(steps, train, color=color, linewidth=1.4, label=label)
-    axes.plot(steps, val, color=color, linewidth=1.4, linestyle=DASHED)
+def _draw_model(axes: Axes, inputs: Inputs, runs: list[Run], measure: str, look: style.Look) -> None:
+    """The two lines of a model, with bands if there are several runs."""
+    histories = [{int(float(row["step"])): row for row in inputs.history(run)} for run in runs]
+    steps = [step for step in histories[0] if all(step in history for history in histories)]
+    for split, dash in (("train", style.SOLID), ("val", style.DASHED)):
+        losses = np.array([[overfitting.loss(history[at], split, measure) for at in steps] for history in histories])
+        shown: dict[str, Any] = {
+            "color": look.color,
+            "linestyle": dash,
+            "marker": look.marker,
+            "markevery": max(1, len(steps) // 8),
+        }
+        axes.plot(steps, losses.mean(axis=0), **shown)
+        if len(runs) > 1:
+            limits = losses.min(axis=0), losses.max(axis=0)
+            axes.fill_between(steps, *limits, color=look.color, alpha=0.2, linewidth=0)
 
 
-def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10, weight="bold", loc="left")
-    axes.set_xlabel("step", fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#e4e4e4", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    # the legend is below the axes, so that it does not hide the curves
-    legend = axes.legend(fontsize=7.5, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a title may contain $
+def _finish(axes: Axes, panel: str) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator
+
+    if panel == "regression":
+        axes.set_yscale("log", subs=[])  # its loss at step 0 is several times its last one
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")  # the formatters of a logarithmic axis write formulas
+    axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k
 
 
-def _line_styles() -> list[Line2D]:
-    from matplotlib.lines import Line2D
-
-    look: dict[str, Any] = {"color": "#444444", "linewidth": 1.4}
-    train, val = "training images", "validation images"
-    return [Line2D([], [], label=train, **look), Line2D([], [], linestyle=DASHED, label=val, **look)]
+def _add_legend(figure: Figure, inputs: Inputs) -> None:
+    looks, seeds = style.looks(inputs.models), len(inputs.seeds)
+    handles = [
+        style.sample(labels.model_title(model), color=look.color, marker=look.marker) for model, look in looks.items()
+    ]
+    handles += [style.sample("training images"), style.sample("validation images", linestyle=style.DASHED)]
+    note = f"; mean and range over {seeds} seeds" if seeds > 1 else ""
+    style.add_legend(figure, handles, columns=4, title=_CAPTION + note)

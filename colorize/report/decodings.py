@@ -6,11 +6,14 @@ regression predicts the mean color directly, so a fair comparison with it needs 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from colorize.report import labels
 from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs
 from colorize.report.labels import format_with_sd, metric_title, model_title
-from colorize.report.measures import Measured, Method, methods_of, read_measured
+from colorize.report.measures import Method, methods_of, read_measured
 from colorize.report.seeds import OverSeeds
 from colorize.report.table import MARKS, MethodRow, aligned, escape_markdown, few_groups_caption, marked
 
@@ -24,33 +27,65 @@ CAPTION = (
 )
 
 
-def to_markdown(inputs: Inputs) -> str:
-    """Markdown with one table per pair of data sets, those with the same data set first.
+@dataclass(frozen=True)
+class Decoded:
+    """The colors of all methods that are trained on `source`, on the test images of `target`.
+
+    Attributes:
+        source: data set of the training.
+        target: data set of the test images.
+        values: the measures of each method with each decoding, over the split.
+        rankings: by measure of Table 2; every model takes part with all its decodings.
+        num_groups: number of groups of test images.
+    """
+
+    source: str
+    target: str
+    values: dict[Method, dict[str, OverSeeds]]
+    rankings: dict[str, Ranking]
+    num_groups: int
+
+
+def read_decoded(inputs: Inputs) -> list[Decoded]:
+    """All pairs of data sets, those with the same data set first.
 
     Raises:
         DataError: the measures of a model or baseline are missing or damaged; names the file and the stage to run.
     """
     pairs = [(source, target) for source in inputs.datasets for target in inputs.datasets]
+    return [_read(inputs, *pair) for pair in sorted(pairs, key=lambda pair: pair[0] != pair[1])]
+
+
+def _read(inputs: Inputs, source: str, target: str) -> Decoded:
+    measured = read_measured(inputs, source, target, labels.TABLE2_METRICS)
+    methods = _methods_of_models(inputs)
+    rankings = {metric: rank(measured, metric, methods) for metric in labels.TABLE2_METRICS}
+    return Decoded(source, target, measured.values, rankings, measured.groups.num_groups)
+
+
+def to_markdown(inputs: Inputs, pairs: Iterable[Decoded]) -> str:
+    """Markdown with one table per pair of data sets, from all of `read_decoded`."""
     blocks, num_groups = [], {}
-    for pair in sorted(pairs, key=lambda pair: pair[0] != pair[1]):
-        measured = read_measured(inputs, *pair, labels.TABLE2_METRICS)
-        source, target = (escape_markdown(inputs.titles[name]) for name in pair)
-        blocks += [f"**Trained on {source}, evaluated on {target}**", _table_of(measured, inputs.models)]
-        num_groups[measured.target] = measured.groups.num_groups
+    for decoded in pairs:
+        source, target = (escape_markdown(inputs.titles[name]) for name in (decoded.source, decoded.target))
+        blocks += [f"**Trained on {source}, evaluated on {target}**", _table_of(decoded, _methods_of_models(inputs))]
+        num_groups[decoded.target] = decoded.num_groups
     few = few_groups_caption(num_groups, inputs.titles)
     caption = " ".join([CAPTION.format(marks=MARKS[0].lower() + MARKS[1:]), few]).strip()
     return "\n\n".join([f"**Table 2.** {escape_markdown(caption)}", *blocks]) + "\n"
 
 
-def _table_of(measured: Measured, models: list[str]) -> str:
+def _methods_of_models(inputs: Inputs) -> list[Method]:
+    return [method for model in inputs.models for method in methods_of(model)]
+
+
+def _table_of(decoded: Decoded, of_models: list[Method]) -> str:
     """The table of one pair of data sets."""
-    of_models = [method for model in models for method in methods_of(model)]
-    rankings = {metric: rank(measured, metric, of_models) for metric in labels.TABLE2_METRICS}
     shown = [*of_models, *(method for model in BASELINES_SHOWN for method in methods_of(model))]
     lines = [["Method", "Decoding", *map(metric_title, labels.TABLE2_METRICS)]]
     lines.append([":---", ":---", *["---:"] * len(labels.TABLE2_METRICS)])
     for method in shown:
-        row = _row_of(method, measured.values[method], rankings)
+        row = _row_of(method, decoded.values[method], decoded.rankings)
         decoding = labels.DECODINGS.get(method.decoding, labels.ABSENT)
         numbers = [marked(row, metric, "**{}**") for metric in labels.TABLE2_METRICS]
         lines.append([escape_markdown(row.title), decoding, *numbers])

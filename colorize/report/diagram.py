@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from colorize.report.grid import encode_plot
+from colorize.report import style
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.labels import model_title
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 Layers = dict[str, Any]  # layer list of one network, the result of training/describe.py
 
-HEIGHT = 2.6  # inches, for the largest feature map
-SKEW = (0.16, 0.11)  # inches: shift of the back of a slab of full height, to the right and up
-SLAB_MIN, SLAB_ROOT = 0.17, 0.021  # inches: width = SLAB_MIN + SLAB_ROOT sqrt(channels)
-SLAB_GAP, BLOCK_GAP, NORM_WIDTH = 0.05, 0.36, 0.07
-LABEL_GAP, LINE, LEVEL = 0.16, 0.17, 0.20  # inches: below a slab, between text lines, between skip levels
-MIN_WIDTH = 11  # inches, the width of the legend
-LABEL_FONT, NAME_FONT, TITLE_FONT = 7.5, 8.5, 12
+HEIGHT = 1.3  # inches, for the largest feature map
+SKEW = (0.07, 0.05)  # inches: shift of the back of a slab of full height, to the right and up
+SLAB_MIN, SLAB_ROOT = 0.11, 0.0045  # inches: width = SLAB_MIN + SLAB_ROOT sqrt(channels)
+SLAB_GAP, BLOCK_GAP, NORM_WIDTH = 0.025, 0.16, 0.04
+LABEL_GAP, LABEL, LINE, LEVEL = 0.05, 0.27, 0.13, 0.11  # inches: below a slab, a label, a text line, a skip level
+HEAD, LEFT = 0.42, 0.1  # inches: title and subtitle of a network, left margin
 COLORS = {"encoder": "#e9c46a", "decoder": "#8ab6d6", "head": "#b7a3d0", "norm": "#5c6b73", "end": "#e6e6e3"}
 INK, FAINT, SKIP_COLOR, EDGE = "#222222", "#666666", "#b5453a", "#444444"
 
@@ -69,28 +68,24 @@ class SlabGroup:
         return self.slabs[0].height
 
 
-def draw_networks(inputs: Inputs) -> bytes:
-    """PNG of every distinct architecture among the models of the first data set, one below the other."""
-    return encode_plot(plot_networks(inputs))
-
-
+@style.applied()
 def plot_networks(inputs: Inputs) -> Figure:
-    """The figure that `draw_networks` encodes."""
+    """Every distinct architecture among the models of the first data set, one below the other."""
     from matplotlib.figure import Figure
 
     architectures = distinct_architectures(inputs)
     drawings = [arrange_blocks(layers) for layers, _ in architectures]
     heights = [_network_height(layers) for layers, _ in architectures]
-    width = max(MIN_WIDTH, *(groups[-1].right + 0.9 for groups in drawings))
-    figure = Figure(figsize=(width, sum(heights) + 0.45), dpi=150)
+    width = max(style.TEXT_WIDTH, *(groups[-1].right + LEFT + 0.15 for groups in drawings))
+    figure = Figure(figsize=(width, sum(heights) + 0.35), dpi=style.DPI)
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-0.35, width - 0.35), ylim=(-sum(heights) - 0.45, 0))
+    axes.set(xlim=(-LEFT, width - LEFT), ylim=(-sum(heights) - 0.35, 0))
     axes.axis("off")
     top = 0.0
     for (layers, models), groups, height in zip(architectures, drawings, heights, strict=True):
         _draw_network(axes, layers, models, groups, top)
         top -= height
-    _draw_legend(axes, top - 0.12, has_skips=any(layers["skips"] for layers, _ in architectures))
+    _draw_legend(axes, top - 0.08, has_skips=any(layers["skips"] for layers, _ in architectures))
     return figure
 
 
@@ -150,13 +145,13 @@ def _block_group(block: dict[str, Any], x: float, input_size: int, kind: str) ->
 
 
 def _network_height(layers: Layers) -> float:
-    return 0.75 + LEVEL * len(layers["skips"]) + HEIGHT + SKEW[1] + LABEL_GAP + 2.2 * LINE + 0.2
+    return HEAD + LEVEL * len(layers["skips"]) + HEIGHT + SKEW[1] + LABEL_GAP + LABEL + 2 * LINE + 0.15
 
 
 def _draw_network(axes: Axes, layers: Layers, models: list[str], groups: list[SlabGroup], top: float) -> None:
-    middle = top - 0.75 - LEVEL * len(layers["skips"]) - SKEW[1] - HEIGHT / 2
-    _write(axes, -0.1, top - 0.22, network_title(models), fontsize=TITLE_FONT, weight="bold", ha="left")
-    _write(axes, -0.1, top - 0.45, network_subtitle(layers, models), fontsize=NAME_FONT, color=FAINT, ha="left")
+    middle = top - HEAD - LEVEL * len(layers["skips"]) - SKEW[1] - HEIGHT / 2
+    _write(axes, 0, top - 0.12, network_title(models), fontsize=style.TITLE_FONT, ha="left")
+    _write(axes, 0, top - 0.27, network_subtitle(layers, models), color=FAINT, ha="left")
     for left, right in pairwise(groups):
         _draw_arrow(axes, left, right, middle)
     for group in groups:
@@ -184,13 +179,10 @@ def _draw_group(axes: Axes, group: SlabGroup, middle: float) -> None:
     bottom, center = middle - group.height / 2 - LABEL_GAP, (group.left + group.right) / 2
     for slab in group.slabs:
         if slab.label:
-            axes.text(
-                slab.x + slab.width / 2, bottom, slab.label, fontsize=LABEL_FONT, ha="center", va="center", color=INK
-            )
-    name = group.name.replace("block", "block ")
-    _write(axes, center, bottom - LINE, name, fontsize=NAME_FONT, weight="bold")
-    size = f"{group.size}²"
-    _write(axes, center, bottom - 2 * LINE, size, fontsize=LABEL_FONT, color=FAINT)
+            _write(axes, slab.x + slab.width / 2, bottom, slab.label, va="top", rotation=90)
+    name = group.name.removeprefix("block")
+    _write(axes, center, bottom - LABEL - LINE / 2, name)
+    _write(axes, center, bottom - LABEL - 1.5 * LINE, f"{group.size}²", color=FAINT)
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **look: Any) -> None:
@@ -210,12 +202,12 @@ def _draw_slab(axes: Axes, slab: Slab, middle: float) -> None:
     }
     for brightness, corners in faces.items():
         fill = _shade(slab.color, brightness)
-        axes.add_patch(Polygon(corners, facecolor=fill, edgecolor=EDGE, linewidth=0.5, joinstyle="round"))
+        axes.add_patch(Polygon(corners, facecolor=fill, edgecolor=EDGE, linewidth=0.4, joinstyle="round"))
 
 
 def _draw_arrow(axes: Axes, left: SlabGroup, right: SlabGroup, middle: float) -> None:
     start = left.right + SKEW[0] * left.height / HEIGHT
-    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 1, "mutation_scale": 7}
+    style = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 4}
     axes.annotate("", (right.left, middle), (start, middle), arrowprops=style)
 
 
@@ -229,18 +221,18 @@ def _draw_skips(axes: Axes, skips: dict[str, str], groups: list[SlabGroup], midd
         x0 = (start.slabs[-1].x + start.right + SKEW[0] * start.height / HEIGHT) / 2
         x1 = end.slabs[0].x + end.slabs[0].width / 2 + SKEW[0] * end.height / HEIGHT / 2
         y0, y1 = (middle + g.height / 2 + SKEW[1] * g.height / HEIGHT / 2 for g in (start, end))
-        level = base + 0.2 + LEVEL * i
+        level = base + 0.12 + LEVEL * i
         axes.plot(
-            [x0, x0, x1, x1], [y0, level, level, y1 + 0.1], color=SKIP_COLOR, linewidth=1.1, solid_joinstyle="round"
+            [x0, x0, x1, x1], [y0, level, level, y1 + 0.05], color=SKIP_COLOR, linewidth=0.9, solid_joinstyle="round"
         )
-        _draw_plus(axes, x1, y1 + 0.1)
+        _draw_plus(axes, x1, y1 + 0.05)
 
 
 def _draw_plus(axes: Axes, x: float, y: float) -> None:
     axes.plot(
-        [x], [y], marker="o", markersize=8, markerfacecolor="white", markeredgecolor=SKIP_COLOR, markeredgewidth=1.1
+        [x], [y], marker="o", markersize=6, markerfacecolor="white", markeredgecolor=SKIP_COLOR, markeredgewidth=0.9
     )
-    axes.plot([x], [y], marker="+", markersize=5, color=SKIP_COLOR, markeredgewidth=1.1)
+    axes.plot([x], [y], marker="+", markersize=4, color=SKIP_COLOR, markeredgewidth=0.9)
 
 
 def _draw_legend(axes: Axes, y: float, has_skips: bool) -> None:
@@ -250,18 +242,18 @@ def _draw_legend(axes: Axes, y: float, has_skips: bool) -> None:
         ("head", "1x1 convolution, head"),
         ("norm", "BatchNorm"),
     ]
-    x = -0.1
+    x = 0.0
     for key, text in entries:
         axes.plot(
-            [x + 0.06], [y], marker="s", markersize=8, color=COLORS[key], markeredgecolor=EDGE, markeredgewidth=0.5
+            [x + 0.05], [y], marker="s", markersize=6, color=COLORS[key], markeredgecolor=EDGE, markeredgewidth=0.4
         )
-        axes.text(x + 0.2, y, text, fontsize=NAME_FONT, va="center", color=INK)
-        x += 0.55 + 0.066 * len(text)
-    note = "below each block: channels, name, size"
+        _write(axes, x + 0.14, y, text, ha="left")
+        x += 0.3 + style.text_width(text, style.FONT)
     if has_skips:
-        _draw_plus(axes, x + 0.06, y)
-        note = f"summed skip;   {note}"
-    _write(axes, x + 0.2, y, note, fontsize=NAME_FONT, ha="left")
+        _draw_plus(axes, x + 0.05, y)
+        _write(axes, x + 0.14, y, "summed skip", ha="left")
+    note = "below each block: channels of each convolution, number or name of the block, side in pixels"
+    _write(axes, 0, y - 0.15, note, ha="left")
 
 
 def _shade(color: str, brightness: float) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ paired (docs/intervals.md). Table 1 and Table 2 take their marks from here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from colorize.report import comma_separated, labels
 from colorize.report.intervals import Interval
@@ -44,11 +44,15 @@ class Ranking:
             contains 0. All of them are better than every baseline; empty if no model is.
         worse: the models that are worse than a baseline.
         differences: of each model to the best model, and to the best baseline.
+        baseline: the best baseline, with the decoding that makes it the best one; None if no baseline has the measure.
+        intervals: of the values of all models and of the best baseline.
     """
 
     best: frozenset[Method] = frozenset()
     worse: frozenset[Method] = frozenset()
     differences: tuple[Difference, ...] = ()
+    baseline: Method | None = None
+    intervals: dict[Method, Interval] = field(default_factory=dict)
 
 
 def rank(measured: Measured, measure: str, models: Iterable[Method]) -> Ranking:
@@ -62,16 +66,21 @@ def rank(measured: Measured, measure: str, models: Iterable[Method]) -> Ranking:
     if best is None:
         return Ranking()
     bar = labels.best_value([*baselines.values()], measure)
-    others = [_first_with(values, best), *([] if bar is None else [_first_with(baselines, bar)])]
+    baseline = None if bar is None else _first_with(baselines, bar)
+    others = [_first_with(values, best), *([] if baseline is None else [baseline])]
     pairs = [(method, other) for method in values for other in others if method != other]
-    found = measured.compare(measure, [*values, *others], pairs).differences
-    equal = {method for method in values if values[method] == best or not _differs(found, method, others[0])}
+    found = measured.compare(measure, [*values, *others], pairs)
+    different = found.differences
+    equal = {method for method in values if values[method] == best or not _differs(different, method, others[0])}
     return Ranking(
         best=frozenset(method for method in equal if bar is None or _is_better(values[method], bar, measure)),
         worse=frozenset(method for method in values if bar is not None and _is_better(bar, values[method], measure)),
         differences=tuple(
-            Difference(measured.source, measured.target, measure, *pair, interval) for pair, interval in found.items()
+            Difference(measured.source, measured.target, measure, *pair, interval)
+            for pair, interval in different.items()
         ),
+        baseline=baseline,
+        intervals=found.means,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from colorize.report import claims, generalization, measures, overfitting, table
+from colorize.report import claims, decodings, generalization, measures, overfitting, table
 from colorize.report.claims import Claim
+from colorize.report.decodings import Decoded
 from colorize.report.generalization import Generalization
 from colorize.report.inputs import Inputs
 from colorize.report.measures import Line
@@ -20,6 +21,7 @@ class Evidence:
     inputs: Inputs
     table1: Table
     measures: list[Line]  # of results/measures.csv: every measure of every model, baseline and decoding
+    decoded: list[Decoded]  # of Table 2
     claims: list[Claim]  # of the paper
     gaps: list[Gap]  # of over-fitting
     ratios: list[Generalization]
@@ -35,6 +37,7 @@ def gather(inputs: Inputs, table1: Table | None = None) -> Evidence:
     return Evidence(
         inputs=inputs,
         table1=table1 or table.read_table(inputs),
+        decoded=decodings.read_decoded(inputs),
         measures=list(measures.lines(inputs)),
         claims=claims.judge(inputs, gaps, ratios),
         gaps=gaps,

@@ -7,13 +7,9 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SCALE = 2  # every pixel of a photo becomes SCALE x SCALE
 GAP, GROUP_GAP, MARGIN = 6, 22, 14  # pixels
@@ -78,18 +74,6 @@ def encode_jpeg(sheet: Image.Image, max_bytes: int = MAX_BYTES) -> bytes:
 def _jpeg(sheet: Image.Image, quality: int) -> bytes:
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=quality, subsampling=0, optimize=True, progressive=True)
-    return stream.getvalue()
-
-
-def encode_plot(figure: Figure) -> bytes:
-    """A figure as PNG with a palette. A drawing has few colors, so a palette saves two thirds of the bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    stream = io.BytesIO()
-    picture.quantize(128, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 

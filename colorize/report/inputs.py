@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +16,8 @@ from colorize import layout
 from colorize.layout import Cell, Folders, Run
 from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
-from colorize.runtime import DataError, first_line, repair_command
+from colorize.report.readers import array_names, read_arrays, read_csv, read_json
+from colorize.runtime import DataError, repair_command
 
 HISTORY_COLUMNS = (
     "step", "train_loss", "val_loss", "val_l1", "val_l2", "val_accuracy", "train_l2",
@@ -31,6 +30,7 @@ TEMPERATURE_COLUMNS = (
     "cross_entropy", "negative_log_likelihood", "calibration_error",
 )  # fmt: skip
 RELIABILITY_COLUMNS = ("low", "high", "pixels", "top_probability", "accuracy")
+BIN_COLUMNS = ("a", "b", "red", "green", "blue", "prior", "weight")
 MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.0: "mean (T = 1)"}
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
@@ -161,10 +161,16 @@ class Inputs:
                 raise DataError(f"{path}: `{name}` is not a finite number; run `{repair_command(path, stage)}`")
         return values
 
+    def evaluated(self, run: Run, target: str) -> dict[str, Any]:
+        """What was evaluated: the sidecar of the model, and hashes of code and test images. Empty if not recorded."""
+        details = self._details(run, target)
+        found = details.get("evaluated") if isinstance(details, dict) else None
+        return found if isinstance(found, dict) else {}
+
     def layers(self, run: Run) -> dict[str, Any]:
         """The layer list of a trained model."""
         path, stage = self.folders.history(run) / "layers.json", layout.stage_name("train", run.name)
-        layers = _read_json(path, stage)
+        layers = read_json(path, stage)
         if not _is_layers(layers):
             raise DataError(f"{path}: not a list of the layers of a network; run `{repair_command(path, stage)}`")
         return layers
@@ -179,12 +185,12 @@ class Inputs:
         spec = spec_of(run.model)
         of_classifiers = {name for name in HISTORY_COLUMNS if name.endswith(_OF_CLASSIFIERS)}
         optional = {"train_loss"} | ({"train_l2"} if spec.is_classifier else of_classifiers)
-        return _read_csv(path, stage, HISTORY_COLUMNS, optional)
+        return read_csv(path, stage, HISTORY_COLUMNS, optional)
 
     def temperature_curve(self, run: Run, target: str) -> list[dict[str, str]]:
         """Rows of the temperature curve of a classifier, from T = 0 on; the values are strings as in the file."""
         path, stage = self.folders.evaluation(run, target) / "temperature.csv", layout.evaluation_stage(run)
-        rows = _read_csv(path, stage, TEMPERATURE_COLUMNS, TEMPERATURE_COLUMNS[-3:])
+        rows = read_csv(path, stage, TEMPERATURE_COLUMNS, TEMPERATURE_COLUMNS[-3:])
         if missing := MARKED_TEMPERATURES.keys() - {float(row["temperature"]) for row in rows}:
             problem = f"no row with the temperature {min(missing)}"
             raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
@@ -196,7 +202,11 @@ class Inputs:
         `top_probability` and `accuracy` are empty if no pixel is in the interval.
         """
         path, stage = self.folders.evaluation(run, target) / "reliability.csv", layout.evaluation_stage(run)
-        return _read_csv(path, stage, RELIABILITY_COLUMNS, RELIABILITY_COLUMNS[-2:])
+        return read_csv(path, stage, RELIABILITY_COLUMNS, RELIABILITY_COLUMNS[-2:])
+
+    def bins(self, dataset: str) -> list[dict[str, str]]:
+        """The color bins with their color, prior and class weight on the training images of a data set, as strings."""
+        return read_csv(self.folders.prior(dataset) / "bins.csv", layout.stage_name("prior", dataset), BIN_COLUMNS, ())
 
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
@@ -211,7 +221,7 @@ class Inputs:
         """The measures of one cell that are known for each image; `decoding` as in `per_image`."""
         run = cell.runs(self.seeds)[0]
         path, stage = self._per_image_path(run, cell.target, decoding), layout.evaluation_stage(run)
-        return [name for name in _array_names(path, stage) if name not in ("key", "group")]
+        return [name for name in array_names(path, stage) if name not in ("key", "group")]
 
     def per_image(self, cell: Cell, decoding: str = "", names: Collection[str] | None = None) -> PerImage:
         """Measures of one cell, image by image: the means over the seeds, which all have the same weight.
@@ -250,8 +260,8 @@ class Inputs:
             if isinstance(weights, dict):
                 weights = {name: weight for name, weight in weights.items() if name in names}
             needed = {"key", "group", *names, *(weights.values() if isinstance(weights, dict) else ())}
-            read, expected = [name for name in _array_names(path, stage) if name in needed], expected & {*names}
-        arrays = _read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
+            read, expected = [name for name in array_names(path, stage) if name in needed], expected & {*names}
+        arrays = read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
         return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
 
     def _per_image_path(self, run: Run, target: str, decoding: str) -> Path:
@@ -262,46 +272,13 @@ class Inputs:
         """The content of details.json."""
         path = self.folders.evaluation(run, target) / "details.json"
         if path not in self._details_read:
-            self._details_read[path] = _read_json(path, layout.evaluation_stage(run))
+            self._details_read[path] = read_json(path, layout.evaluation_stage(run))
         return self._details_read[path]
 
     def _differs(self, run: Run, cell: Cell, what: str) -> DataError:
         folder, stage = self.folders.evaluation(run, cell.target), layout.evaluation_stage(run)
         command = f"dvc repro --force --single-item {stage}"
         return DataError(f"{folder}: its {what} differ from those of seed {self.seeds[0]}; run `{command}`")
-
-
-def _read_arrays(
-    path: Path,
-    stage: str,
-    problem_of: Callable[[dict[str, np.ndarray]], str],
-    names: Collection[str] | None = None,
-) -> dict[str, np.ndarray]:
-    """Read the named arrays of an npz file, or all of them, and raise DataError if `problem_of` finds one wrong."""
-    _require(path, stage)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (file.files if names is None else names)}
-        problem = problem_of(arrays)
-    except Exception as error:  # zipfile, zlib and numpy raise errors of many types for damaged files
-        problem = first_line(error)
-    if problem:
-        raise _unreadable(path, stage, problem)
-    return arrays
-
-
-def _array_names(path: Path, stage: str) -> list[str]:
-    """The names of the arrays of an npz file. Raises DataError if it is missing or damaged."""
-    _require(path, stage)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file.files
-    except Exception as error:  # as in `_read_arrays`
-        raise _unreadable(path, stage, first_line(error)) from error
-
-
-def _unreadable(path: Path, stage: str, problem: str) -> DataError:
-    return DataError(f"{path} cannot be read ({problem}); run `{repair_command(path, stage)}`")
 
 
 def _per_image_problem(arrays: dict[str, np.ndarray], expected: Iterable[str], weights: Any) -> str:
@@ -327,19 +304,6 @@ def _same_images(first: PerImage, other: PerImage) -> bool:
     return all(np.allclose(first.measures[name], other.measures[name], rtol=1e-5, atol=0) for name in weights)
 
 
-def _require(path: Path, stage: str) -> None:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: run `dvc repro {stage}`")
-
-
-def _read_json(path: Path, stage: str) -> Any:
-    _require(path, stage)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}); run `{repair_command(path, stage)}`") from error
-
-
 def _is_layers(layers: Any) -> bool:
     """Whether `layers` has all values of `training/describe.py` that Figure 1 uses."""
     try:
@@ -355,42 +319,8 @@ def _is_layers(layers: Any) -> bool:
         return False
 
 
-def _read_csv(path: Path, stage: str, columns: Collection[str], optional: Collection[str]) -> list[dict[str, str]]:
-    """Read a CSV of numbers. Raises DataError if it has no rows, lacks a column, or has a value that is no number.
-
-    A value may be empty in the `optional` columns.
-    """
-    _require(path, stage)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names, rows = reader.fieldnames or [], list(reader)
-        missing = [f"column `{name}` is missing" for name in columns if name not in names]
-        problem = missing[0] if missing else _number_problem(rows, columns, optional)
-    except (OSError, ValueError, csv.Error) as error:
-        problem = str(error)
-    if problem:
-        raise DataError(f"{path}: {problem}; run `{repair_command(path, stage)}`")
-    return rows
-
-
-def _number_problem(rows: list[dict[str, str]], columns: Collection[str], optional: Collection[str]) -> str:
-    """Message about the first value that is not a number; empty if there is none."""
-    if not rows:
-        return "it has no rows"
-    for row in rows:
-        for name in columns:
-            try:
-                is_number = (row[name] == "" and name in optional) or math.isfinite(float(row[name]))
-            except (TypeError, ValueError):  # a short row has None
-                is_number = False
-            if not is_number:
-                return f"`{name}` is {row[name]!r} in a row"
-    return ""
-
-
 def _read_predictions(path: Path, stage: str, kinds: dict[str, str]) -> Predictions:
-    arrays = _read_arrays(path, stage, lambda found: _predictions_problem(found, kinds), kinds)
+    arrays = read_arrays(path, stage, lambda found: _predictions_problem(found, kinds), kinds)
     order = np.argsort(arrays["key"], kind="stable")
     return Predictions(**{name: a[order] for name, a in arrays.items()}, path=path)
 

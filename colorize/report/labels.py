@@ -1,4 +1,4 @@
-"""Display settings: titles, colors of curves, numbers of decimals. Only the stage `report` depends on this file.
+"""Display settings: titles and numbers of decimals. Only the stage `report` depends on this file.
 
 A new model or metric can have an entry here. Without an entry, the report shows its name and uses the default values.
 The titles of data sets are in `sources/titles.yaml`, so a new data set needs no change of the code.
@@ -14,13 +14,6 @@ from colorize.config import strict_yaml
 from colorize.runtime import ParameterError
 
 TITLES = Path("sources") / "titles.yaml"  # below the top folder of the repository
-DARK, LIGHT, OTHER = range(3)  # positions in each entry of HUES
-HUES = (  # one hue per data set; the models of a panel have different shades of it
-    ("#1b4f8f", "#6ba3d6", "#0a2340"),
-    ("#b3501b", "#f0a35e", "#4d2008"),
-    ("#1d7a4d", "#74c69d", "#0a3823"),
-    ("#6a3d9a", "#b89bd6", "#2d1445"),
-)
 PANELS = {
     "classifier": "Cross entropy",
     "weighted": "Weighted cross entropy / mean class weight",
@@ -37,7 +30,6 @@ class ModelLabel(NamedTuple):
 
     title: str
     short_title: str = ""  # for narrow columns; if empty, the title is used
-    shade: int = OTHER  # shade of the curves: DARK, LIGHT or OTHER
 
 
 class MetricLabel(NamedTuple):
@@ -57,11 +49,11 @@ MODEL_LABELS = {
     "target_prior": ModelLabel("Prior of the Target", "Target Prior"),
     "lightness": ModelLabel("p(ab | L)"),
     "oracle": ModelLabel("Oracle"),
-    "regression": ModelLabel("Baseline Regression", "Regression", shade=DARK),
-    "cnn": ModelLabel("CNN", shade=DARK),
-    "cnn_weighted": ModelLabel("CNN with Weights", shade=DARK),
-    "unet": ModelLabel("Unet", shade=LIGHT),
-    "unet_weighted": ModelLabel("Unet with Weights", shade=LIGHT),
+    "regression": ModelLabel("Baseline Regression", "Regression"),
+    "cnn": ModelLabel("CNN"),
+    "cnn_weighted": ModelLabel("CNN with Weights"),
+    "unet": ModelLabel("Unet"),
+    "unet_weighted": ModelLabel("Unet with Weights"),
 }
 TABLE1_METRICS = ("l2", "l1", "cross_entropy", "weighted_cross_entropy", "accuracy")  # columns of Table 1
 TABLE2_METRICS = ("l2", "l1", "psnr", "ciede2000", "colorfulness", "true_colorfulness")  # columns of Table 2
@@ -75,6 +67,23 @@ METRIC_LABELS = {
     "ciede2000": MetricLabel("CIEDE2000", decimals=2, better="lower"),
     "colorfulness": MetricLabel("Colorfulness", decimals=1),
     "true_colorfulness": MetricLabel("True Colorfulness", decimals=1),
+    "colorfulness_error": MetricLabel("Colorfulness Error", decimals=1, better="lower"),
+    "absolute_colorfulness": MetricLabel("Absolute Colorfulness", decimals=1),
+    "true_absolute_colorfulness": MetricLabel("True Absolute Colorfulness", decimals=1),
+    "absolute_colorfulness_error": MetricLabel("Absolute Colorfulness Error", decimals=1, better="lower"),
+    "auc": MetricLabel("AuC", better="higher"),
+    "rebalanced_auc": MetricLabel("Rebalanced AuC", better="higher"),
+    "ssim": MetricLabel("SSIM", better="higher"),
+    "near_gray": MetricLabel("Near Gray"),
+    "true_near_gray": MetricLabel("True Near Gray"),
+    "out_of_gamut": MetricLabel("Out of Gamut", better="lower"),
+    "rebalanced_accuracy": MetricLabel("Rebalanced Accuracy", better="higher"),
+    "top5_accuracy": MetricLabel("Top-5 Accuracy", better="higher"),
+    "normalized_weighted_cross_entropy": MetricLabel("Normalized Weighted CE", decimals=3, better="lower"),
+    "target_entropy": MetricLabel("Target Entropy", decimals=3),
+    "kl_divergence": MetricLabel("KL Divergence", decimals=3, better="lower"),
+    "class_weight": MetricLabel("Class Weight", decimals=3),
+    "inverse_prior": MetricLabel("Inverse Prior", decimals=1),
 }
 DECODINGS = {"mode": "mode", "annealed_mean": "annealed mean", "mean": "mean"}  # titles; the mode comes first
 MODES = ("", "mode")  # Table 1 shows the mode; empty: the model has no distribution
@@ -91,9 +100,9 @@ def short_model_title(model: str) -> str:
     return label.short_title or label.title
 
 
-def curve_color(dataset_position: int, model: str) -> str:
-    """Color of a model's curves; the data sets have different hues, which repeat if there are more data sets."""
-    return HUES[dataset_position % len(HUES)][_model_label(model).shade]
+def decoding_title(decoding: str, metric: str) -> str:
+    """Title of a decoding; empty if the metric does not depend on it, because it is not a measure of the colors."""
+    return DECODINGS.get(decoding, "") if metric in TABLE2_METRICS else ""
 
 
 def metric_title(metric: str) -> str:

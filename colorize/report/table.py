@@ -261,7 +261,7 @@ def to_latex(table: Table) -> str:
         for rows in zip(*table.method_rows(band), strict=True):
             title = rf"\quad\emph{{{escape_latex(rows[0].title)}}}" if rows[0].is_note else escape_latex(rows[0].title)
             texts = [marked(row, metric, r"\textbf{{{}}}") for row in rows for metric in table.metrics]
-            lines.append(" & ".join([title, *map(_with_latex_signs, texts)]) + r" \\")
+            lines.append(" & ".join([title, *map(with_latex_signs, texts)]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}", ""]
     caption = escape_latex(table.caption).replace(WORSE, r"$^\dagger$").replace(PLUS_MINUS, r"$\pm$")
     return "\n".join([*lines[:-1], rf"\caption{{{caption}}}", r"\label{tab:results}", r"\end{table*}", ""])
@@ -324,7 +324,7 @@ def _headings(table: Table, band: list[Quadrant]) -> list[str]:
     return [metric_title(metric) for _ in band for metric in table.metrics]
 
 
-def _with_latex_signs(text: str) -> str:
+def with_latex_signs(text: str) -> str:
     """Replace the signs that LaTeX sets in math mode; the dagger takes no room, so that the numbers stay aligned."""
     return text.replace(MINUS, "$-$").replace(PLUS_MINUS, r"$\pm$").replace(WORSE, r"\rlap{$^\dagger$}")
 

@@ -11,6 +11,7 @@ import pytest
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 REMEDY = "`make browser` installs what the tests of the pages need"
 LIGHT, DARK = "light", "dark"
+TIMEOUT_MS = 10_000
 
 
 @dataclass
@@ -60,6 +61,7 @@ def open_page(browser, path: Path, width: int = 1400, height: int = 900, scheme:
     """
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_offline(True)
+    context.set_default_timeout(TIMEOUT_MS)
     opened = Opened(context.new_page())
     address = path.resolve().as_uri()
     opened.page.on("console", lambda said: said.type == "error" and opened.problems.append(said.text))

@@ -27,7 +27,7 @@ def test_every_model_has_a_weights_file_of_its_own(tiny):
     kinds = ("class_weights", "initial_distribution", "measured_weights")
     of_models = {f"{kind}-{model}.npy" for model in MODELS for kind in kinds}
     of_baselines = {f"{name}.npy" for name in smoothing.FILES}
-    always = {"counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"}
+    always = {"bins.csv", "counts.npy", "prior.npy", "prior.png", "rebalancing.npy", "weighted_prior.npy"}
     assert names == always | of_models | of_baselines
 
 

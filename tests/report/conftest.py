@@ -49,10 +49,21 @@ class Outputs:
         self.write_titles("objects: Objects\nscenes: Scenes\n")
         for dataset, model, seed in itertools.product(datasets, models, seeds):
             self.write_history(dataset, model, seed)
+        for dataset in datasets:
+            self.write_bins(dataset)
         for source, target, model in itertools.product(datasets, datasets, (*UNTRAINED, *models)):
             for run in runs_of(source, model, seeds):
                 self.write_metrics(source, model, target, run.seed)
                 self.write_predictions(source, model, target, run.seed)
+
+    def write_bins(self, dataset: str) -> None:
+        """A grid of nine bins; the middle one is gray and frequent."""
+        folder = self.folders.prior(dataset)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["a,b,red,green,blue,prior,weight"]
+        for a, b in itertools.product((-10, 0, 10), repeat=2):
+            lines.append(f"{a},{b},128,128,128,{'0.92,0.5' if a == b == 0 else '0.01,2.5'}")
+        (folder / "bins.csv").write_text("\n".join(lines) + "\n")
 
     @property
     def inputs(self) -> Inputs:

@@ -41,30 +41,52 @@ def test_csv_is_exact(make_run):
     ]
 
 
-def test_each_kind_of_loss_has_a_panel(make_run):
+def test_each_kind_of_loss_has_a_panel_per_data_set(make_run):
     figure = curves.plot_curves(make_run().inputs)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list(labels.PANELS.values())
-    assert [len(axes.lines) for axes in figure.axes] == [8, 8, 4]  # runs, each training and validation
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in figure.axes]
+    assert titles == [*labels.PANELS.values(), "", "", ""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Objects", "", "", "Scenes", "", ""]
+    assert [len(axes.lines) for axes in figure.axes] == 2 * [4, 4, 2]  # models, each training and validation
     solid, dashed = figure.axes[0].lines[:2]
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
 
 
 def test_both_lines_of_a_model_show_the_same_measure_of_fixed_images(make_run):
-    classifier, weighted, regression = curves.plot_curves(make_run().inputs).figure.axes
-    shown = [[line.get_ydata()[0] for line in axes.lines[:2]] for axes in (classifier, weighted, regression)]
+    figure = curves.plot_curves(make_run(("a",)).inputs)
+    shown = [[line.get_ydata()[0] for line in axes.lines[:2]] for axes in figure.axes]
     assert shown == [[2.25, 2.5], [4.5 / 0.75, 6.0 / 1.25], [0.01, 0.02]]
-    (legend,) = curves.plot_curves(make_run().inputs).legends
+    (legend,) = figure.legends
     assert "in evaluation mode" in legend.get_title().get_text()
+
+
+def test_several_seeds_are_their_mean_and_a_band_over_the_steps_that_all_have(make_run):
+    run = make_run(("a",), ("regression",), seeds=(0, 1, 2))
+    for seed, loss in ((0, 0.1), (1, 0.2), (2, 0.6)):
+        rows = [HISTORY_HEADER, f"0,,2.5,0.1,{loss},,{loss / 2},,,,,,", "10,1,1,0.1,0.1,,0.1,,,,,,"]
+        run.write_history("a", "regression", seed, "\n".join(rows + ["20,1,1,1,1,,1,,,,,,"] * (seed == 0)) + "\n")
+    figure = curves.plot_curves(run.inputs)
+    (axes,) = figure.axes
+    train, val = axes.lines
+    assert list(val.get_xdata()) == [0, 10]
+    assert [line.get_ydata()[0] for line in (train, val)] == pytest.approx([0.15, 0.3])
+    assert [(box.y0, box.y1) for band in axes.collections for box in [band.get_datalim(axes.transData)]] == [
+        pytest.approx((0.05, 0.3)), pytest.approx((0.1, 0.6)),
+    ]  # fmt: skip
+    assert "mean and range over 3 seeds" in figure.legends[0].get_title().get_text()
+
+
+def test_one_seed_has_no_band(make_run):
+    figure = curves.plot_curves(make_run(("a",), ("cnn",)).inputs)
+    assert not figure.axes[0].collections and "seeds" not in figure.legends[0].get_title().get_text()
 
 
 def test_no_legend_lies_on_the_curves(make_run):
     figure = curves.plot_curves(make_run().inputs)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    for axes in figure.axes:
-        legend = axes.get_legend().get_window_extent(canvas.get_renderer())
-        assert legend.y1 < axes.get_window_extent().y0
-        assert legend.y0 > figure.legends[0].get_window_extent(canvas.get_renderer()).y1
+    (legend,) = figure.legends
+    top = legend.get_window_extent(canvas.get_renderer()).y1
+    assert all(axes.get_tightbbox(canvas.get_renderer()).y0 > top for axes in figure.axes)
 
 
 def test_the_report_reads_the_columns_that_training_writes():

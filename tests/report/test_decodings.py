@@ -22,8 +22,12 @@ def run(make_run):
     return run
 
 
+def markdown(run) -> str:
+    return decodings.to_markdown(run.inputs, decodings.read_decoded(run.inputs))
+
+
 def rows_of(run) -> list[list[str]]:
-    lines = [line for line in decodings.to_markdown(run.inputs).splitlines() if line.startswith("|")]
+    lines = [line for line in markdown(run).splitlines() if line.startswith("|")]
     return [[text.strip() for text in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines]
 
 
@@ -61,7 +65,7 @@ def test_baselines_without_a_line_cause_marks_too(run):
 
 
 def test_pairs_of_the_same_data_set_come_first(make_run):
-    text = decodings.to_markdown(make_run(("my_photos", "b"), ("cnn",)).inputs)
+    text = markdown(make_run(("my_photos", "b"), ("cnn",)))
     assert re.findall(r"\*\*Trained on (\S+), evaluated on (\S+)\*\*", text) == [
         (r"my\_photos", r"my\_photos"), ("b", "b"), (r"my\_photos", "b"), ("b", r"my\_photos"),
     ]  # fmt: skip

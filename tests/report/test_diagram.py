@@ -5,7 +5,7 @@ import json
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from colorize.report import diagram
+from colorize.report import diagram, style
 
 
 def test_models_that_differ_only_in_the_loss_share_a_drawing(make_run):
@@ -62,6 +62,16 @@ def test_all_texts_lie_inside_the_figure(make_run):
     assert max(box.y1 for box in boxes) <= height
 
 
-def test_png_is_the_same_every_time(make_run):
-    inputs = make_run(("a",), ("cnn",)).inputs
-    assert diagram.draw_networks(inputs) == diagram.draw_networks(inputs)
+def test_the_papers_unet_is_not_wider_than_the_text_of_a_paper(make_run):
+    run = make_run(("a",), ("unet",))
+    path = run.root / "data" / "histories" / "a-unet-0" / "layers.json"
+    layers = json.loads(path.read_text())
+    convolutions = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3, [256] * 2, [128] * 2, [64] * 2, [313]]
+    names = [*(f"block{i}" for i in range(1, 9)), "head"]
+    layers["blocks"] = [
+        {"name": name, "convolutions": [[1, n] for n in channels], "out_channels": channels[-1], "size": 8,
+         "parameters": 1, "batch_norm": name != "head"}
+        for name, channels in zip(names, convolutions, strict=True)
+    ]  # fmt: skip
+    path.write_text(json.dumps(layers))
+    assert diagram.plot_networks(run.inputs).get_figwidth() == style.TEXT_WIDTH

@@ -156,3 +156,14 @@ def test_a_measure_without_a_better_direction_has_no_marks(make_run):
     run.write_metrics("a", "cnn", "a", colorfulness=9.0)
     found = rank(read_measured(run.inputs, "a", "a"), "colorfulness", [Method("cnn", "mode")])
     assert (found.best, found.worse, found.differences) == (frozenset(), frozenset(), ())
+
+
+def test_a_ranking_has_the_intervals_of_the_models_and_of_the_best_baseline(make_run):
+    run = make_run(("a",), ("cnn", "unet"))
+    write(run, "median_ab", "l2", 0.3, NOISE)
+    write(run, "cnn", "l2", 0.2, NOISE)
+    measured = read_measured(run.inputs, "a", "a")
+    ranking = rank(measured, "l2", [Method("cnn", "mode"), Method("unet", "mode")])
+    best = Method("median_ab", "")
+    assert ranking.baseline == best
+    assert ranking.intervals == measured.compare("l2", [Method("cnn", "mode"), Method("unet", "mode"), best]).means

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 from markdown_it import MarkdownIt
-from matplotlib.colors import to_hex
 from rich.console import Console
 
 from colorize.layout import BASELINES, UNTRAINED, Cell
-from colorize.report import curves, figures, gallery, labels, table
+from colorize.report import curves, figures, gallery, labels, style, table
 from colorize.report.labels import MetricLabel, ModelLabel
 from colorize.runtime import ParameterError
 
@@ -73,9 +72,9 @@ def test_every_character_of_a_title_is_shown_as_it_is(make_run):
     assert f"<h2>{html.escape(HOSTILE).replace('&quot;', '&#34;')} <span>" in page
     (group,) = figures.named(run.inputs, Cell("objects", "cnn", "objects"), [10])
     assert group.title == f"CNN trained on {HOSTILE}, images of {HOSTILE}"
-    assert curves.draw_curves(run.inputs)  # as a formula, \frac without arguments is an error
-    (legend,) = [axes.get_legend() for axes in curves.plot_curves(run.inputs).axes]
-    assert [text.get_text() for text in legend.get_texts()] == [f"CNN, {HOSTILE}"]
+    assert style.encode("curves", curves.plot_curves(run.inputs))  # as a formula, \frac without arguments is an error
+    (axes,) = curves.plot_curves(run.inputs).axes
+    assert axes.get_ylabel().startswith(HOSTILE[:13])  # the rest does not fit
 
 
 def test_latex_escapes_every_special_character():
@@ -108,16 +107,14 @@ def test_a_model_without_an_entry_is_shown_under_its_own_name(make_run, monkeypa
     ]
     (group,) = figures.same_domain(inputs, "objects", 2)
     assert [row.label for row in group.rows] == ["input", "CNN", "unet", "ground truth"]
-    (axes,) = curves.plot_curves(inputs).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["CNN, Objects", "unet, Objects"]
-    assert len({to_hex(line.get_color()) for line in axes.lines}) == 2
+    (legend,) = curves.plot_curves(inputs).legends
+    assert [text.get_text() for text in legend.get_texts()[:2]] == ["CNN", "unet"]
 
 
-def test_an_entry_gives_a_model_its_title_and_color(make_run, monkeypatch):
-    monkeypatch.setitem(labels.MODEL_LABELS, "cnn", ModelLabel("My CNN", shade=labels.LIGHT))
-    (axes,) = curves.plot_curves(make_run(("objects",), ("cnn",)).inputs).axes
-    assert axes.get_legend().get_texts()[0].get_text() == "My CNN, Objects"
-    assert axes.lines[0].get_color() == labels.HUES[0][labels.LIGHT]
+def test_an_entry_gives_a_model_its_title(make_run, monkeypatch):
+    monkeypatch.setitem(labels.MODEL_LABELS, "cnn", ModelLabel("My CNN"))
+    (legend,) = curves.plot_curves(make_run(("objects",), ("cnn",)).inputs).legends
+    assert legend.get_texts()[0].get_text() == "My CNN"
 
 
 @pytest.fixture

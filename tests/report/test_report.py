@@ -20,6 +20,8 @@ from colorize.runtime import DataError
 from tests.report.conftest import HISTORY_HEADER
 
 REPO = Path(__file__).parents[2]
+NAMES = ("curves", "figure1", "matrix", "table1", "temperature", "tradeoff")
+PLOTS = [f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png")]
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -35,14 +37,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "claims.md",
         "curves.csv",
         "differences.csv",
-        "figures/curves.png",
-        "figures/figure1.png",
-        "figures/figure2.jpg",
-        "figures/figure3.jpg",
-        "figures/figure4.jpg",
-        "figures/figure5.jpg",
-        "figures/figure6.jpg",
-        "figures/temperature.png",
+        *(f"figures/{name}" for name in sorted([*PLOTS, *(f"figure{i}.jpg" for i in range(2, 7))])),
         "generalization.csv",
         "measures.csv",
         *(
@@ -55,6 +50,7 @@ def test_report_writes_every_file_and_the_same_bytes_again(make_run):
         "table1.csv",
         "table1.md",
         "table1.tex",
+        "table1_intervals.tex",
         "table2.md",
     ]
     page = files_below(run.root / "data" / "gallery")
@@ -70,7 +66,14 @@ def test_one_data_set_has_no_cross_domain_figure_and_old_files_go(make_run):
     stale.write_bytes(b"from a run with two data sets")
     report.write_report(run.settings, run.root)
     names = sorted(path.name for path in stale.parent.iterdir())
-    assert names == ["curves.png", "figure1.png", "figure3.jpg", "figure4.jpg", "figure5.jpg", "temperature.png"]
+    assert names == sorted([*PLOTS, "figure3.jpg", "figure4.jpg", "figure5.jpg"])
+
+
+def test_a_run_without_classifiers_has_no_plot_of_temperatures(make_run):
+    run = make_run(("a",), ("regression",))
+    report.write_report(run.settings, run.root)
+    names = {path.stem for path in (run.root / "results" / "figures").glob("*.pdf")}
+    assert names == {*NAMES} - {"temperature"}
 
 
 def test_a_third_data_set_has_a_figure_of_its_own(make_run):

@@ -117,7 +117,6 @@ def test_figures_and_gallery_show_the_first_seed_and_say_so(three):
         "CNN trained on a, images of a (seed 0)",
     ]
     assert "those of seed 0." in gallery.render_gallery(inputs)["index.html"].decode()
-    assert curves.plot_curves(inputs).get_suptitle() == "seed 0"
 
 
 def test_with_one_seed_figures_and_gallery_say_nothing_of_it(make_run):
@@ -125,7 +124,6 @@ def test_with_one_seed_figures_and_gallery_say_nothing_of_it(make_run):
     (group,) = figures.worst(inputs, "a", ["cnn"], 2)
     assert group.title == "CNN, trained on a"
     assert b"seed" not in gallery.render_gallery(inputs)["index.html"]
-    assert not curves.plot_curves(inputs).get_suptitle()
 
 
 def test_the_curves_of_each_seed_are_in_the_csv(three):

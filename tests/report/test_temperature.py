@@ -28,14 +28,15 @@ def test_the_csv_has_all_temperatures_of_all_classifiers(make_run):
 def test_a_line_goes_from_the_mode_to_the_mean_of_each_classifier(make_run):
     figure = temperature.plot_curves(make_run(("objects", "scenes"), ("regression", "cnn", "unet")).inputs)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        f"Trained on {source}, tested on {target}"
+        f"Trained on {source}\ntested on {target}"
         for source in ("Objects", "Scenes")
         for target in ("Objects", "Scenes")
     ]
     lines = figure.axes[0].lines
-    named = [line for line in lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in named] == ["CNN", "Unet"]
-    assert named[0].get_xydata().tolist() == [[50, 22], [44, 23], [36, 23.5]]  # T = 1.5 is left out
+    assert [text.get_text() for text in figure.legends[0].get_texts()[:2]] == ["CNN", "Unet"]
+    curves = [line for line in lines if len(line.get_xdata()) == 3]
+    assert [line.get_xydata().tolist() for line in curves] == 2 * [[[50, 22], [44, 23], [36, 23.5]]]  # without T = 1.5
+    assert len({line.get_linestyle() for line in curves}) == len({line.get_color() for line in curves}) == 2
     marks = [line for line in lines if line.get_linestyle() == "None"]
     assert [line.get_marker() for line in marks] == 2 * ["s", "o", "^"]
     assert [line.get_xydata().tolist() for line in marks[:3]] == [[[50, 22]], [[44, 23]], [[36, 23.5]]]

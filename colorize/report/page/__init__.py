@@ -19,15 +19,38 @@ from colorize.report.changes import Changes
 from colorize.report.evidence import Evidence
 from colorize.report.inputs import Inputs
 from colorize.report.page import (
+    calibration,
     changes,
+    claims,
+    curves,
+    failures,
+    gallery,
+    matrix,
     overview,
+    prior,
+    sheet,
+    table,
+    tradeoff,
 )
 from colorize.report.page.section import Section, json_text
 
 FOLDER = Path(__file__).parent
 VENDORED_SCRIPTS = ("sortable.min.js", "uPlot.iife.min.js")
 VENDORED_STYLES = ("uPlot.min.css",)
-BUILDERS = (overview.build,)  # one per section, in the order of the page
+SHARED = ("page", "chart")  # style sheets and scripts in `assets/` that several sections use
+BUILDERS = (
+    overview.build,
+    table.build,
+    claims.build,
+    matrix.build,
+    gallery.build,
+    failures.build,
+    curves.build,
+    tradeoff.build,
+    calibration.build,
+    prior.build,
+    sheet.build,
+)  # one per section, in the order of the page
 
 
 def render(evidence: Evidence) -> bytes:
@@ -56,7 +79,12 @@ def render_comparison(
         DataError: an input is missing or damaged; the message names the file.
     """
     first = changes.build(found, before.titles | after.inputs.titles, names, params)
-    sections = [first, *(section for build in BUILDERS if (section := build(after)) is not None)]
+    rest = [build for build in BUILDERS if build != gallery.build]
+    sections = [
+        first,
+        gallery.build(after, before),
+        *(section for build in rest if (section := build(after)) is not None),
+    ]
     return assemble(sections, f"Let There Be Color: {names[1]} compared with {names[0]}").encode()
 
 
@@ -71,9 +99,9 @@ def assemble(sections: list[Section], title: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    ids = [section.id for section in sections]
-    style = "\n".join([*map(_vendored, VENDORED_STYLES), *_assets(["page", *ids], "css")])
-    scripts = [*map(_vendored, VENDORED_SCRIPTS), "\n".join(_assets(["page", *ids], "js"))]
+    names = [*SHARED, *(section.id for section in sections)]
+    style = "\n".join([*map(_vendored, VENDORED_STYLES), *_assets(names, "css")])
+    scripts = [*map(_vendored, VENDORED_SCRIPTS), "\n".join(_assets(names, "js"))]
     return environment.get_template("page.html.j2").render(
         title=title,
         sections=sections,
