@@ -95,7 +95,7 @@ def call(program: str, *arguments: str, folder: Path, **environment: str) -> sub
         return subprocess.CompletedProcess(arguments, wait(pid), stdout.read_text(), stderr.read_text())
 
 
-def dvc(project: Path, *arguments: str) -> tuple[int, str]:
+def dvc(project: Path, *arguments: str, **changes: str) -> tuple[int, str]:
     """What the command `dvc` does, in a child process, which runs the stages in children of its own.
 
     The stages run the code of this process, and not that of the project. A test that changes the code of a project, or
@@ -104,13 +104,16 @@ def dvc(project: Path, *arguments: str) -> tuple[int, str]:
     Args:
         project: where the child works.
         arguments: of the command.
+        changes: further environment variables.
 
     Returns:
         Exit code, and what DVC and the stages printed, both streams in one.
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        code = wait(fork(lambda: sys.exit(_dvc_with_forked_stages(arguments, log)), project, log, **environment()))
+        code = wait(
+            fork(lambda: sys.exit(_dvc_with_forked_stages(arguments, log)), project, log, **environment(**changes))
+        )
         return code, log.read_text()
 
 
