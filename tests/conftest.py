@@ -34,6 +34,7 @@ hypothesis.settings.load_profile("ci")
 
 _SLOWEST = (
     "test_pipeline.py",
+    "test_seeds.py",
     "test_extending.py",
     "tools/test_run_cells.py",
     "product/test_recorded.py",

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,9 @@ STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL, "0"), (
 
 
 def dvc(project: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(
-        command, cwd=project, env=processes.environment(COLORIZE_PROCS="1"), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, output = processes.dvc(project, *arguments, COLORIZE_PROCS="1")
+    assert code == 0, output
+    return output
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,11 @@ class Change:
         return self.difference.excludes_zero
 
     @property
+    def is_in_table1(self) -> bool:
+        """Whether Table 1 shows this measure."""
+        return self.measure in labels.TABLE1_METRICS and self.method.decoding in labels.MODES
+
+    @property
     def size(self) -> float:
         """The difference in units of half the width of its interval; 0 if there is no interval."""
         half = (self.difference.high - self.difference.low) / 2
@@ -50,7 +55,7 @@ class Change:
 class Changes:
     """How a run differs from another one."""
 
-    changed: list[Change]  # clear changes first, the largest relative to its interval first
+    changed: list[Change]  # clear changes first; of these, the measures of Table 1, then by the size of the change
     equal: int  # number of measures with exactly the same value for every test image
     added: list[Cell] = field(default_factory=list)  # only in the run after
     removed: list[Cell] = field(default_factory=list)  # only in the run before
@@ -66,7 +71,7 @@ def compare_runs(before: Inputs, after: Inputs) -> Changes:
     found = [change for cell in cells if cell in others for change in _changes(before, after, cell)]
     changed = [change for change in found if change.before != change.after or change.difference.value != 0]
     return Changes(
-        changed=sorted(changed, key=lambda change: (not change.is_clear, -change.size)),
+        changed=sorted(changed, key=lambda change: (not change.is_clear, not change.is_in_table1, -change.size)),
         equal=len(found) - len(changed),
         added=[cell for cell in others if cell not in cells],
         removed=[cell for cell in cells if cell not in others],

@@ -95,6 +95,46 @@ def call(program: str, *arguments: str, folder: Path, **environment: str) -> sub
         return subprocess.CompletedProcess(arguments, wait(pid), stdout.read_text(), stderr.read_text())
 
 
+def dvc(project: Path, *arguments: str, **changes: str) -> tuple[int, str]:
+    """What the command `dvc` does, in a child process, which runs the stages in children of its own.
+
+    The stages run the code of this process, and not that of the project. A test that changes the code of a project, or
+    that sends signals, needs the command itself.
+
+    Args:
+        project: where the child works.
+        arguments: of the command.
+        changes: further environment variables.
+
+    Returns:
+        Exit code, and what DVC and the stages printed, both streams in one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        code = wait(
+            fork(lambda: sys.exit(_dvc_with_forked_stages(arguments, log)), project, log, **environment(**changes))
+        )
+        return code, log.read_text()
+
+
+def _dvc_with_forked_stages(arguments: tuple[str, ...], log: Path) -> int:
+    import dvc.logger
+    import dvc.stage.run
+    from dvc.cli import main
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    def run_stage(executable: str, cmd: str, cwd: str, env: dict[str, str], **options: object) -> None:
+        prefix = "exec python -m stages."
+        assert cmd.startswith(prefix), cmd
+        script, *rest = cmd.removeprefix(prefix).split()
+        if code := wait(start(Path(cwd), (script, *rest), log, **env)):
+            raise StageCmdFailedError(cmd, code)
+
+    dvc.stage.run._run = run_stage
+    dvc.logger.setup()  # it kept the streams of the parent
+    return main(list(arguments))
+
+
 def environment(**changes: str) -> dict[str, str]:
     """Environment variables of a command in a project: `python` and `dvc` are those of the tests, on the CPU."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -47,8 +47,8 @@ def made(tmp_path_factory) -> Path:
     for stage in STAGES:
         processes.run(project, stage, folder / "log")
     names = ("shard@tiny", "prior@tiny", f"train@{CELL}", f"evaluate@{CELL}")
-    done = run(project, "-m", "dvc", "commit", "--force", *names)
-    assert done.returncode == 0, done.stdout
+    code, output = processes.dvc(project, "commit", "--force", *names)
+    assert code == 0, output
     return project
 
 

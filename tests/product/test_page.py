@@ -243,7 +243,7 @@ def test_the_comparison_of_two_runs_names_what_changed(chromium, outputs, tmp_pa
     file = tmp_path / "compare.html"
     file.write_bytes(page.render_comparison(before, gather(after), found, ["HEAD", "workspace"], params))
     opened = browser.open_page(chromium, file)
-    table = section(opened.page, "changes").locator("table", has_text="The largest changes")
+    table = section(opened.page, "changes").locator("table", has_text="come first")
     assert table.locator("tbody tr").first.inner_text().split("\t")[2:5] == ["Unet", "mode", "L2"]
     assert "train.lr" in section(opened.page, "changes").inner_text()
     compare = section(opened.page, "gallery").get_by_role("combobox", name="Compare", exact=True)

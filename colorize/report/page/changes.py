@@ -8,7 +8,7 @@ from typing import Any
 
 from colorize.layout import Cell
 from colorize.report.changes import Change, Changes, verdict
-from colorize.report.labels import DECODINGS, TABLE1_METRICS, format_number, metric_title, model_title
+from colorize.report.labels import DECODINGS, format_number, metric_title, model_title
 from colorize.report.page.section import Section
 
 
@@ -44,7 +44,7 @@ def _row(change: Change, titles: dict[str, str]) -> dict[str, Any]:
         "model": model_title(change.method.model),
         "decoding": DECODINGS.get(change.method.decoding, ""),
         "measure": metric_title(change.measure),
-        "is_in_table1": change.measure in TABLE1_METRICS and change.method.decoding in ("", "mode"),
+        "is_in_table1": change.is_in_table1,
         "before": format_number(change.before, change.measure),
         "after": format_number(change.after, change.measure),
         "difference": format_number(change.after - change.before, change.measure, sign="+"),
