@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repro train-all test browser verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -19,6 +19,10 @@ train-all: $(READY) ## only train all models, one per GPU; `make repro` then doe
 
 test: $(READY) ## run the tests on all cores
 	@python -m pytest --numprocesses logical --dist loadscope --no-loadscope-reorder
+
+browser: $(READY) ## install what the tests of the pages need: a browser, and two packages
+	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
+	@command -v chromium-headless-shell chromium google-chrome >/dev/null || tools/install_browser.sh
 
 verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify

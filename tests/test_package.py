@@ -152,7 +152,8 @@ def test_the_core_needs_nothing_of_the_pipeline(project):
 
 def test_every_dependency_is_a_range_that_its_pin_satisfies(repo, project):
     pins: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([^#\s=]+)==(\S+)", (repo / "requirements.txt").read_text(), re.MULTILINE):
+    pinned = "".join((repo / name).read_text() for name in ("requirements.txt", "requirements-browser.txt"))
+    for name, version in re.findall(r"^([^#\s=]+)==(\S+)", pinned, re.MULTILINE):
         pins.setdefault(canonicalize_name(name), []).append(version)
     build_system = tomllib.loads((repo / "pyproject.toml").read_text())["build-system"]
     lists = [build_system["requires"], project["dependencies"], *project["optional-dependencies"].values()]
