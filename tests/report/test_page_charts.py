@@ -114,9 +114,19 @@ def test_without_colorfulness_there_is_no_trade_off(make_run):
 
 def test_the_most_frequent_bins_are_in_a_table(make_run):
     section = prior.build(gather(make_run(("a",), ("cnn",)).inputs))
-    [(title, rows)] = section.values["tables"]
-    assert title == "a" and len(rows) == 9
+    [(title, near_gray, rows)] = section.values["tables"]
+    assert title == "a" and near_gray == "100" and len(rows) == 9
     assert rows[0] == {"a": "0", "b": "0", "share": "92.0", "sum": "92.0", "weight": "0.5"}
     assert rows[-1]["sum"] == "100.0"
     assert '<td class="number">92.0</td>' in html_of(section)
     assert section.data["values"][0][4] == [0.92, 0.5]
+
+
+def test_the_share_near_gray_counts_bins_up_to_20_units_away(make_run):
+    run = make_run(("a",), ("cnn",))
+    lines = ["a,b,red,green,blue,prior,weight"]
+    lines += [f"{a},{b},128,128,128,{p},1" for a, b, p in ((0, 0, 0.4), (0, -20, 0.2), (20, 10, 0.3), (30, 0, 0.1))]
+    (run.folders.prior("a") / "bins.csv").write_text("\n".join(lines) + "\n")
+    section = prior.build(gather(run.inputs))
+    assert section.values["tables"][0][1] == "60"
+    assert "at most 20 units away from it: <bdi>a</bdi> 60 %." in html_of(section)

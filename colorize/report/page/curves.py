@@ -21,7 +21,7 @@ QUANTITIES = {
     "val_l1": "L1, validation images",
     "val_accuracy": "Accuracy, validation images",
     "val_loss": "Validation loss",
-    "train_loss": "Training loss, mean over the steps since the last validation",
+    "train_loss": "Training loss",
 }
 _OF_BEST = {"val_cross_entropy": "cross_entropy", "val_l2": "l2", "val_accuracy": "accuracy"}  # column: metric
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from colorize.report.evidence import Evidence
@@ -9,6 +10,7 @@ from colorize.report.inputs import BIN_COLUMNS
 from colorize.report.page.section import Section
 
 FREQUENT = 10  # bins that the table names
+NEAR_GRAY = 20  # CIELAB units
 
 Row = dict[str, str]
 
@@ -25,9 +27,16 @@ def build(evidence: Evidence) -> Section:
     }
     values = {
         "num_bins": len(tables[0]),
-        "tables": [(title, _frequent(table)) for title, table in zip(titles, tables, strict=True)],
+        "tables": [(title, _near_gray(table), _frequent(table)) for title, table in zip(titles, tables, strict=True)],
+        "near_gray": NEAR_GRAY,
     }
     return Section("prior", "Colors of the training images", values, data)
+
+
+def _near_gray(table: list[Row]) -> str:
+    """The share of the pixels in bins near gray, in percent."""
+    near = [row for row in table if math.hypot(float(row["a"]), float(row["b"])) <= NEAR_GRAY]
+    return f"{100 * sum(float(row['prior']) for row in near):.0f}"
 
 
 def _frequent(table: list[Row]) -> list[dict[str, Any]]:

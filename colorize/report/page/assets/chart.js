@@ -29,7 +29,8 @@ page.LineChart = class {
     this.legend = page.element("div", { class: "legend" });
     this.plot = page.element("div", { class: "plot", tabindex: "0", role: "group", "aria-roledescription": "chart" });
     this.readout = page.element("p", { class: "readout", "aria-live": "polite" });
-    holder.replaceChildren(this.legend, this.plot, this.readout);
+    this.title = page.element("p", { class: "plot-title" });
+    holder.replaceChildren(this.legend, this.title, this.plot, this.readout);
     this.plot.addEventListener("keydown", (event) => this.move(event));
     page.onScheme(() => { if (this.options) this.draw(); });
     new ResizeObserver(() => { if (this.chart) this.chart.setSize({ width: this.width(), height: this.chart.height }); }).observe(holder);
@@ -42,6 +43,7 @@ page.LineChart = class {
     this.plot.setAttribute("aria-label", `Line chart of ${yLabel} against ${xLabel} with ${series.length} lines: ${names}. The left and right arrow keys show the values.`);
     this.index = x.includes(old) ? x.indexOf(old) : null;
     this.readout.textContent = "Point at the chart, or focus it and use the arrow keys, to see the values.";
+    this.title.textContent = yLabel;
     this.legend.replaceChildren(...series.map((one) => this.entry(one)));
     this.draw();
   }
@@ -69,9 +71,9 @@ page.LineChart = class {
   draw() {
     if (this.chart) this.chart.destroy();
     this.options.series.forEach((one) => this.drawSample(one));
-    const { x, xLabel, yLabel, hasBand, range, xRange, isJoined } = this.options, visible = this.visible();
+    const { x, xLabel, hasBand, range, xRange, isJoined } = this.options, visible = this.visible();
     const [ink, grid] = [page.color("--ink"), page.color("--line")];
-    const axis = (label) => ({ label, stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, labelSize: 24, font: "12px system-ui", labelFont: "13px system-ui" });
+    const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "12px system-ui" };
     const lines = visible.map((one) => ({
       label: one.label, stroke: this.color(one), width: one.isReference ? 1.5 : 2, spanGaps: isJoined, dash: this.dash(one),
       points: { show: x.length < 40 && !one.isReference && !one.sizes, size: 6, fill: this.color(one) },
@@ -86,7 +88,7 @@ page.LineChart = class {
       width: this.width(), height: innerWidth < 600 ? 280 : 360, legend: { show: false }, bands,
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { time: false, ...(xRange ? { range: xRange } : {}) }, ...(range ? { y: { range } } : {}) },
-      axes: [axis(xLabel), { ...axis(yLabel), size: 64 }],
+      axes: [{ ...axis, label: xLabel, labelSize: 24, labelFont: "13px system-ui" }, { ...axis, size: 52 }],
       series: [{ label: xLabel }, ...lines],
       hooks: { draw: [(u) => this.mark(u)], ready: [() => this.point()], setCursor: [(u) => this.tell(u.cursor.idx)] },
     }, [x, ...visible.map((one) => one.values), ...limits], this.plot);
