@@ -180,10 +180,11 @@ def test_the_charts_are_drawn_again_for_another_scheme_and_another_width(opened)
     canvas = section(opened, "curves").locator(".u-wrap canvas")
     before = canvas.evaluate("canvas => [canvas.toDataURL(), canvas.width]")
     opened.emulate_media(color_scheme=browser.DARK)
-    dark = canvas.evaluate("canvas => canvas.toDataURL()")
+    differs = "before => document.querySelector('#curves .u-wrap canvas').toDataURL() !== before"
+    opened.wait_for_function(differs, arg=before[0])
     opened.set_viewport_size({"width": 500, "height": 900})
     opened.wait_for_function("document.querySelector('#curves .u-wrap canvas').width < 500")
-    assert dark != before[0] and before[1] > 900
+    assert before[1] > 900
 
 
 def test_models_without_a_quantity_have_no_curve(opened):

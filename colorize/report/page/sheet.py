@@ -11,7 +11,7 @@ from colorize.report.evidence import Evidence
 from colorize.report.labels import model_title
 from colorize.report.page.section import Section
 
-PAPER = {  # the values that the paper states; 1 for the width, because the factor changes the paper's numbers of channels
+PAPER = {  # the values that the paper states; a width other than 1 changes its numbers of channels
     "size": 64,
     "soft_targets.num_neighbors": 10,
     "soft_targets.sigma": 5.0,
