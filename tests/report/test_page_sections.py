@@ -51,7 +51,8 @@ def test_table_1_shows_the_marks_of_the_ranking(make_run):
 
 def test_the_overview_says_what_class_weights_change(make_run):
     run = make_run(("a",), ("cnn", "cnn_weighted"))
-    run.write_metrics("a", "cnn_weighted", "a", colorfulness=50.0, l2=0.73)
+    run.write_metrics("a", "cnn_weighted", "a", colorfulness=50.0, l2=0.75)
+    run.write_per_image("a", "cnn_weighted", "a", colorfulness=50 + 2 * run.noise, l2=0.75 + 2 * run.noise)
     (found,) = overview.build(evidence_of(run)).values["weights"]
     assert (found["color"], found["cost"]) == ("more colorful than", "higher")
     assert found["color_text"].startswith("+20.0 [")
