@@ -36,7 +36,6 @@ def build(evidence: Evidence) -> Section:
         "data": [_data(evidence, dataset, sheets) for dataset in inputs.datasets],
         "runs": [_run(evidence, run, sheets[run]) for run in runs],
         "parameters": [*_parameters(sheets.values())],
-        "code": sorted({str(sheet["code"]) for sheet in sheets.values() if sheet.get("code")}),
         "torch": sorted({str(_model(sheet).get("torch", "")) for sheet in sheets.values()} - {""}),
         "packages": _packages(),
     }
@@ -65,6 +64,7 @@ def _run(evidence: Evidence, run: Run, sheet: dict[str, Any]) -> dict[str, Any]:
         "model": model_title(run.model),
         "seed": run.seed,
         "weights": str(model.get("weights_sha256", "")),
+        "code": str(sheet.get("code", "")),
         "device": str(model.get("device", "")),
         "threads": str(model.get("threads", "")),
     }
