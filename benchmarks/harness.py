@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.figures import LIMIT, conditions_text
 from colorize import runtime
+from tools.facts import processor_fields
 
 RECORDS = Path(__file__).parent / "records"  # ignored by git
 MIN_ROUNDS = 5
@@ -209,9 +210,7 @@ def _table(title: str, rows: Sequence[Row], unit: str) -> Table:
 
 def machine() -> dict:
     """Describe the processor, the usable cores, the GPU and the load."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
+    fields = processor_fields()
     flags = fields.get("flags", "").split()
     return {
         "cpu": fields.get("model name", platform.processor()),

@@ -38,9 +38,14 @@ def _machine() -> str:
 
 
 def _processor() -> str:
+    return processor_fields().get("model name", platform.machine())
+
+
+def processor_fields() -> dict[str, str]:
+    """The fields of /proc/cpuinfo, of the last core; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+        return {}
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,17 +76,16 @@ def evaluate(
         measured = measuring.measure_all(
             predictors, split, measures, weights, options, advance=advance, inverse_prior=inverse_prior
         )
-    metrics = {}
+    metrics, manifest = {}, sha256_of(split.folder / "manifest.json")
     for run, (predict, kind) in predictors.items():
         out = folders.evaluation(run, target)
         tables = decodings.by_decoding({name: values.cpu().numpy() for name, values in measured[run].items()})
         values = {decoding: _values_of_split(run, decoding, table, split) for decoding, table in tables.items()}
+        evaluated: dict[str, Any] = {"code": code, "test_manifest_sha256": manifest}
         if run.model not in UNTRAINED:
             shown = kept.choose(split, tables[decodings.MODE]["l2"], settings, settings.named.get(target, []))
             kept.save(out, shown, split, predict, kind, weights, options)
-        evaluated: dict[str, Any] = {"code": code, "test_manifest_sha256": sha256_of(split.folder / "manifest.json")}
-        if run.model not in UNTRAINED:
-            evaluated["model"] = files.check(folders.model(run))
+            evaluated["model"] = json.loads((folders.model(run) / "model.json").read_bytes())  # checked by `files.load`
         _write_measures(out, split, tables, values, evaluated)
         metrics[run] = {name: value for name, value in values[decodings.MODE].items() if name in paper.MEASURES}
     return metrics

@@ -6,9 +6,6 @@ Above 1, the distribution is flatter than the predicted one.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -70,7 +67,7 @@ class Curve:
             values = (sums / self._images).tolist()
             values += [calibration_error(self._top[temperature]).item()] if temperature else [None] * 3
             lines.append([str(temperature), *map(_digits, values)])
-        _write_csv(path, COLUMNS, lines)
+        runtime.write_text(path, runtime.comma_separated(COLUMNS, lines))
 
     def write_reliability(self, path: Path) -> None:
         """Write a CSV with one line per interval of the top probability at T = 1.
@@ -83,7 +80,7 @@ class Curve:
             means = [top / pixels, hits / pixels] if pixels else [None, None]
             limits = [interval / _BINS, (interval + 1) / _BINS]
             lines.append([*map(_digits, limits), str(int(pixels)), *map(_digits, means)])
-        _write_csv(path, RELIABILITY_COLUMNS, lines)
+        runtime.write_text(path, runtime.comma_separated(RELIABILITY_COLUMNS, lines))
 
 
 def top_counts(top: Tensor, is_hit: Tensor) -> Tensor:
@@ -126,13 +123,6 @@ def _cross_entropy(batch: Compared, targets: SoftTargets, temperature: float) ->
 
 def _digits(value: float | None) -> str:
     return "" if value is None else f"{value:.{_DIGITS}f}"
-
-
-def _write_csv(path: Path, columns: Iterable[str], lines: Iterable[Iterable[str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
-    with runtime.atomic_write(path) as file:
-        file.write(text.getvalue().encode())
 
 
 def _add(sums: dict[float, Tensor], temperature: float, values: Tensor) -> None:

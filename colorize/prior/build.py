@@ -66,10 +66,11 @@ def write_prior(dataset: str, options: Options, lambda_: float, folders: Folders
 
 def _csv(colors: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> str:
     """One line per bin; `colors` is (Q, 3) uint8 sRGB."""
-    lines = ["a,b,red,green,blue,prior,weight"]
-    for ab, rgb, p, w in zip(gamut.GAMUT_AB, colors, prior, weights, strict=True):
-        lines.append(",".join([*(f"{x:.0f}" for x in ab), *map(str, rgb.tolist()), f"{p:.6g}", f"{w:.6g}"]))
-    return "\n".join(lines) + "\n"
+    rows = (
+        [*(f"{x:.0f}" for x in ab), *rgb.tolist(), f"{p:.6g}", f"{w:.6g}"]
+        for ab, rgb, p, w in zip(gamut.GAMUT_AB, colors, prior, weights, strict=True)
+    )
+    return runtime.comma_separated(("a", "b", "red", "green", "blue", "prior", "weight"), rows)
 
 
 def _baselines(

@@ -73,12 +73,11 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     """
     inputs = Inputs(settings.datasets, settings.models, settings.seeds, root)
     refuse_leftovers(inputs)
-    table1 = table.read_table(inputs)
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
-        _write_metrics(table1, inputs.folders)
+        evidence = gather(inputs)
+        _write_metrics(evidence.table1, inputs.folders)
         advance(1)
-        evidence = gather(inputs, table1)
         _write_texts(evidence, root / "results")
         advance(1)
         pictures = _plots(evidence)

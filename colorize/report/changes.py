@@ -15,8 +15,9 @@ import numpy as np
 from colorize.layout import Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage
-from colorize.report.intervals import Groups, Interval, compare, groups_of
-from colorize.report.measures import Method, methods_of
+from colorize.report.intervals import Groups, Interval, groups_of
+from colorize.report.measures import Method, compare_images, methods_of
+from colorize.report.seeds import over_seeds
 
 _TRUTH = "true_colorfulness"  # depends on the test images alone
 _NONE = Interval(math.nan, math.nan, math.nan, 0)
@@ -95,7 +96,7 @@ def _changes(before: Inputs, after: Inputs, cell: Cell) -> Iterator[Change]:
 
 def _means(inputs: Inputs, cell: Cell, method: Method) -> dict[str, float]:
     by_seed = inputs.values_by_seed(cell, method.decoding)
-    return {name: sum(values) / len(values) for name, values in by_seed.items()}
+    return {name: over_seeds(values).mean for name, values in by_seed.items()}
 
 
 def _is_of_truth(images: PerImage, measure: str) -> bool:
@@ -113,14 +114,12 @@ def _are_same(before: PerImage, after: PerImage) -> bool:
 
 def _difference(groups: Groups, before: PerImage, after: PerImage, measure: str) -> Interval:
     """After minus before; the weights of the images must be the same, because they are a part of the measure."""
-    values = {name: images.measures[measure].astype(np.float64) for name, images in (("a", after), ("b", before))}
-    if (weight := after.weights.get(measure)) is None:
-        return compare(groups, values, pairs=[("a", "b")]).differences["a", "b"]
-    weights = after.measures[weight].astype(np.float64)
-    if before.weights.get(measure) != weight or not np.array_equal(weights, before.measures[weight]):
+    weight = after.weights.get(measure)
+    if before.weights.get(measure) != weight:
         return _NONE
-    quotients = {n: np.divide(v, weights, out=np.zeros_like(v), where=weights > 0) for n, v in values.items()}
-    return compare(groups, quotients, weights, [("a", "b")]).differences["a", "b"]
+    if weight is not None and not np.array_equal(after.measures[weight], before.measures[weight]):
+        return _NONE
+    return compare_images(groups, {"a": after, "b": before}, measure, [("a", "b")]).differences["a", "b"]
 
 
 def verdict(change: Change) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from colorize.report import labels
 from colorize.report.claims import Claim, Finding, Verdict
 from colorize.report.differences import Ranking
-from colorize.report.intervals import Interval
-from colorize.report.labels import MINUS, format_number, metric_title, model_title
+from colorize.report.labels import MINUS, format_interval, format_number, metric_title, model_title
 from colorize.report.measures import Method
 from colorize.report.table import Table, aligned, escape_markdown, few_groups_caption
 
@@ -67,7 +66,7 @@ class Winner:
 
 def winners(table1: Table) -> Iterator[Winner]:
     """The best model of each pair of data sets, for each measure that a model has."""
-    for source, target in (pair for band in table1.bands() for pair in band):
+    for source, target in table1.pairs():
         models = [found for found in table1.quadrant(source, target) if found.cell.model in table1.models]
         for measure in MEASURES:
             if values := {found.cell.model: found.ours[measure] for found in models if measure in found.ours}:
@@ -81,12 +80,15 @@ def _winner(source: str, target: str, values: dict[str, float], measure: str, ra
     to_next = to_baseline = ("", "")
     is_next_clear = is_baseline_clear = False
     if found := next((one for (a, b), one in differences.items() if a == best and b not in values), None):
-        to_baseline = (difference_text(found.interval, measure), _method_title(found.other))
+        to_baseline = (format_interval(found.interval, measure, sign="+"), _method_title(found.other))
         is_baseline_clear = found.interval.excludes_zero
     if rest := {model: value for model, value in values.items() if model != best}:
         second = _best(rest, measure)
         difference = -differences[second, best].interval
-        to_next, is_next_clear = (difference_text(difference, measure), model_title(second)), difference.excludes_zero
+        to_next, is_next_clear = (
+            (format_interval(difference, measure, sign="+"), model_title(second)),
+            difference.excludes_zero,
+        )
     return Winner(
         source=source,
         target=target,
@@ -136,12 +138,17 @@ def _few_groups(table1: Table) -> list[str]:
 def _overview(found: list[Claim]) -> str:
     lines = [["", "Claim", "This run"], ["---:", ":---", ":---"]]
     for number, claim in enumerate(found, start=1):
-        counts = [sum(one.verdict is verdict for one in claim.findings) for verdict in Verdict]
-        details = ", ".join(f"{n} x {verdict}" for n, verdict in zip(counts, Verdict, strict=True) if n)
+        details = counts_text(claim)
         lines.append(
             [str(number), escape_markdown(claim.title), f"**{claim.verdict}**" + (f" ({details})" * bool(details))]
         )
     return aligned(lines)
+
+
+def counts_text(claim: Claim) -> str:
+    """How many findings of a claim have each verdict, such as `3 x holds, 1 x cannot be told`."""
+    counts = Counter(finding.verdict for finding in claim.findings)
+    return ", ".join(f"{counts[verdict]} x {verdict}" for verdict in Verdict if counts[verdict])
 
 
 def _section(claim: Claim) -> list[str]:
@@ -155,19 +162,8 @@ def _section(claim: Claim) -> list[str]:
 
 def _line(finding: Finding) -> list[str]:
     where, what = escape_markdown(finding.where), escape_markdown(finding.what)
-    number = difference_text(finding.interval, finding.measure)
+    number = format_interval(finding.interval, finding.measure, sign="+")
     return [where, what, metric_title(finding.measure), number, finding.verdict, finding.missing]
-
-
-def difference_text(interval: Interval, measure: str, sign: str = "+") -> str:
-    """A difference with its interval; a missing interval is left out. Without `sign`: a value with its interval."""
-    if math.isnan(interval.value):
-        return "not defined"
-    value = format_number(interval.value, measure, sign=sign)
-    if not interval.is_bounded:
-        return value
-    low, high = (format_number(limit, measure, sign=sign) for limit in (interval.low, interval.high))
-    return f"{value} [{low}, {high}]"
 
 
 def seeds_text(number: int) -> str:

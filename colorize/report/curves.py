@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from colorize import runtime
 from colorize.layout import Run
-from colorize.report import comma_separated, labels, overfitting, style
+from colorize.report import labels, overfitting, style
 from colorize.report.inputs import HISTORY_COLUMNS, Inputs, spec_of
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ _CAPTION = "Both lines: losses of the same images, measured in evaluation mode"
 
 def to_csv(inputs: Inputs) -> str:
     """CSV with the histories of all runs, one after the other; the numbers are those that training wrote."""
-    runs = [run for dataset in inputs.datasets for model in inputs.models for run in inputs.runs(dataset, model)]
-    rows = ([run.name, *run, *(row[name] for name in HISTORY_COLUMNS)] for run in runs for row in inputs.history(run))
-    return comma_separated.to_csv(CSV_COLUMNS, rows)
+    rows = (
+        [run.name, *run, *(row[name] for name in HISTORY_COLUMNS)]
+        for run in inputs.trainings
+        for row in inputs.history(run)
+    )
+    return runtime.comma_separated(CSV_COLUMNS, rows)
 
 
 def panel_of(model: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from colorize.report import comma_separated, labels
+from colorize import runtime
+from colorize.report import labels
 from colorize.report.intervals import Interval
 from colorize.report.measures import (
     Measured,
@@ -93,7 +94,7 @@ def to_csv(rankings: Iterable[Ranking]) -> str:
     Args:
         rankings: those of Table 1.
     """
-    return comma_separated.to_csv(COLUMNS, (_line(one) for ranking in rankings for one in ranking.differences))
+    return runtime.comma_separated(COLUMNS, (_line(one) for ranking in rankings for one in ranking.differences))
 
 
 def _line(one: Difference) -> tuple[str, ...]:

@@ -88,8 +88,8 @@ def _draw(axes: Axes, table1: Table, dataset: str, metric: str) -> None:
 
 def _title_of(metric: str) -> str:
     """The title of a metric, and which values are better."""
-    better = labels.METRIC_LABELS[metric].better if metric in labels.METRIC_LABELS else None
-    return f"{metric_title(metric)} ({better} is better)" if better else metric_title(metric)
+    better = labels.better_text(metric)
+    return f"{metric_title(metric)} ({better})" if better else metric_title(metric)
 
 
 def _name_baseline(axes: Axes, baseline: Method | None, metric: str, width: float) -> None:

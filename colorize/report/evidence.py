@@ -27,7 +27,7 @@ class Evidence:
     ratios: list[Generalization]
 
 
-def gather(inputs: Inputs, table1: Table | None = None) -> Evidence:
+def gather(inputs: Inputs) -> Evidence:
     """Compute everything that tables and pages show.
 
     Raises:
@@ -36,7 +36,7 @@ def gather(inputs: Inputs, table1: Table | None = None) -> Evidence:
     gaps, ratios = overfitting.gaps(inputs), generalization.generalizations(inputs)
     return Evidence(
         inputs=inputs,
-        table1=table1 or table.read_table(inputs),
+        table1=table.read_table(inputs),
         decoded=decodings.read_decoded(inputs),
         measures=list(measures.lines(inputs)),
         claims=claims.judge(inputs, gaps, ratios),

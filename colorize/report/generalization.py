@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from colorize import runtime
 from colorize.layout import Cell
-from colorize.report import comma_separated, labels
+from colorize.report import labels
 from colorize.report.inputs import Inputs
 from colorize.report.intervals import Groups, Interval, fieller_limits, groups_of
 
@@ -103,7 +104,7 @@ def ratio_of(groups: Groups, measure: str, own: np.ndarray, cross: np.ndarray, r
 
 def to_csv(found: Iterable[Generalization]) -> str:
     """CSV with one line per model, pair of data sets and measure; numbers of a ratio that is not defined are empty."""
-    return comma_separated.to_csv(COLUMNS, map(_line, found))
+    return runtime.comma_separated(COLUMNS, map(_line, found))
 
 
 def _line(found: Generalization) -> list[object]:

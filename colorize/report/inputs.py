@@ -135,6 +135,11 @@ class Inputs:
         """The runs of a model on a data set, one per seed; a baseline has a single one."""
         return layout.runs_of(dataset, model, self.seeds)
 
+    @property
+    def trainings(self) -> list[Run]:
+        """All trained models, in the order of data sets, models and seeds."""
+        return [run for dataset in self.datasets for model in self.models for run in self.runs(dataset, model)]
+
     def values_by_seed(self, cell: Cell, decoding: str = "") -> dict[str, list[float]]:
         """The value of each measure over the split, one per seed; a baseline has a single one.
 
@@ -223,6 +228,10 @@ class Inputs:
         path, stage = self._per_image_path(run, cell.target, decoding), layout.evaluation_stage(run)
         return [name for name in array_names(path, stage) if name not in ("key", "group")]
 
+    def num_images(self, cell: Cell) -> int:
+        """The number of test images of a cell."""
+        return len(self.per_image(cell, names=()).key)
+
     def per_image(self, cell: Cell, decoding: str = "", names: Collection[str] | None = None) -> PerImage:
         """Measures of one cell, image by image: the means over the seeds, which all have the same weight.
 
@@ -251,16 +260,16 @@ class Inputs:
     def _per_image(self, run: Run, target: str, decoding: str, names: Collection[str] | None) -> PerImage:
         """Measures of one run, image by image."""
         path, stage = self._per_image_path(run, target, decoding), layout.evaluation_stage(run)
-        details, expected = self._details(run, target), {*self._values(run, target, decoding)}
+        details, measured = self._details(run, target), {*self._values(run, target, decoding)}
         weights: Any = details.get("weights") if isinstance(details, dict) else None
-        if isinstance(weights, dict) and decoding not in labels.MODES:  # which have only the measures of the colors
-            weights = {name: weight for name, weight in weights.items() if name in expected}
-        read = None
-        if names is not None:
-            if isinstance(weights, dict):
+        read, expected = None, measured
+        if isinstance(weights, dict):
+            if decoding not in labels.MODES:  # which have only the measures of the colors
+                weights = {name: weight for name, weight in weights.items() if name in measured}
+            if names is not None:
                 weights = {name: weight for name, weight in weights.items() if name in names}
-            needed = {"key", "group", *names, *(weights.values() if isinstance(weights, dict) else ())}
-            read, expected = [name for name in array_names(path, stage) if name in needed], expected & {*names}
+                needed = {"key", "group", *names, *weights.values()}
+                read, expected = [name for name in array_names(path, stage) if name in needed], measured & {*names}
         arrays = read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
         return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
 

@@ -127,6 +127,10 @@ class Groups:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sum of `values` (N,) in each group, (G,) float64."""
+        if self.num_groups == self.num_images:  # each image is a group: nothing to add
+            sums = np.empty(self.num_groups)
+            sums[self._index] = values
+            return sums
         return np.bincount(self._index, weights=values, minlength=self.num_groups)
 
     @functools.cached_property
@@ -191,7 +195,9 @@ def compare(
     for run in values:
         run_values = np.asarray(values[run], dtype=np.float64)
         _require_shape(str(run), run_values, groups)
-        sums[run] = groups.sums(np.where(image_weights > 0, image_weights * run_values, 0.0))
+        if weights is not None:
+            run_values = np.where(image_weights > 0, image_weights * run_values, 0.0)
+        sums[run] = groups.sums(run_values)
     wanted = list(pairs)
     if unknown := [run for pair in wanted for run in pair if run not in sums]:
         raise KeyError(unknown[0])

@@ -6,11 +6,13 @@ The titles of data sets are in `sources/titles.yaml`, so a new data set needs no
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from colorize.config import strict_yaml
+from colorize.report.intervals import Interval
 from colorize.runtime import ParameterError
 
 TITLES = Path("sources") / "titles.yaml"  # below the top folder of the repository
@@ -132,6 +134,12 @@ def metric_hint(metric: str) -> str:
     return " ".join(sentences)
 
 
+def better_text(metric: str) -> str:
+    """Which values of a metric are better, such as "lower is better"; empty if neither are."""
+    better = _metric_label(metric).better
+    return f"{better} is better" if better else ""
+
+
 def best_value(values: list[float], metric: str) -> float | None:
     """The best of the values of a metric; None if there are no values, or if `better` of the metric is None."""
     better = _metric_label(metric).better
@@ -153,6 +161,21 @@ def format_number(value: float | None, metric: str, decimals: int | None = None,
         return ABSENT
     places = _metric_label(metric).decimals if decimals is None else decimals
     return f"{value:{sign}.{places}f}".replace("-", MINUS)
+
+
+def format_limits(interval: Interval, metric: str, sign: str = "") -> str:
+    """The limits of an interval, such as `[0.0210, 0.0330]`; empty if the groups do not bound the value."""
+    if not interval.is_bounded:
+        return ""
+    low, high = (format_number(limit, metric, sign=sign) for limit in (interval.low, interval.high))
+    return f"[{low}, {high}]"
+
+
+def format_interval(interval: Interval, metric: str, sign: str = "") -> str:
+    """A value with the limits of its interval; `sign="+"`: a difference, which also shows the sign if positive."""
+    if math.isnan(interval.value):
+        return "not defined"
+    return f"{format_number(interval.value, metric, sign=sign)} {format_limits(interval, metric, sign)}".rstrip()
 
 
 def format_with_sd(value: float | None, sd: float | None, metric: str) -> str:

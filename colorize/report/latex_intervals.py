@@ -8,7 +8,7 @@ from __future__ import annotations
 from colorize.layout import Cell
 from colorize.report import labels
 from colorize.report.intervals import Interval
-from colorize.report.labels import PLUS_MINUS, format_number, format_with_sd, metric_title, model_title
+from colorize.report.labels import PLUS_MINUS, format_limits, format_number, format_with_sd, metric_title, model_title
 from colorize.report.measures import Method, methods_of
 from colorize.report.table import (
     MARKS,
@@ -86,8 +86,7 @@ def _limits(interval: Interval | None, metric: str) -> str:
     """The two limits; empty if the groups do not bound the value."""
     if interval is None or not interval.is_bounded:
         return ""
-    low, high = (with_latex_signs(format_number(limit, metric)) for limit in (interval.low, interval.high))
-    return rf"\scriptsize[{low}, {high}]"
+    return rf"\scriptsize{with_latex_signs(format_limits(interval, metric))}"
 
 
 def _name_of(baseline: Method | None, metric: str) -> tuple[str, str]:

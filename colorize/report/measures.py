@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from colorize import runtime
 from colorize.layout import BASELINES, UNTRAINED, Cell
-from colorize.report import comma_separated, labels
+from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
-from colorize.report.intervals import Comparison, Groups, Interval, compare, groups_of
+from colorize.report.intervals import Comparison, Groups, Interval, Name, compare, groups_of
 from colorize.report.seeds import OverSeeds, over_seeds
 from colorize.runtime import DataError
 
@@ -47,13 +48,7 @@ class Measured:
         self, measure: str, methods: Collection[Method], pairs: Iterable[tuple[Method, Method]] = ()
     ) -> Comparison[Method]:
         """The intervals of a measure that all these methods have, and those of the differences of `pairs`."""
-        values = {method: self.images[method].measures[measure].astype(np.float64) for method in methods}
-        first = self.images[next(iter(methods))]
-        if (weight := first.weights.get(measure)) is None:
-            return compare(self.groups, values, pairs=pairs)
-        weights = first.measures[weight].astype(np.float64)  # the files have the products of value and weight
-        quotients = {method: _divide(products, weights) for method, products in values.items()}
-        return compare(self.groups, quotients, weights, pairs)
+        return compare_images(self.groups, {method: self.images[method] for method in methods}, measure, pairs)
 
 
 class Line(NamedTuple):
@@ -66,6 +61,19 @@ class Line(NamedTuple):
     interval: Interval  # its value is that over the test split: the mean over the seeds
     seeds: int
     sd: float | None  # standard deviation over the seeds; None for a single seed
+
+
+def compare_images(
+    groups: Groups, images: Mapping[Name, PerImage], measure: str, pairs: Iterable[tuple[Name, Name]] = ()
+) -> Comparison[Name]:
+    """The intervals of a measure that all of these have; its weight must be the same for all, as the images are."""
+    values = {name: found.measures[measure].astype(np.float64) for name, found in images.items()}
+    first = next(iter(images.values()))
+    if (weight := first.weights.get(measure)) is None:
+        return compare(groups, values, pairs=pairs)
+    weights = first.measures[weight].astype(np.float64)  # the files have the products of value and weight
+    quotients = {name: _divide(products, weights) for name, products in values.items()}
+    return compare(groups, quotients, weights, pairs)
 
 
 def methods_of(model: str) -> list[Method]:
@@ -131,8 +139,7 @@ def lines(inputs: Inputs) -> Iterator[Line]:
         for target in inputs.datasets:
             cells = [(Cell(source, method.model, target), method.decoding) for method in methods]
             names = list(dict.fromkeys(name for one in cells for name in inputs.measure_names(*one)))
-            num_images = len(inputs.per_image(*cells[0], names=()).key)
-            at_once = max(1, _AT_ONCE // (4 * num_images * len(methods)))
+            at_once = max(1, _AT_ONCE // (4 * inputs.num_images(cells[0][0]) * len(methods)))
             for start in range(0, len(names), at_once):
                 measured = read_measured(inputs, source, target, names[start : start + at_once])
                 for measure in names[start : start + at_once]:
@@ -164,7 +171,7 @@ def to_csv(found: Iterable[Line]) -> str:
     Args:
         found: all of `lines`.
     """
-    return comma_separated.to_csv(COLUMNS, map(_texts, found))
+    return runtime.comma_separated(COLUMNS, map(_texts, found))
 
 
 def _texts(line: Line) -> tuple[str, ...]:

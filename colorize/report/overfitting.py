@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from colorize import runtime
 from colorize.layout import Run
-from colorize.report import comma_separated
 from colorize.report.inputs import Inputs
 
 Row = dict[str, str]  # of a history
@@ -93,7 +93,7 @@ def loss(row: Row, split: str, measure: str) -> float:
 
 def to_csv(found: Iterable[Gap]) -> str:
     """CSV with one line per gap."""
-    return comma_separated.to_csv(COLUMNS, map(_line, found))
+    return runtime.comma_separated(COLUMNS, map(_line, found))
 
 
 def _line(gap: Gap) -> list[object]:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from colorize import runtime
 from colorize.layout import BASELINES, REFERENCES, Cell
-from colorize.report import comma_separated, labels
+from colorize.report import labels
 from colorize.report.differences import Ranking, rank
 from colorize.report.inputs import Inputs, spec_of
 from colorize.report.intervals import FEW_GROUPS
@@ -126,6 +127,10 @@ class Table:
         cross = [(a, b) for a in self.datasets for b in self.datasets if a != b]
         return [group[i : i + 2] for group in (same, cross) for i in range(0, len(group), 2)]
 
+    def pairs(self) -> list[Quadrant]:
+        """All quadrants in the order in which they are printed."""
+        return [pair for band in self.bands() for pair in band]
+
     def quadrant(self, source: str, target: str) -> list[CellMetrics]:
         """Cells of one quadrant: the baselines, then the models in order, then the references."""
         return [self.cells[Cell(source, model, target)] for model in (*BASELINES, *self.models, *REFERENCES)]
@@ -215,7 +220,7 @@ def to_csv(table: Table) -> str:
     `mark` is `best` for the numbers that Table 1 shows in bold, and `worse` for those with a dagger.
     """
     cells = (found for band in table.bands() for pair in band for found in table.quadrant(*pair))
-    return comma_separated.to_csv(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
+    return runtime.comma_separated(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
 
 
 def _csv_lines(table: Table, found: CellMetrics) -> Iterator[list[object]]:

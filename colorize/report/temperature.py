@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from colorize.report import comma_separated, labels, style
+from colorize import runtime
+from colorize.report import labels, style
 from colorize.report.inputs import MARKED_TEMPERATURES, TEMPERATURE_COLUMNS, Inputs
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def to_csv(inputs: Inputs) -> str:
         for run in inputs.runs(source, model)
         for row in inputs.temperature_curve(run, target)
     )
-    return comma_separated.to_csv(CSV_COLUMNS, rows)
+    return runtime.comma_separated(CSV_COLUMNS, rows)
 
 
 @style.applied()

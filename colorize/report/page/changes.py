@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from colorize.layout import Cell
 from colorize.report.changes import Change, Changes, verdict
-from colorize.report.labels import DECODINGS, format_number, metric_title, model_title
+from colorize.report.labels import DECODINGS, format_limits, format_number, metric_title, model_title
 from colorize.report.page.section import Section
 
 
@@ -36,20 +35,17 @@ def build(found: Changes, titles: dict[str, str], names: list[str], params: list
 
 
 def _row(change: Change, titles: dict[str, str]) -> dict[str, Any]:
-    interval = change.difference
-    limits = [format_number(limit, change.measure, sign="+") for limit in (interval.low, interval.high)]
     return {
         "source": titles.get(change.source, change.source),
         "target": titles.get(change.target, change.target),
         "model": model_title(change.method.model),
         "decoding": DECODINGS.get(change.method.decoding, ""),
         "measure": metric_title(change.measure),
-        "is_in_table1": change.is_in_table1,
         "before": format_number(change.before, change.measure),
         "after": format_number(change.after, change.measure),
         "difference": format_number(change.after - change.before, change.measure, sign="+"),
         "sort": change.after - change.before,
-        "limits": f"[{limits[0]}, {limits[1]}]" if math.isfinite(interval.low + interval.high) else "",
+        "limits": format_limits(change.difference, change.measure, sign="+"),
         "verdict": verdict(change),
     }
 

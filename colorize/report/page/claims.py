@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from colorize.report import claims_page
 from colorize.report.claims import Claim, Verdict
-from colorize.report.claims_page import difference_text
 from colorize.report.evidence import Evidence
-from colorize.report.labels import metric_title
+from colorize.report.labels import format_interval, metric_title
 from colorize.report.page.section import Section
 
 
@@ -27,13 +25,12 @@ def build(evidence: Evidence) -> Section:
 
 
 def _claim(number: int, claim: Claim) -> dict[str, Any]:
-    counts = Counter(finding.verdict for finding in claim.findings)
     findings = [
         {
             "where": one.where,
             "what": one.what,
             "measure": metric_title(one.measure),
-            "difference": difference_text(one.interval, one.measure),
+            "difference": format_interval(one.interval, one.measure, sign="+"),
             "verdict": one.verdict,
             "missing": one.missing,
         }
@@ -44,7 +41,7 @@ def _claim(number: int, claim: Claim) -> dict[str, Any]:
         "title": claim.title,
         "verdict": claim.verdict,
         "kind": {Verdict.HOLDS: "holds", Verdict.FAILS: "fails"}.get(claim.verdict, "open"),
-        "counts": ", ".join(f"{counts[verdict]} x {verdict}" for verdict in Verdict if counts[verdict]),
+        "counts": claims_page.counts_text(claim),
         "rule": claim.rule if claim.findings else f"params.yaml does not name {claim.needs}. {claim.rule}",
         "findings": findings,
         "notes": claim.notes,

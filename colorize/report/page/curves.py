@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 from colorize.layout import Run
+from colorize.report import overfitting
 from colorize.report.evidence import Evidence
 from colorize.report.inputs import Inputs
 from colorize.report.labels import format_number, model_title
@@ -25,8 +26,6 @@ QUANTITIES = {
 }
 _OF_BEST = {"val_cross_entropy": "cross_entropy", "val_l2": "l2", "val_accuracy": "accuracy"}  # column: metric
 
-Row = dict[str, str]
-
 
 def build(evidence: Evidence) -> Section:
     """The histories by data set and model (mean and range over the seeds), and the best step of each run."""
@@ -40,8 +39,7 @@ def build(evidence: Evidence) -> Section:
         "curves": curves,
         "seeds": len(inputs.seeds),
     }
-    runs = [run for name in inputs.datasets for model in inputs.models for run in inputs.runs(name, model)]
-    values = {"seeds": len(inputs.seeds), "best": [_best_row(inputs, run) for run in runs]}
+    values = {"seeds": len(inputs.seeds), "best": [_best_row(inputs, run) for run in inputs.trainings]}
     return Section("curves", "Training curves", values, data)
 
 
@@ -49,7 +47,10 @@ def _curves(inputs: Inputs, runs: list[Run]) -> dict[str, Any]:
     """The curves of one model on one data set, over the steps that the histories of all seeds have."""
     histories = [{_step(row): row for row in inputs.history(run)} for run in runs]
     steps = [step for step in histories[0] if all(step in history for history in histories)]
-    found: dict[str, Any] = {"steps": steps, "best": [_step(_best(inputs.history(run))) for run in runs]}
+    found: dict[str, Any] = {
+        "steps": steps,
+        "best": [_step(overfitting.STEPS["best"](inputs.history(run))) for run in runs],
+    }
     for name in QUANTITIES:
         values = [[history[step][name] for history in histories] for step in steps]
         if any(any(of_seeds) for of_seeds in values):
@@ -57,15 +58,10 @@ def _curves(inputs: Inputs, runs: list[Run]) -> dict[str, Any]:
     return found
 
 
-def _best(history: list[Row]) -> Row:
-    """The row with the lowest validation loss, the first one if several are equal, as training chooses it."""
-    return min(history, key=lambda row: float(row["val_loss"]))
-
-
 def _best_row(inputs: Inputs, run: Run) -> dict[str, Any]:
     """What the table shows of one run."""
     history = inputs.history(run)
-    best = _best(history)
+    best = overfitting.STEPS["best"](history)
     values = [format_number(float(best[name]) if best[name] else None, metric) for name, metric in _OF_BEST.items()]
     return {
         "dataset": inputs.titles[run.dataset],
@@ -77,7 +73,7 @@ def _best_row(inputs: Inputs, run: Run) -> dict[str, Any]:
     }
 
 
-def _step(row: Row) -> int:
+def _step(row: overfitting.Row) -> int:
     return int(float(row["step"]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from colorize.layout import UNTRAINED
 from colorize.report import labels
 from colorize.report.evidence import Evidence
-from colorize.report.labels import DECODINGS, format_number, metric_hint, metric_title, model_title
+from colorize.report.labels import DECODINGS, format_limits, format_number, metric_hint, metric_title, model_title
 from colorize.report.measures import Line
 from colorize.report.page.section import Section
 
@@ -15,7 +15,7 @@ from colorize.report.page.section import Section
 def build(evidence: Evidence) -> Section:
     """The values by measure and decoding. The script of the section draws them; without it, L2 of the mode is there."""
     table1 = evidence.table1
-    pairs = [pair for band in table1.bands() for pair in band]
+    pairs = table1.pairs()
     models = [*table1.models, *UNTRAINED]
     values: dict[str, dict[str, list[list[Any]]]] = {}
     for line in evidence.measures:
@@ -48,7 +48,5 @@ def _cell(evidence: Evidence, line: Line) -> list[Any]:
         where = (line.source, line.target, line.measure)
         mark = "best" if line.method.model in evidence.table1.best(*where) else mark
         mark = "worse" if line.method.model in evidence.table1.worse(*where) else mark
-    limits = [format_number(limit, line.measure) for limit in (interval.low, interval.high)]
-    text = f"[{limits[0]}, {limits[1]}]" if interval.is_bounded else ""
     value = round(interval.value, 5)  # as in all other tables
-    return [value, format_number(value, line.measure), text, mark]
+    return [value, format_number(value, line.measure), format_limits(interval, line.measure), mark]

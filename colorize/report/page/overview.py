@@ -7,10 +7,10 @@ from typing import Any
 
 from colorize.layout import Cell
 from colorize.report import claims, claims_page
-from colorize.report.claims_page import Winner, difference_text
+from colorize.report.claims_page import Winner
 from colorize.report.evidence import Evidence
 from colorize.report.intervals import Interval
-from colorize.report.labels import best_value, metric_title, model_title
+from colorize.report.labels import best_value, format_interval, metric_title, model_title
 from colorize.report.measures import Method
 from colorize.report.page.section import Section
 from colorize.report.table import few_groups_caption
@@ -39,8 +39,7 @@ def build(evidence: Evidence) -> Section:
 
 def _num_images(evidence: Evidence, dataset: str) -> int:
     """The number of test images of a data set."""
-    cell = Cell(dataset, evidence.inputs.models[0], dataset)
-    return len(evidence.inputs.per_image(cell, names=("l2",)).key)
+    return evidence.inputs.num_images(Cell(dataset, evidence.inputs.models[0], dataset))
 
 
 def _winner(evidence: Evidence, one: Winner) -> dict[str, Any]:
@@ -73,9 +72,9 @@ def _weights(evidence: Evidence) -> Iterator[dict[str, str]]:
                 "weighted": model_title(weighted),
                 "plain": model_title(plain),
                 "color": ON_COLORFULNESS[1 + _sign(color)],
-                "color_text": difference_text(color, "colorfulness"),
+                "color_text": format_interval(color, "colorfulness", sign="+"),
                 "cost": ("lower", "not clearly different", "higher")[1 + _sign(l2)],
-                "cost_text": difference_text(l2, "l2"),
+                "cost_text": format_interval(l2, "l2", sign="+"),
             }
 
 
@@ -87,10 +86,9 @@ def _sign(interval: Interval) -> int:
 def _failures(evidence: Evidence) -> Iterator[dict[str, Any]]:
     """For each model, the measures of Table 1 in which it is worse than a prediction without training."""
     table1 = evidence.table1
-    pairs = [pair for band in table1.bands() for pair in band]
     for model in table1.models:
         places = []
-        for source, target in pairs:
+        for source, target in table1.pairs():
             measured = [name for name in table1.metrics if best_value([0.0], name) is not None]
             if worse := [metric_title(name) for name in measured if model in table1.worse(source, target, name)]:
                 where = {"source": table1.titles[source], "target": table1.titles[target]}

@@ -28,11 +28,10 @@ PACKAGES = Path(__file__).with_name("vendor") / "README.md"  # the table of the 
 def build(evidence: Evidence) -> Section:
     """The last section of the page."""
     inputs = evidence.inputs
-    runs = [run for dataset in inputs.datasets for model in inputs.models for run in inputs.runs(dataset, model)]
-    sheets = {run: inputs.evaluated(run, run.dataset) for run in runs}
+    sheets = {run: inputs.evaluated(run, run.dataset) for run in inputs.trainings}
     values = {
         "data": [_data(evidence, dataset, sheets) for dataset in inputs.datasets],
-        "runs": [_run(evidence, run, sheets[run]) for run in runs],
+        "runs": [_run(evidence, run, sheet) for run, sheet in sheets.items()],
         "parameters": [*_parameters(sheets.values())],
         "torch": sorted({str(_model(sheet).get("torch", "")) for sheet in sheets.values()} - {""}),
         "packages": _packages(),

@@ -6,10 +6,9 @@ from typing import Any
 
 from colorize.layout import UNTRAINED
 from colorize.report import labels
-from colorize.report.claims_page import difference_text
 from colorize.report.evidence import Evidence
 from colorize.report.intervals import Interval
-from colorize.report.labels import format_number, metric_title, model_title
+from colorize.report.labels import format_limits, format_number, metric_title, model_title
 from colorize.report.measures import methods_of
 from colorize.report.page.section import Section
 from colorize.report.table import CellMetrics
@@ -26,13 +25,12 @@ def build(evidence: Evidence) -> Section:
             "target": table1.titles[target],
             "rows": [_row(evidence, found, intervals) for found in table1.quadrant(source, target)],
         }
-        for band in table1.bands()
-        for source, target in band
+        for source, target in table1.pairs()
     ]
     has_paper = any(found.paper for found in table1.cells.values())
     values = {
         "quadrants": quadrants,
-        "metrics": [(metric_title(name), _arrow(name)) for name in table1.metrics],
+        "metrics": [(metric_title(name), labels.better_text(name)) for name in table1.metrics],
         "caption": table1.caption,
         "has_paper": has_paper,
     }
@@ -48,24 +46,18 @@ def intervals_of(evidence: Evidence) -> Intervals:
     }
 
 
-def _arrow(metric: str) -> str:
-    better = labels.METRIC_LABELS[metric].better if metric in labels.METRIC_LABELS else None
-    return {"lower": "lower is better", "higher": "higher is better", None: ""}[better]
-
-
 def _row(evidence: Evidence, found: CellMetrics, intervals: Intervals) -> dict[str, Any]:
     cell, differences = found.cell, found.differences()
     cells = []
     for metric in evidence.table1.metrics:
         value = found.ours.get(metric)
         interval = intervals.get((cell.source, cell.target, cell.model, metric))
-        bounded = interval is not None and value is not None and interval.is_bounded
         paper = format_number(found.paper[metric], metric, labels.PAPER_DECIMALS) if metric in found.paper else ""
         cells.append(
             {
                 "text": labels.format_with_sd(value, found.sd.get(metric), metric),
                 "sort": "" if value is None else value,
-                "limits": difference_text(interval, metric, sign="").partition(" ")[2] if bounded and interval else "",
+                "limits": format_limits(interval, metric) if interval and value is not None else "",
                 "paper": paper,
                 "difference": format_number(differences[metric], metric, sign="+") if metric in differences else "",
                 "is_best": cell.model in evidence.table1.best(cell.source, cell.target, metric),

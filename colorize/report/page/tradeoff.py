@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from colorize.layout import UNTRAINED
-from colorize.report.claims_page import difference_text
 from colorize.report.evidence import Evidence
-from colorize.report.labels import DECODINGS, METRIC_LABELS, metric_title, model_title
+from colorize.report.labels import DECODINGS, METRIC_LABELS, format_interval, metric_title, model_title
 from colorize.report.measures import Line
 from colorize.report.page.section import Section
 
@@ -19,7 +18,7 @@ COLORFULNESS, TRUTH = "colorfulness", "true_colorfulness"
 def build(evidence: Evidence) -> Section | None:
     """The points by pair of data sets; None if no measure of the error or no colorfulness is known."""
     table1 = evidence.table1
-    pairs = [pair for band in table1.bands() for pair in band]
+    pairs = table1.pairs()
     lines = {(line.source, line.target, line.method, line.measure): line for line in evidence.measures}
     errors = [name for name in ERRORS if any(key[3] == name for key in lines)]
     if not errors or not any(key[3] == COLORFULNESS for key in lines):
@@ -60,4 +59,4 @@ def _value(lines: dict[Any, Line], source: str, target: str, method: Any, measur
         return None
     limits = [line.interval.low, line.interval.high] if line.interval.is_bounded else [None, None]
     numbers = [None if number is None else float(f"{number:.6g}") for number in (line.interval.value, *limits)]
-    return [numbers[0], difference_text(line.interval, measure, sign=""), *numbers[1:]]
+    return [numbers[0], format_interval(line.interval, measure), *numbers[1:]]
