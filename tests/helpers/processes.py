@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from colorize import runtime
-from tests.helpers import projects
+from tests.helpers import fast_yaml, projects
 
 HANGS_AFTER_S = 600  # no process that is waited for takes so long
 _KNOBS = {"COLORIZE_PROCS": "2", "COLORIZE_THREADS": "1", "COLORIZE_DEVICE": "cpu", "COLORIZE_CHECKPOINT_SECONDS": "0"}
@@ -133,6 +133,7 @@ def _dvc_with_forked_stages(arguments: tuple[str, ...], log: Path) -> int:
             raise StageCmdFailedError(cmd, code)
 
     dvc.stage.run._run = run_stage
+    fast_yaml.install()
     dvc.logger.setup()  # it kept the streams of the parent
     return main(list(arguments))
 

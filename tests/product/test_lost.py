@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,23 +14,15 @@ CELL = f"tiny-{MODEL}-0"
 STAGES = (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", MODEL, "0"), ("evaluate", "tiny", MODEL, "0"))
 
 
-def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=processes.environment(**environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
+def run(program: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    """Run a program in a child process; `stdout` has both of its streams."""
+    done = processes.call(program, *arguments, folder=folder)
+    done.stdout += done.stderr
+    return done
 
 
 def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    """Verify in a child process; `stdout` has both of its streams."""
-    done = processes.call("colorize.verify", *arguments, folder=cwd or project)
-    done.stdout += done.stderr
-    return done
+    return run("colorize.verify", *arguments, folder=cwd or project)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +30,6 @@ def made(tmp_path_factory) -> Path:
     """A project in git, two of whose profiles are a small run and another one, recorded by DVC."""
     folder = tmp_path_factory.mktemp("made")
     project = projects.make_project(folder / "project", (MODEL,), steps=2)
-    shutil.copytree(projects.ROOT / "tools", project / "tools", ignore=shutil.ignore_patterns("__pycache__"))
     (project / "profiles").mkdir()
     shutil.copy(project / "params.yaml", project / "profiles/sample.yaml")
     (project / "profiles/paper.yaml").write_text((project / "params.yaml").read_text().replace("steps: 2", "steps: 3"))
@@ -91,7 +81,8 @@ def test_a_repair_leaves_folders_that_the_pipeline_did_not_make(project):
     assert done.returncode == 0, done.stdout
     assert {path: path.read_bytes() for path in own if path.exists()} == own
     assert not (project / f"data/models/{CELL}").exists()
-    assert run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").returncode == 0
+    code, output = processes.dvc(project, "repro", f"evaluate@{CELL}")
+    assert code == 0, output
     assert verify(project).returncode == 0
 
 
@@ -136,19 +127,19 @@ def test_another_profile_is_refused_where_an_out_could_not_be_brought_back(proje
         mine.unlink(missing_ok=True)
         mine.write_text("mine")
     before = (mine.read_bytes(), (project / "params.yaml").read_bytes())
-    done = run(project, "tools/use_profile.py", "paper")
+    done = run("tools.use_profile", "paper", folder=project)
     assert mine.exists() and (mine.read_bytes(), (project / "params.yaml").read_bytes()) == before
     assert done.returncode == 3 and done.stdout.startswith("error: ") and done.stdout.count("\n") == 1
 
 
 def test_another_profile_leaves_own_folders_and_takes_away_what_the_cache_holds(project):
     own = own_files(project)
-    done = run(project, "tools/use_profile.py", "paper")
+    done = run("tools.use_profile", "paper", folder=project)
     assert done.returncode == 0, done.stdout
     assert {path: path.read_bytes() for path in own if path.exists()} == own
     assert not (project / f"data/models/{CELL}").exists() and not (project / f"data/evaluations/{CELL}").exists()
-    assert run(project, "tools/use_profile.py", "sample").returncode == 0
-    said = run(project, "-m", "dvc", "repro", f"evaluate@{CELL}").stdout
+    assert run("tools.use_profile", "sample", folder=project).returncode == 0
+    _, said = processes.dvc(project, "repro", f"evaluate@{CELL}")
     assert "Running stage" not in said and (project / f"data/models/{CELL}/model.json").exists()
 
 
@@ -175,8 +166,8 @@ def test_where_nothing_of_the_pipeline_is_a_check_does_not_say_that_all_is_fine(
     assert done.returncode == 2 and "0 problems" not in done.stdout and done.stdout.startswith("error: ")
 
 
-def test_outside_of_a_repository_a_check_says_so(project, tmp_path):
-    done = run(tmp_path, "-m", "colorize.verify", PYTHONPATH=str(project))
+def test_outside_of_a_repository_a_check_says_so(tmp_path):
+    done = verify(tmp_path)
     assert done.returncode == 2 and done.stdout.startswith("error: ") and "0 problems" not in done.stdout
 
 

@@ -23,7 +23,7 @@ ICC, MODELS, WEIGHTS = 0.8, 0.7, 0.5  # correlations: of images in a group; of t
 
 
 class Made(NamedTuple):
-    """Numerators and denominators of the images, (K, G, 10) each, and the true ratio."""
+    """Numerators (K, G, 10) and denominators (K, G, 10) or (G, 10) of the images, and the true ratio."""
 
     s: np.ndarray
     w: np.ndarray
@@ -39,30 +39,36 @@ class Draw:
     def normal(self) -> np.ndarray:
         """(K, G, 10)."""
         group = self.generator.standard_normal((*self.shape[:2], 1))
-        return math.sqrt(ICC) * group + math.sqrt(1 - ICC) * self.generator.standard_normal(self.shape)
+        x = self.generator.standard_normal(self.shape)
+        x *= math.sqrt(1 - ICC)  # in place: further arrays of this size cost more time than the arithmetic
+        x += math.sqrt(ICC) * group
+        return x
 
     def like(self, other: np.ndarray, correlation: float) -> np.ndarray:
         """(K, G, 10), correlated with `other`."""
-        return correlation * other + math.sqrt(1 - correlation**2) * self.normal()
+        x = self.normal()
+        x *= math.sqrt(1 - correlation**2)
+        x += correlation * other
+        return x
 
 
 def _normal_mean(draw: Draw) -> Made:
-    return Made(x := draw.normal(), np.ones_like(x), 0.0)
+    return Made(x := draw.normal(), np.ones(x.shape[1:]), 0.0)
 
 
 def _lognormal_mean(sigma: float) -> Callable[[Draw], Made]:
-    return lambda draw: Made(x := np.exp(sigma * draw.normal()), np.ones_like(x), math.exp(sigma**2 / 2))
+    return lambda draw: Made(x := np.exp(sigma * draw.normal()), np.ones(x.shape[1:]), math.exp(sigma**2 / 2))
 
 
 def _normal_difference(draw: Draw) -> Made:
     first = draw.normal()
-    return Made(first - 0.8 * draw.like(first, MODELS) + 0.3, np.ones_like(first), 0.3)
+    return Made(first - 0.8 * draw.like(first, MODELS) + 0.3, np.ones(first.shape[1:]), 0.3)
 
 
 def _lognormal_difference(draw: Draw) -> Made:
     first = draw.normal()
     s = np.exp(0.6 * first) - 1.2 * np.exp(0.6 * draw.like(first, MODELS))
-    return Made(s, np.ones_like(s), -0.2 * math.exp(0.18))
+    return Made(s, np.ones(s.shape[1:]), -0.2 * math.exp(0.18))
 
 
 def _weighted_difference(draw: Draw) -> Made:
@@ -115,7 +121,7 @@ def coverage(kind: str, num_groups: int, *, has_groups: bool = True) -> float:
     covered = 0
     for _ in range(REPETITIONS // SLAB):
         made = _ALL[kind](Draw(generator, SLAB, num_groups))
-        s, w = (x.sum(axis=-1) if has_groups else x.reshape(SLAB, -1) for x in (made.s, made.w))
+        s, w = (x.sum(axis=-1) if has_groups else x.reshape(*x.shape[:-2], -1) for x in (made.s, made.w))
         if kind.startswith("ratio"):
             _, low, high = intervals.fieller_limits(groups, s, w)
         else:

@@ -83,6 +83,10 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
 
 def test_asked_to_end_it_ends_what_runs_and_says_how_to_go_on(tmp_path):
     project = projects.make_project(tmp_path / "project", ("regression", "cnn"), steps=1_000_000)
+    processes.load_everything()
+    for stage in projects.STAGES[:2]:
+        processes.run(project, stage, tmp_path / "log")
+    assert processes.dvc(project, "commit", "--force", "shard@tiny", "prior@tiny")[0] == 0
     terminal = Terminal(COMMAND, project, environment(TERM="xterm"))
     until(lambda: list(project.glob(".state/checkpoints/tiny-cnn-0/*/*.ckpt")))
     terminal.resize(24, 80)
