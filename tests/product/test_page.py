@@ -188,54 +188,6 @@ def test_the_arrow_keys_move_over_the_bins(opened):
     assert readout.inner_text() == "a 0, b 0: prior 92 %, class weight 0.5"
 
 
-def names_of(opened) -> list[str]:
-    return [text.partition(" ")[0] for text in section(opened, "gallery").locator(".card .name").all_text_contents()]
-
-
-def test_pictures_can_be_sorted_by_every_measure(opened):
-    assert names_of(opened) == [str(10 * n) for n in range(10)]
-    choose(opened, "gallery", "Sort by", "l2")
-    assert names_of(opened) == [str(10 * n) for n in reversed(range(10))]
-    choose(opened, "gallery", "First", "low")
-    assert names_of(opened) == [str(10 * n) for n in range(10)]
-    choose(opened, "gallery", "Model", "0")
-    choose(opened, "gallery", "Compare", "entropy")
-    assert "no entropy map" in section(opened, "gallery").locator("[data-note]").inner_text()
-
-
-def test_the_slider_moves_with_the_keyboard_and_shows_the_picture(opened):
-    slider = section(opened, "gallery").get_by_role("slider").first
-    over = section(opened, "gallery").locator(".slider canvas").nth(1)
-    slider.focus()
-    opened.keyboard.press("Home")
-    assert slider.get_attribute("aria-valuetext") == "0 % of the left picture"
-    assert over.evaluate("canvas => canvas.style.clipPath") == "inset(0px 0px 0px 0%)"
-    opened.wait_for_function("document.querySelectorAll('#gallery .slider canvas')[1].getContext('2d')"
-                             ".getImageData(4, 4, 1, 1).data[3] === 255")  # fmt: skip
-    pixel = over.evaluate("canvas => [...canvas.getContext('2d').getImageData(4, 4, 1, 1).data]")
-    assert max(abs(level - 20) for level in pixel[:3]) <= 2  # what the made-up model predicts
-
-
-def test_the_large_view_has_all_models_and_closes_with_the_keyboard(opened):
-    button = section(opened, "gallery").get_by_role("button", name="Enlarge").first
-    button.focus()
-    opened.keyboard.press("Enter")
-    dialog = section(opened, "gallery").get_by_role("dialog")
-    assert dialog.locator("canvas").count() == 2 + 2 * len(MODELS) + 1  # input, truth, all runs, one entropy map
-    opened.keyboard.press("Escape")
-    assert not dialog.is_visible()
-
-
-def test_failures_are_shown_for_the_chosen_model(opened):
-    runs = section(opened, "failures").locator("[data-run]")
-    assert runs.nth(0).is_visible() and not runs.nth(3).is_visible()
-    choose(opened, "failures", "Model", "3")
-    assert runs.nth(3).is_visible() and not runs.nth(0).is_visible()
-    opened.wait_for_function(
-        "document.querySelectorAll('#failures [data-run]')[3].querySelectorAll('canvas').length >= 12"
-    )
-
-
 def test_the_comparison_of_two_runs_names_what_changed(chromium, outputs, tmp_path):
     before, after = (run.inputs for run in outputs)
     found = changes.compare_runs(before, after)
