@@ -13,6 +13,7 @@ help: ## show this list
 repro: $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
 	@python tools/run_cells.py
 	@python -m stages.report show
+	@echo "all results on one page, to open in a browser: data/report.html"
 
 train-all: $(READY) ## only train all models, one per GPU; `make repro` then does the rest
 	@python tools/run_cells.py train

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import extending
+from tests.helpers import extending, forking_dvc
 from tests.helpers.clones import clone, commit, edit, run
 
 SECTIONS = ("A model", "A measure", "A data set", "A parameter")
@@ -56,7 +56,7 @@ def extended(tmp_path_factory) -> Path:
     text = re.sub(r"figure4_models:.*?\n(?=  \w)", "figure4_models:\n  - shallow\n", text, flags=re.DOTALL)
     text = re.sub(r"(model|figure6_model): \w+", r"\1: shallow", text)
     (repo / "params.yaml").write_text(text.replace("eps: 1.0e-8", "eps: 1.0e-6"))
-    run(repo, "dvc", "repro", COLORIZE_RAW=str(repo / "data/raw"))
+    run(repo, sys.executable, forking_dvc.__file__, "repro", COLORIZE_RAW=str(repo / "data/raw"), COLORIZE_THREADS="1")
     return repo
 
 

@@ -292,7 +292,7 @@ def test_an_experiment_shows_what_it_changed_and_the_old_value_comes_back_from_t
     assert details.read_text() != before
     assert "train.lr" in dvc(repo, "params", "diff")
     compared = processes.call("tools.compare", "HEAD", "workspace", folder=repo)
-    assert "objects-regression on objects: l2 " in compared.stdout, compared.stderr
+    assert "  objects-regression on objects: " in compared.stdout, compared.stderr
     page = (repo / "data/compare.html").read_text()
     assert "<code>train.lr</code>" in page and "Clear changes" in page
 

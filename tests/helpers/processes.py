@@ -111,10 +111,12 @@ def dvc(project: Path, *arguments: str, **changes: str) -> tuple[int, str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        code = wait(
-            fork(lambda: sys.exit(_dvc_with_forked_stages(arguments, log)), project, log, **environment(**changes))
-        )
-        return code, log.read_text()
+        return wait(start_dvc(project, arguments, log, **changes)), log.read_text()
+
+
+def start_dvc(project: Path, arguments: tuple[str, ...], log: Path, **changes: str) -> int:
+    """Start what `dvc` does; returns the PID. `log` gets what DVC and the stages print."""
+    return fork(lambda: sys.exit(_dvc_with_forked_stages(arguments, log)), project, log, **environment(**changes))
 
 
 def _dvc_with_forked_stages(arguments: tuple[str, ...], log: Path) -> int:

@@ -6,10 +6,14 @@ import pytest
 from colorize.report import changes, page
 from colorize.report.evidence import gather
 from tests.helpers import browser
-from tests.report.conftest import MODELS, Outputs
+from tests.report.conftest import HISTORY_HEADER, MODELS, Outputs
 
 HOSTILE = '"><img src=x onerror=alert(1)>.jpg'
 RIGHT_TO_LEFT = "\u202e" + "long " * 60
+OTHER_HISTORY = (  # of one seed; the other seed's cross entropy stays at 2.5, and its last validation loss is 1.75
+    "0,,2.5,0.1,0.02,0.2,,2.25,4.5,0.75,2.5,6.0,1.25",
+    "10,1.5,2.0,0.1,0.02,0.2,,2.25,4.5,0.75,3.5,6.0,1.25",
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,7 @@ def make_outputs(root, l2: float = 0.5) -> Outputs:
         for target in run.datasets:
             for model in run.models:
                 run.write_predictions(source, model, target, 0, source=names)
+    run.write_history("objects", "unet", 7, "\n".join([HISTORY_HEADER, *OTHER_HISTORY]) + "\n")
     run.write_metrics("objects", "unet", "objects", 0, l2=l2)
     run.write_metrics("objects", "unet", "objects", 7, l2=l2)
     return run
@@ -134,31 +139,89 @@ def test_the_curves_tell_their_values_to_pointer_and_keyboard(opened):
     plot.scroll_into_view_if_needed()
     box = plot.locator(".u-over").bounding_box()
     opened.mouse.move(box["x"] + box["width"] - 3, box["y"] + 20)
-    assert readout.inner_text().startswith("step 10: ") and "Unet 1.75" in readout.inner_text()
+    assert readout.inner_text().startswith("step 10: ") and "Unet 3 (2.5 to 3.5)" in readout.inner_text()
     plot.focus()
-    opened.keyboard.press("ArrowRight")
-    assert readout.inner_text().startswith("step 0: ")
+    opened.keyboard.press("ArrowLeft")
+    assert readout.inner_text().startswith("step 0: ") and "Unet 2.5 (2.5 to 2.5)" in readout.inner_text()
+    opened.keyboard.press("End")
+    assert readout.inner_text().startswith("step 10: ")
+
+
+def test_a_curve_that_is_switched_off_stays_off_and_the_cursor_stays_at_its_step(opened):
+    readout = section(opened, "curves").locator(".readout")
+    section(opened, "curves").locator(".plot").focus()
+    opened.keyboard.press("End")
+    section(opened, "curves").get_by_label("Unet", exact=True).focus()
+    opened.keyboard.press("Space")
+    choose(opened, "curves", "Quantity", "val_loss")
+    opened.wait_for_function("document.querySelector('#curves .readout').innerText.startsWith('step 10: ')")
+    assert "Unet " not in readout.inner_text().replace("Unet with", "") and "CNN 1.75" in readout.inner_text()
+    section(opened, "curves").get_by_label("Unet", exact=True).check()
+    opened.wait_for_function("document.querySelector('#curves .readout').innerText.includes('Unet 1.875')")
+
+
+INK = """(canvas, [x, width]) => {
+  const over = canvas.parentElement.querySelector('.u-over');
+  const at = x === 'after' ? over.offsetLeft + over.offsetWidth + 4 : over.offsetLeft + over.offsetWidth / 2;
+  const data = canvas.getContext('2d').getImageData(at, over.offsetTop, width, over.offsetHeight).data;
+  return [...data].filter((value, n) => n % 4 === 3 && value > 0).length;
+}"""
+
+
+def test_the_best_steps_are_marked_and_several_seeds_have_a_band(opened):
+    canvas = section(opened, "curves").locator(".u-wrap canvas")
+    assert canvas.evaluate(INK, ["after", 1]) > 0  # half of a diamond at the last step is outside of the axes
+    between = canvas.evaluate(INK, ["between", 1])
     section(opened, "curves").get_by_label("Unet", exact=True).uncheck()
-    opened.keyboard.press("Tab")
-    plot.focus()
-    opened.keyboard.press("ArrowRight")
-    assert "Unet 1.75" not in readout.inner_text() and "CNN 1.75" in readout.inner_text()
+    assert between > canvas.evaluate(INK, ["between", 1]) + 30  # the band of the only model whose seeds differ
 
 
-def test_the_curves_have_ink_and_bands(opened):
-    counted = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
-    assert section(opened, "curves").locator(".u-wrap canvas").evaluate(counted) > 20
-    choose(opened, "curves", "Quantity", "val_accuracy")
+def test_the_charts_are_drawn_again_for_another_scheme_and_another_width(opened):
+    canvas = section(opened, "curves").locator(".u-wrap canvas")
+    before = canvas.evaluate("canvas => [canvas.toDataURL(), canvas.width]")
+    opened.emulate_media(color_scheme=browser.DARK)
+    differs = "before => document.querySelector('#curves .u-wrap canvas').toDataURL() !== before"
+    opened.wait_for_function(differs, arg=before[0])
+    opened.set_viewport_size({"width": 500, "height": 900})
+    opened.wait_for_function("document.querySelector('#curves .u-wrap canvas').width < 500")
+    assert before[1] > 900
+
+
+def test_models_without_a_quantity_have_no_curve(opened):
     assert section(opened, "curves").get_by_role("checkbox").count() == len(MODELS) - 1  # the regression has none
+    choose(opened, "curves", "Quantity", "val_l2")
+    assert section(opened, "curves").get_by_role("checkbox").count() == len(MODELS)
 
 
-def test_points_of_the_trade_off_tell_their_values(opened):
-    point = section(opened, "tradeoff").locator("path[tabindex]").first
-    point.focus()
-    text = section(opened, "tradeoff").locator("[data-readout]").inner_text()
-    assert text == point.get_attribute("aria-label") and "colorfulness 30" in text
+def test_64_series_look_different(opened):
+    looks = opened.evaluate("[...Array(64).keys()].map((n) => `${n % 8} ${page.pattern(n)}`)")
+    assert len(set(looks)) == 64
+
+
+def test_points_of_the_trade_off_tell_their_values_to_pointer_and_keyboard(opened):
+    points = section(opened, "tradeoff").locator("path.point[role=img]")
+    readout = section(opened, "tradeoff").locator("[data-readout]")
+    assert section(opened, "tradeoff").locator("path[tabindex='0']").count() == 1  # a single stop of the Tab key
+    points.first.focus()
+    assert readout.inner_text() == points.first.get_attribute("aria-label")
+    assert "colorfulness 30" in readout.inner_text()
+    opened.keyboard.press("ArrowRight")
+    assert readout.inner_text() == points.nth(1).get_attribute("aria-label") != points.first.get_attribute("aria-label")
+    assert section(opened, "tradeoff").locator(".cross line").count() == 2  # the intervals of both measures
+    points.last.hover(force=True)
+    assert readout.inner_text() == points.last.get_attribute("aria-label")
+
+
+def test_the_trade_off_shows_the_chosen_pair_and_error(opened):
+    svg = section(opened, "tradeoff").locator("svg.scatter")
+    assert "L2 (lower is better)" in svg.text_content()
+    choose(opened, "tradeoff", "Error", "l1")
+    assert "L1 (lower is better)" in svg.text_content()
+    own = section(opened, "tradeoff").locator("path.point[aria-label^='Unet, mode']").get_attribute("aria-label")
+    choose(opened, "tradeoff", "Error", "l2")
     choose(opened, "tradeoff", "Trained on → tested on", "1")
-    assert section(opened, "tradeoff").locator("path[tabindex]").count() > 5
+    other = section(opened, "tradeoff").locator("path.point[aria-label^='Unet, mode']").get_attribute("aria-label")
+    assert "L1 0.2500" in own and "L2 0.5000" in other
 
 
 def test_the_calibration_follows_its_switches(opened):
@@ -166,26 +229,44 @@ def test_the_calibration_follows_its_switches(opened):
     section(opened, "calibration").locator("[data-temperature] .plot").focus()
     opened.keyboard.press("ArrowRight")
     opened.keyboard.press("ArrowRight")
-    first = readout.inner_text()
-    assert first.startswith("temperature T 0.38")
+    assert readout.inner_text().startswith("temperature T 0.38") and "CNN 0.2" in readout.inner_text()
     choose(opened, "calibration", "Quantity", "psnr")
-    section(opened, "calibration").locator("[data-temperature] .plot").focus()
-    for _ in range(2):
-        opened.keyboard.press("ArrowRight")
-    assert readout.inner_text() != first and "23" in readout.inner_text()
+    opened.wait_for_function(
+        "document.querySelector('#calibration [data-temperature] .readout').innerText.includes('23')"
+    )
+    assert readout.inner_text().startswith("temperature T 0.38")
 
 
-def test_the_arrow_keys_move_over_the_bins(opened):
+def test_the_reliability_tells_interval_accuracy_and_number_of_pixels(opened):
+    readout = section(opened, "calibration").locator("[data-reliability] .readout")
+    section(opened, "calibration").locator("[data-reliability] .plot").focus()
+    opened.keyboard.press("End")
+    assert readout.inner_text().startswith("predicted probability 0.9333 to 1: CNN 0.7 (13.3 % of the pixels)")
+    assert "that fit" not in readout.inner_text()
+    labels = section(opened, "calibration").locator("[data-reliability] .legend label")
+    assert labels.count() == len(MODELS) - 1  # the diagonal cannot be switched off
+
+
+def test_pointer_and_arrow_keys_move_over_the_bins(opened):
     plane = section(opened, "prior").locator("svg")
+    readout = section(opened, "prior").locator("[data-readout]")
     plane.focus()
     opened.keyboard.press("ArrowRight")
-    readout = section(opened, "prior").locator("[data-readout]")
     assert readout.inner_text() == "a 10, b 0: prior 1 %, class weight 2.5"
     choose(opened, "prior", "Size of a square", "1")
-    opened.keyboard.press("Tab")
+    assert readout.inner_text() == "a 10, b 0: prior 1 %, class weight 2.5"
+    assert plane.locator(".current").count() == 1
     plane.focus()
     opened.keyboard.press("ArrowLeft")
     assert readout.inner_text() == "a 0, b 0: prior 92 %, class weight 0.5"
+    box = plane.locator(".bin").first.bounding_box()
+    opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert readout.inner_text() == "a -10, b -10: prior 1 %, class weight 2.5"
+
+
+def test_the_scale_of_the_bins_names_the_smallest_and_the_largest_value(opened):
+    plane = section(opened, "prior").locator("svg")
+    assert plane.locator(".sample + text").all_text_contents() == ["1 %", "9.6 %", "92 %"]
 
 
 def test_the_comparison_of_two_runs_names_what_changed(chromium, outputs, tmp_path):

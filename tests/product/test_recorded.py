@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,16 +39,9 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
 }
 
 
-def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=project,
-        env=processes.environment(COLORIZE_CHECKPOINT_SECONDS="0"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
+def dvc(project: Path, *arguments: str) -> SimpleNamespace:
+    returncode, stdout = processes.dvc(project, *arguments)
+    return SimpleNamespace(returncode=returncode, stdout=stdout)
 
 
 def verify(project: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -63,40 +55,37 @@ def halted(project: Path, stage: str, point: str = "") -> Iterator[SimpleNamespa
     After the block, `returncode` of what it yields is the exit code.
     """
     command, last_point = STAGES[stage]
-    log = project / "log"
-    pid = processes.start(project, command, log, COLORIZE_FAULT=f"{point or last_point}:STOP", COLORIZE_PROCS="1")
+    pid = processes.start(project, command, project / "log", **stop_at(point or last_point))
+    with going_on_later(project, pid) as ended:
+        yield ended
+
+
+@contextlib.contextmanager
+def halted_in_dvc(project: Path) -> Iterator[SimpleNamespace]:
+    """`dvc repro` of the training, which stands still after its third checkpoint; like `halted`."""
+    arguments = ("repro", "--single-item", TRAIN)
+    pid = processes.start_dvc(project, arguments, project / "log", **stop_at(STAGES[TRAIN][1]))
+    with going_on_later(project, pid) as ended:
+        yield ended
+
+
+def stop_at(point: str) -> dict[str, str]:
+    """Environment variables with which a stage stops at a point."""
+    return {"COLORIZE_FAULT": f"{point}:STOP", "COLORIZE_PROCS": "1"}
+
+
+@contextlib.contextmanager
+def going_on_later(project: Path, pid: int) -> Iterator[SimpleNamespace]:
+    """Wait until a process, or a child of it, has stopped; it goes on after the block, to its end."""
     until(lambda: stopped_in(pid) or state_of(pid) == "Z")
     stopped = stopped_in(pid)
-    assert stopped, log.read_text()
+    assert stopped, (project / "log").read_text()
     ended = SimpleNamespace(returncode=None)
     try:
         yield ended
     finally:
         os.kill(stopped, signal.SIGCONT)
         ended.returncode = processes.wait(pid)
-
-
-@contextlib.contextmanager
-def halted_in_dvc(project: Path) -> Iterator[subprocess.Popen]:
-    """`dvc repro` of the training, which stands still after its third checkpoint; it goes on after the block."""
-    with (project / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro", "--single-item", TRAIN],
-            cwd=project,
-            env=processes.environment(
-                COLORIZE_CHECKPOINT_SECONDS="0", COLORIZE_FAULT=f"{STAGES[TRAIN][1]}:STOP", COLORIZE_PROCS="1"
-            ),
-            stdout=log,
-            stderr=log,
-        )
-        until(lambda: process.poll() is not None or stopped_in(process.pid))
-        assert process.poll() is None, (project / "log").read_text()
-        pid = stopped_in(process.pid)
-        try:
-            yield process
-        finally:
-            os.kill(pid, signal.SIGCONT)
-            process.wait(120)
 
 
 def stopped_in(pid: int) -> int | None:

@@ -151,7 +151,6 @@ def test_ctrl_c_is_one_line_and_not_one_a_worker(tmp_path):
 
 MAPPED = """
 import mmap, os, sys, threading, time
-import torch
 from colorize import runtime
 
 def main(kind, path):
@@ -159,8 +158,10 @@ def main(kind, path):
         file.truncate(1 << 26)
     with open(path, "rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    tensor = torch.frombuffer(mapped, dtype=torch.uint8)
-    torch.set_num_threads(2)
+    if kind in ("openmp", "thread"):
+        import torch
+        tensor = torch.frombuffer(mapped, dtype=torch.uint8)
+        torch.set_num_threads(2)
     if kind == "interpreter":
         os.truncate(path, 0)
         bytes(mapped[:9])

@@ -4,11 +4,11 @@ How results that DVC has recorded go and come back: tests/product/test_lost.py a
 """
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import processes
 
 
 @pytest.fixture
@@ -23,10 +23,9 @@ def project(repo, tmp_path) -> Path:
 
 
 @pytest.fixture
-def use(repo, project):
+def use(project):
     """`use("paper")` -> the finished process."""
-    command = [sys.executable, str(repo / "tools" / "use_profile.py")]
-    return lambda *names: subprocess.run([*command, *names], cwd=project, capture_output=True, text=True, timeout=30)
+    return lambda *names: processes.call("tools.use_profile", *names, folder=project)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

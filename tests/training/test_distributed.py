@@ -1,12 +1,10 @@
 """Two processes under a real torchrun compute what one does."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed import run as torchrun
 
 from colorize.runtime import ParameterError
 from colorize.training import distributed
@@ -23,11 +21,10 @@ def gradients_of_one(folder: Path) -> dict[str, torch.Tensor]:
 
 def gradients_of_two(repo: Path, folder: Path) -> dict[str, torch.Tensor]:
     """The same, computed by the two processes that torchrun starts."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *torchrun, distributed_gradients.__file__, str(folder / "two.pt")]
-    environment = {**os.environ, "PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    command = ["--standalone", "--nproc-per-node", "2", distributed_gradients.__file__, str(folder / "two.pt")]
+    environment = {"PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
+    pid = processes.fork(lambda: torchrun.main(command), folder, folder / "log", **environment)
+    assert processes.wait(pid) == 0, (folder / "log").read_text()
     return torch.load(folder / "two.pt", weights_only=True)
 
 

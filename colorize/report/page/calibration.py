@@ -7,7 +7,7 @@ from typing import Any
 from colorize.layout import Run
 from colorize.report.evidence import Evidence
 from colorize.report.inputs import TEMPERATURE_COLUMNS, Inputs
-from colorize.report.labels import model_title
+from colorize.report.labels import ABSENT, model_title
 from colorize.report.page.section import Section
 
 QUANTITIES = {
@@ -18,6 +18,8 @@ QUANTITIES = {
     "psnr": "PSNR of the mean color, dB",
     "colorfulness": "Colorfulness of the mean color",
 }
+
+Row = dict[str, str]
 
 
 def build(evidence: Evidence) -> Section | None:
@@ -34,7 +36,11 @@ def build(evidence: Evidence) -> Section | None:
         "temperatures": [[_temperature(inputs, run, pair[1]) for run in runs[pair]] for pair in pairs],
         "reliability": [[_reliability(inputs, run, pair[1]) for run in runs[pair]] for pair in pairs],
     }
-    return Section("calibration", "Do the probabilities fit?", {"seed_note": inputs.seed_note}, data)
+    values = {
+        "seed_note": inputs.seed_note,
+        "rows": [_summary(inputs, run, target) for source, target in pairs for run in runs[source, target]],
+    }
+    return Section("calibration", "Do the probabilities fit?", values, data)
 
 
 def _temperature(inputs: Inputs, run: Run, target: str) -> dict[str, list[float | None]]:
@@ -44,14 +50,35 @@ def _temperature(inputs: Inputs, run: Run, target: str) -> dict[str, list[float 
 
 
 def _reliability(inputs: Inputs, run: Run, target: str) -> list[list[Any]]:
-    """Middle of each interval of the top probability, accuracy, and share of the pixels."""
+    """Limits of each interval of the top probability, accuracy, and share of the pixels."""
     rows = inputs.reliability(run, target)
     total = sum(float(row["pixels"]) for row in rows) or 1
     return [
         [
-            round((float(row["low"]) + float(row["high"])) / 2, 4),
+            round(float(row["low"]), 4),
+            round(float(row["high"]), 4),
             float(row["accuracy"]) if row["accuracy"] else None,
             round(float(row["pixels"]) / total, 4),
         ]
         for row in rows
     ]
+
+
+def _summary(inputs: Inputs, run: Run, target: str) -> dict[str, str]:
+    """What the table shows of one run: the calibration error as trained, and the temperature that fits best."""
+    rows = [row for row in inputs.temperature_curve(run, target) if row["negative_log_likelihood"]]
+    as_trained = next((row for row in rows if float(row["temperature"]) == 1), None)
+    best = min(rows, key=lambda row: float(row["negative_log_likelihood"]), default=None)
+    return {
+        "source": inputs.titles[run.dataset],
+        "target": inputs.titles[target],
+        "model": model_title(run.model),
+        "error": _text(as_trained, "calibration_error", 3),
+        "likelihood": _text(as_trained, "negative_log_likelihood", 3),
+        "temperature": _text(best, "temperature", 2),
+        "best_likelihood": _text(best, "negative_log_likelihood", 3),
+    }
+
+
+def _text(row: Row | None, name: str, decimals: int) -> str:
+    return f"{float(row[name]):.{decimals}f}" if row and row[name] else ABSENT

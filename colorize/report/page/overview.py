@@ -42,6 +42,7 @@ def _winner(evidence: Evidence, one: Winner) -> dict[str, Any]:
         "value": one.value,
         "tied": " and ".join(one.tied),
         "is_winner": one.is_above_baselines,
+        "is_certain": one.is_next_clear and one.is_baseline_clear,
         "baseline": one.to_baseline,
         "is_baseline_clear": one.is_baseline_clear,
         "next": one.to_next,

@@ -11,16 +11,14 @@ from colorize.report.evidence import Evidence
 from colorize.report.labels import model_title
 from colorize.report.page.section import Section
 
-PAPER = {  # the values of the paper, where it states them
+PAPER = {  # the values that the paper states; a width other than 1 changes its numbers of channels
     "size": 64,
     "soft_targets.num_neighbors": 10,
     "soft_targets.sigma": 5.0,
-    "train.batch_size": 32,
     "train.beta1": 0.9,
     "train.beta2": 0.99,
     "train.clip_norm": 5.0,
     "train.lr": 3e-5,
-    "train.schedule": "constant",
     "train.weight_decay": 1e-3,
     "train.width": 1.0,
 }
@@ -36,7 +34,6 @@ def build(evidence: Evidence) -> Section:
         "data": [_data(evidence, dataset, sheets) for dataset in inputs.datasets],
         "runs": [_run(evidence, run, sheets[run]) for run in runs],
         "parameters": [*_parameters(sheets.values())],
-        "code": sorted({str(sheet["code"]) for sheet in sheets.values() if sheet.get("code")}),
         "torch": sorted({str(_model(sheet).get("torch", "")) for sheet in sheets.values()} - {""}),
         "packages": _packages(),
     }
@@ -65,6 +62,7 @@ def _run(evidence: Evidence, run: Run, sheet: dict[str, Any]) -> dict[str, Any]:
         "model": model_title(run.model),
         "seed": run.seed,
         "weights": str(model.get("weights_sha256", "")),
+        "code": str(sheet.get("code", "")),
         "device": str(model.get("device", "")),
         "threads": str(model.get("threads", "")),
     }

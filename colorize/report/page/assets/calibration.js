@@ -2,12 +2,22 @@
 // Reliability and temperature curves of the classifiers.
 page.section("calibration", (root, data) => {
   const shown = { pair: 0, quantity: data.quantities[0][0] };
+  const percent = (share) => (share > 0 && share < 0.001 ? "less than 0.1 %" : `${page.digits(Number((100 * share).toFixed(1)))} %`);
 
   function draw() {
-    const reliability = data.reliability[shown.pair], x = reliability[0].map(([middle]) => middle);
-    const lines = reliability.map((rows, n) => ({ label: data.models[n][0], look: data.models[n][1], values: rows.map((row) => row[1]) }));
-    lines.push({ label: "probabilities that fit", look: 7, values: x });
-    page.lineChart(root.querySelector("[data-reliability]"), { x, xLabel: "predicted probability", yLabel: "accuracy", series: lines, range: [0, 1] });
+    const all = data.reliability[shown.pair], [limits] = all;
+    const count = Math.max(2, ...all.flatMap((rows) => rows.map((row, i) => (row[2] === null ? 0 : i + 1)))); // the rest has no pixels
+    const x = limits.slice(0, count).map(([low, high]) => (low + high) / 2);
+    const series = all.map((rows, n) => ({
+      label: data.models[n][0], look: data.models[n][1], values: rows.slice(0, count).map((row) => row[2]),
+      shares: rows.map((row) => row[3]), sizes: rows.map((row) => 2 + 12 * Math.sqrt(row[3])),
+    }));
+    series.push({ label: "probabilities that fit", values: x, isReference: true });
+    page.lineChart(root.querySelector("[data-reliability]"), {
+      x, xLabel: "predicted probability", yLabel: "accuracy", series, range: [0, 1], xRange: [0, limits[count - 1][1]], isJoined: false,
+      xText: (i) => `${page.digits(limits[i][0])} to ${page.digits(limits[i][1])}`,
+      noteText: (one, i) => ` (${percent(one.shares[i])} of the pixels)`,
+    });
     drawTemperature();
   }
 

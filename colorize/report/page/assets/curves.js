@@ -13,7 +13,8 @@ page.section("curves", (root, data) => {
       return { label: data.models[n], look: n, values: column(0), low: column(1), high: column(2), marked: run.best };
     }).filter((one) => one.values.some((value) => value !== null));
     const title = data.quantities.find(([name]) => name === shown.quantity)[1];
-    page.lineChart(chart, { x: steps, xLabel: "step", yLabel: title, series, hasBand: data.seeds > 1 });
+    const noteText = (one, i) => (data.seeds > 1 && one.values[i] !== null ? ` (${page.digits(one.low[i])} to ${page.digits(one.high[i])})` : "");
+    page.lineChart(chart, { x: steps, xLabel: "step", yLabel: title, series, hasBand: data.seeds > 1, noteText });
   }
 
   const set = (name) => (value) => { shown[name] = value; draw(); };

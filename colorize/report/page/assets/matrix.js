@@ -26,7 +26,8 @@ page.section("matrix", (root, data) => {
       page.element("th", { scope: "row" }, data.models[n][0]), ...rows[n].map((cell) => heat(cell, low, span))));
     const made = page.element("table", { class: "heat" }, page.element("thead", {}, head), page.element("tbody", {}, ...body));
     table.replaceChildren(made);
-    root.querySelector("[data-hint]").textContent = data.measures.find(([name]) => name === shown.measure)[2];
+    const hint = data.measures.find(([name]) => name === shown.measure)[2] || "Neither high nor low values are better.";
+    root.querySelector("[data-hint]").textContent = hint + (decodings[shown.decoding] ? "" : " This measure is about the distribution or its most probable bin, whatever the colors are made from.");
   }
 
   function heat(cell, low, span) {
