@@ -281,6 +281,12 @@ def test_the_comparison_of_two_runs_names_what_changed(chromium, outputs, tmp_pa
     assert "train.lr" in section(opened.page, "changes").inner_text()
     compare = section(opened.page, "gallery").get_by_role("combobox", name="Compare", exact=True)
     assert compare.input_value() == "before"
+    choose(opened.page, "gallery", "Model", "3")
+    choose(opened.page, "gallery", "Decoding", "annealed_mean")  # of the other run, only the mode is on the page
+    number = section(opened.page, "gallery").locator(".card strong").first
+    assert number.inner_text() == "L2 0.1950"
+    compare.select_option("prediction")
+    assert number.inner_text() == "L2 0.4450"
     assert browser.axe_problems(opened.page) == []
     opened.check()
     opened.page.context.close()

@@ -11,9 +11,10 @@ page.section("gallery", (root, data) => {
 
   const picture = (address, n, side, label) => page.picture(address, n, side, data.columns, label);
   const chosenRun = () => data.runs[shown.target][shown.source][shown.model];
-  const prediction = (run) => run.pictures[shown.decoding] || run.pictures.mode;
+  const decoding = () => (shown.view === "before" ? "mode" : shown.decoding); // only the mode of the run before is here
+  const prediction = (run) => run.pictures[decoding()] || run.pictures.mode;
   // The values of a measure for all images. Measures of distributions do not depend on the decoding.
-  const valuesOf = (run, measure) => (run.measures[shown.decoding] || {})[measure] || run.measures.mode[measure];
+  const valuesOf = (run, measure) => (run.measures[decoding()] || {})[measure] || run.measures.mode[measure];
 
   function text(measure, value) {
     const [, title, , decimals] = data.measures.find(([name]) => name === measure);
@@ -25,7 +26,7 @@ page.section("gallery", (root, data) => {
     order = data.targets[shown.target].images.map((_, n) => n);
     if (shown.sort && values) order.sort((a, b) => (shown.first === "high" ? values[b] - values[a] : values[a] - values[b]));
     const problems = [];
-    if (!run.entropy && (shown.view === "entropy" || shown.decoding !== "mode")) problems.push(`${data.models[shown.model]} predicts colors and no probabilities: it has no entropy map and only one decoding.`);
+    if (!run.entropy && (shown.view === "entropy" || decoding() !== "mode")) problems.push(`${data.models[shown.model]} predicts colors and no probabilities: it has no entropy map and only one decoding.`);
     if (shown.view === "before" && !run.before) problems.push("The run before has no predictions of these images.");
     if (!values) problems.push(`${data.models[shown.model]} does not have this measure.`);
     note.textContent = problems.join(" ");
@@ -74,7 +75,7 @@ page.section("gallery", (root, data) => {
     find("heading").replaceChildren(`Image ${key} of `, page.element("bdi", {}, target.title));
     for (const button of dialog.querySelectorAll("[data-step]")) button.disabled = !(at + Number(button.dataset.step) in order);
     const rows = [
-      page.element("p", { class: "note" }, `Decoding: ${data.decodings.find(([name]) => name === shown.decoding)[1]}. `, group ? "Group: " : "", page.element("bdi", {}, group), group ? ". " : "", "File: ", page.element("bdi", {}, path)),
+      page.element("p", { class: "note" }, `Decoding: ${data.decodings.find(([name]) => name === decoding())[1]}. `, group ? "Group: " : "", page.element("bdi", {}, group), group ? ". " : "", "File: ", page.element("bdi", {}, path)),
       page.element("div", { class: "large" }, figure("Input", picture(target.gray, n, target.side, "input")), figure("True colors", picture(target.truth, n, target.side, "true colors"))),
     ];
     const lowest = Math.min(...data.runs[shown.target].flat().map((run) => valuesOf(run, "l2")[n]));
