@@ -23,7 +23,7 @@ test: $(READY) ## run the tests on all cores
 
 browser: $(READY) ## install what the tests of the pages need: a browser, and two packages
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
-	@command -v chromium-headless-shell chromium google-chrome >/dev/null || tools/install_browser.sh
+	@tools/install_browser.sh
 
 verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify

@@ -39,6 +39,7 @@ class MetricLabel(NamedTuple):
     short_title: str = ""  # for the terminal; if empty, the title is used
     decimals: int = 4
     better: Literal["lower", "higher"] | None = None  # which values are better; None: the best model is not marked
+    unit: str = ""  # empty: the measure is a plain number, such as a fraction
 
 
 MODEL_LABELS = {
@@ -60,17 +61,19 @@ TABLE2_METRICS = ("l2", "l1", "psnr", "ciede2000", "colorfulness", "true_colorfu
 METRIC_LABELS = {
     "l2": MetricLabel("L2", better="lower"),
     "l1": MetricLabel("L1", better="lower"),
-    "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower"),
-    "weighted_cross_entropy": MetricLabel("Weighted CE", "w. CE", decimals=3, better="lower"),
+    "cross_entropy": MetricLabel("Cross Entropy", "CE", decimals=3, better="lower", unit="nats"),
+    "weighted_cross_entropy": MetricLabel("Weighted CE", "w. CE", decimals=3, better="lower", unit="nats"),
     "accuracy": MetricLabel("Accuracy", "Acc.", better="higher"),
-    "psnr": MetricLabel("PSNR", decimals=2, better="higher"),
+    "psnr": MetricLabel("PSNR", decimals=2, better="higher", unit="dB"),
     "ciede2000": MetricLabel("CIEDE2000", decimals=2, better="lower"),
-    "colorfulness": MetricLabel("Colorfulness", decimals=1),
-    "true_colorfulness": MetricLabel("True Colorfulness", decimals=1),
-    "colorfulness_error": MetricLabel("Colorfulness Error", decimals=1, better="lower"),
-    "absolute_colorfulness": MetricLabel("Absolute Colorfulness", decimals=1),
-    "true_absolute_colorfulness": MetricLabel("True Absolute Colorfulness", decimals=1),
-    "absolute_colorfulness_error": MetricLabel("Absolute Colorfulness Error", decimals=1, better="lower"),
+    "colorfulness": MetricLabel("Colorfulness", decimals=1, unit="8-bit levels"),
+    "true_colorfulness": MetricLabel("True Colorfulness", decimals=1, unit="8-bit levels"),
+    "colorfulness_error": MetricLabel("Colorfulness Error", decimals=1, better="lower", unit="8-bit levels"),
+    "absolute_colorfulness": MetricLabel("Absolute Colorfulness", decimals=1, unit="8-bit levels"),
+    "true_absolute_colorfulness": MetricLabel("True Absolute Colorfulness", decimals=1, unit="8-bit levels"),
+    "absolute_colorfulness_error": MetricLabel(
+        "Absolute Colorfulness Error", decimals=1, better="lower", unit="8-bit levels"
+    ),
     "auc": MetricLabel("AuC", better="higher"),
     "rebalanced_auc": MetricLabel("Rebalanced AuC", better="higher"),
     "ssim": MetricLabel("SSIM", better="higher"),
@@ -79,9 +82,9 @@ METRIC_LABELS = {
     "out_of_gamut": MetricLabel("Out of Gamut", better="lower"),
     "rebalanced_accuracy": MetricLabel("Rebalanced Accuracy", better="higher"),
     "top5_accuracy": MetricLabel("Top-5 Accuracy", better="higher"),
-    "normalized_weighted_cross_entropy": MetricLabel("Normalized Weighted CE", decimals=3, better="lower"),
-    "target_entropy": MetricLabel("Target Entropy", decimals=3),
-    "kl_divergence": MetricLabel("KL Divergence", decimals=3, better="lower"),
+    "normalized_weighted_cross_entropy": MetricLabel("Normalized Weighted CE", decimals=3, better="lower", unit="nats"),
+    "target_entropy": MetricLabel("Target Entropy", decimals=3, unit="nats"),
+    "kl_divergence": MetricLabel("KL Divergence", decimals=3, better="lower", unit="nats"),
     "class_weight": MetricLabel("Class Weight", decimals=3),
     "inverse_prior": MetricLabel("Inverse Prior", decimals=1),
 }
@@ -114,6 +117,19 @@ def short_metric_title(metric: str) -> str:
     """Short title of a metric, for narrow columns."""
     label = _metric_label(metric)
     return label.short_title or label.title
+
+
+def metric_hint(metric: str) -> str:
+    """How to read a metric, in one or two sentences: its unit, and which values are better."""
+    label = _metric_label(metric)
+    sentences = [f"Unit: {label.unit}."] if label.unit else []
+    if label.better:
+        sentences.append(f"{label.better.capitalize()} values are better.")
+    elif truth := METRIC_LABELS.get(f"true_{metric}"):
+        sentences.append(f"Good values are close to those of {truth.title}.")
+    else:
+        sentences.append("Neither low nor high values are better.")
+    return " ".join(sentences)
 
 
 def best_value(values: list[float], metric: str) -> float | None:

@@ -133,6 +133,73 @@ def test_the_matrix_shows_the_chosen_measure(opened):
     assert section(opened, "matrix").locator("tbody tr").count() < len(MODELS) + 1
 
 
+def test_the_matrix_follows_the_decoding_and_says_how_to_read_the_measure(opened):
+    matrix = section(opened, "matrix")
+    assert matrix.locator("caption").inner_text() == "L2. Lower values are better."
+    mode = matrix.locator("tbody td").all_inner_texts()
+    decoding = matrix.get_by_role("combobox", name="Colors from")
+    decoding.focus()
+    opened.keyboard.press("ArrowDown")
+    assert decoding.input_value() == "annealed_mean"
+    assert matrix.locator("tbody td").all_inner_texts() != mode
+    choose(opened, "matrix", "Measure", "cross_entropy")
+    assert matrix.locator("caption").inner_text() == "Cross Entropy. Unit: nats. Lower values are better."
+    assert decoding.is_disabled()  # the cross entropy is not a measure of the colors
+
+
+CONTRASTS = """cells => cells.map((cell) => {
+  const luminance = (text) => {
+    const parts = text.match(/[\\d.]+/g).map((level) => level / 255);
+    const light = parts.map((level) => level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2];
+  };
+  const style = getComputedStyle(cell);
+  const both = [luminance(style.color), luminance(style.backgroundColor)].sort((a, b) => b - a);
+  return [style.backgroundColor, (both[0] + 0.05) / (both[1] + 0.05)];
+})"""
+
+
+def test_every_text_of_the_heat_map_can_be_read_on_its_color(chromium, tmp_path):
+    run = Outputs(tmp_path, ["objects", "scenes"], MODELS, [0])
+    for number, model in enumerate(MODELS):
+        for place, target in enumerate(run.datasets):
+            run.write_metrics("scenes", model, target, l2=0.5 + (2 * number + place) / 10)
+    file = tmp_path / "many.html"
+    file.write_bytes(page.assemble([page.matrix.build(gather(run.inputs))], "title").encode())
+    opened = browser.open_page(chromium, file, width=400, scheme=browser.DARK)
+    cells = section(opened.page, "matrix").locator("tbody td").evaluate_all(CONTRASTS)
+    assert len({color for color, _ in cells}) == 2 * len(MODELS)
+    assert min(contrast for _, contrast in cells) >= 4.5
+    heading = section(opened.page, "matrix").locator("tbody th").first
+    assert heading.bounding_box()["width"] > 100  # on a telephone, a title is not broken into letters
+    opened.check()
+    opened.page.context.close()
+
+
+def test_tables_and_texts_are_there_without_javascript(chromium, path):
+    context = chromium.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto(path.resolve().as_uri())
+    assert "0.2500" in section(opened, "matrix").inner_text()
+    assert section(opened, "table").locator("tbody tr").first.is_visible()
+    claim = section(opened, "claims").locator("details.claim").first
+    claim.locator("summary").click()
+    assert claim.locator("table").is_visible()
+    context.close()
+
+
+def test_the_keyboard_sorts_the_winners_by_measure(opened):
+    table = section(opened, "claims").locator("table.sortable")
+    measures = table.locator("tbody tr td:nth-child(3)")
+    before = measures.all_inner_texts()
+    table.get_by_role("button", name="Measure").focus()
+    opened.keyboard.press("Enter")
+    opened.wait_for_function("document.querySelector('#claims th[aria-sort]')")
+    opened.wait_for_timeout(50)  # the vendored script sorts after a pause
+    after = measures.all_inner_texts()
+    assert after in (sorted(before), sorted(before, reverse=True)) and after != before
+
+
 def test_the_curves_tell_their_values_to_pointer_and_keyboard(opened):
     readout = section(opened, "curves").locator(".readout")
     plot = section(opened, "curves").locator(".plot")

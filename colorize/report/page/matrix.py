@@ -7,15 +7,13 @@ from typing import Any
 from colorize.layout import UNTRAINED
 from colorize.report import labels
 from colorize.report.evidence import Evidence
-from colorize.report.labels import DECODINGS, format_number, metric_title, model_title
+from colorize.report.labels import DECODINGS, format_number, metric_hint, metric_title, model_title
 from colorize.report.measures import Line
 from colorize.report.page.section import Section
 
-HINTS = {"lower": "Lower values are better.", "higher": "Higher values are better."}
-
 
 def build(evidence: Evidence) -> Section:
-    """The values by measure and decoding; the script of the section draws the table."""
+    """The values by measure and decoding. The script of the section draws them; without it, L2 of the mode is there."""
     table1 = evidence.table1
     pairs = [pair for band in table1.bands() for pair in band]
     models = [*table1.models, *UNTRAINED]
@@ -26,18 +24,21 @@ def build(evidence: Evidence) -> Section:
             table = by_decoding.setdefault(decoding, [[None] * len(pairs) for _ in models])
             row, column = models.index(line.method.model), pairs.index((line.source, line.target))
             table[row][column] = _cell(evidence, line)
-    data = {
-        "measures": [[name, metric_title(name), HINTS.get(_better(name) or "", "")] for name in values],
+    data: dict[str, Any] = {
+        "measures": [[name, metric_title(name), metric_hint(name)] for name in values],
         "decodings": [[name, title] for name, title in DECODINGS.items()],
         "models": [[model_title(model), model in UNTRAINED] for model in models],
         "pairs": [[table1.titles[source], table1.titles[target]] for source, target in pairs],
         "values": values,
     }
-    return Section("matrix", "Trained here, tested there", {}, data)
-
-
-def _better(measure: str) -> str | None:
-    return labels.METRIC_LABELS[measure].better if measure in labels.METRIC_LABELS else None
+    first = next(iter(values))
+    shown = {
+        "title": metric_title(first),
+        "hint": metric_hint(first),
+        "pairs": data["pairs"],
+        "rows": [*zip(data["models"], next(iter(values[first].values())), strict=True)],
+    }
+    return Section("matrix", "Trained here, tested there", shown, data)
 
 
 def _cell(evidence: Evidence, line: Line) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from colorize.layout import Cell
 from colorize.report import claims, claims_page
 from colorize.report.claims_page import Winner, difference_text
 from colorize.report.evidence import Evidence
@@ -23,7 +24,9 @@ def build(evidence: Evidence) -> Section:
     table1 = evidence.table1
     winners = [one for one in claims_page.winners(table1) if one.source == one.target and one.measure in MEASURES]
     values = {
-        "datasets": [(table1.titles[name], table1.num_groups[name]) for name in table1.datasets],
+        "datasets": [
+            (table1.titles[name], _num_images(evidence, name), table1.num_groups[name]) for name in table1.datasets
+        ],
         "models": [model_title(model) for model in table1.models],
         "seeds": table1.seeds,
         "few": few_groups_caption(table1.num_groups, table1.titles),
@@ -32,6 +35,12 @@ def build(evidence: Evidence) -> Section:
         "failures": [*_failures(evidence)],
     }
     return Section("overview", "In short", values)
+
+
+def _num_images(evidence: Evidence, dataset: str) -> int:
+    """The number of test images of a data set."""
+    cell = Cell(dataset, evidence.inputs.models[0], dataset)
+    return len(evidence.inputs.per_image(cell, names=("l2",)).key)
 
 
 def _winner(evidence: Evidence, one: Winner) -> dict[str, Any]:

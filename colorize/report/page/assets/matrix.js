@@ -24,17 +24,18 @@ page.section("matrix", (root, data) => {
       page.element("th", { scope: "col" }, page.element("bdi", {}, source), " → ", page.element("bdi", {}, target))));
     const body = visible.map((n) => page.element("tr", { class: data.models[n][1] ? "untrained" : null },
       page.element("th", { scope: "row" }, data.models[n][0]), ...rows[n].map((cell) => heat(cell, low, span))));
-    const made = page.element("table", { class: "heat" }, page.element("thead", {}, head), page.element("tbody", {}, ...body));
+    const [, title, hint] = data.measures.find(([name]) => name === shown.measure);
+    const caption = page.element("caption", {}, `${title}. ${hint}`);
+    const made = page.element("table", { class: "heat" }, caption, page.element("thead", {}, head), page.element("tbody", {}, ...body));
     table.replaceChildren(made);
-    const hint = data.measures.find(([name]) => name === shown.measure)[2] || "Neither high nor low values are better.";
-    root.querySelector("[data-hint]").textContent = hint + (decodings[shown.decoding] ? "" : " This measure is about the distribution or its most probable bin, whatever the colors are made from.");
+    decoding.querySelector("select").disabled = Object.keys(decodings).length === 1; // the measure is not one of colors
   }
 
   function heat(cell, low, span) {
     if (!cell) return page.element("td", {}, "-");
     const [value, text, limits, mark] = cell;
     const sign = { best: [" ✓", " (best)"], worse: ["†", " (worse than a baseline)"] }[mark];
-    const made = page.element("td", { class: "number", title: limits }, text);
+    const made = page.element("td", { class: "number" }, text);
     if (sign) made.append(page.element("span", { "aria-hidden": "true" }, sign[0]), page.element("span", { class: "hidden" }, sign[1]));
     if (limits) made.append(page.element("small", {}, limits));
     const { background, ink } = colors((value - low) / span);
@@ -44,11 +45,12 @@ page.section("matrix", (root, data) => {
   }
 
   const set = (name) => (value) => { shown[name] = value; draw(); };
+  const decoding = page.select("Colors from", data.decodings, shown.decoding, set("decoding"));
   const box = page.element("input", { type: "checkbox", checked: true });
   box.addEventListener("change", () => set("baselines")(box.checked));
   controls.append(
     page.select("Measure", data.measures, shown.measure, set("measure")),
-    page.select("Colors from", data.decodings, shown.decoding, set("decoding")),
+    decoding,
     page.element("label", {}, box, " Show the rows without training"),
   );
   draw();
