@@ -16,7 +16,7 @@ from colorize.report.page.measured import ENTROPY, groups_of, label_of, mean_ent
 from colorize.report.page.section import Section
 
 IMAGES, FEWEST = 40, 8  # per data set
-PIXELS = 24_000_000  # of the predictions and entropy maps of all models: about 10 MB
+PIXELS = 20_000_000  # of the predictions and entropy maps of all models: about 8 MB
 SHOWN_DECODINGS = ("mode", "annealed_mean")  # evaluation saves pictures of these
 
 
