@@ -2,13 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from colorize.layout import Cell, Run
+from colorize.layout import Run
 from colorize.report import page
 from colorize.report.evidence import gather
-from colorize.report.page import curves, failures, gallery, matrix, overview, pictures, sheet, table
+from colorize.report.page import curves, matrix, overview, sheet, table
 from tests.report.conftest import MODELS
 
 
@@ -90,30 +89,6 @@ def test_curves_have_mean_and_range_over_the_seeds(make_run):
     assert found["steps"] == [0, 10]
     assert found["val_loss"][1] == [1.5, 1.25, 1.75]
     assert found["best"] == [10, 10]
-
-
-def test_the_gallery_shows_at_most_forty_evenly_spaced_images(make_run, monkeypatch):
-    monkeypatch.setattr(gallery, "IMAGES", 4)
-    run = make_run(("a",), ("cnn", "unet"))
-    data = gallery.build(evidence_of(run)).data
-    assert [key for key, _ in data["targets"][0]["images"]] == [0, 30, 60, 90]
-    assert [len(found["measures"]["l2"]) for found in data["runs"][0][0]] == [4, 4]
-    assert data["runs"][0][0][0]["measures"]["entropy"] == pytest.approx(
-        run.inputs.predictions(Cell("a", "cnn", "a")).entropy[[0, 3, 6, 9]].astype(float).mean(axis=(1, 2)), rel=1e-3
-    )
-
-
-def test_large_pictures_are_reduced(monkeypatch):
-    monkeypatch.setattr(pictures, "LARGEST", 8)
-    small, large = (pictures.sprite(np.zeros((9, side, side, 3), np.uint8)) for side in (8, 16))
-    assert small == large
-
-
-def test_failures_are_found_by_their_measures():
-    l2 = np.array([0.1, 0.4, 0.2, 0.3])
-    measures = {"l2": l2, "colorfulness": np.array([5.0, 30, 60, 30]), "true_colorfulness": np.full(4, 30.0)}
-    found = dict(failures._find(measures, np.array([1.0, 3, 2, 1])))
-    assert found == {"wrong": [1, 3, 2, 0], "gray": [0], "colorful": [2], "sure": [1]}
 
 
 def test_the_data_sheet_names_what_differs_from_the_paper(make_run):

@@ -37,7 +37,7 @@ from colorize.report.page.section import Section, json_text
 FOLDER = Path(__file__).parent
 VENDORED_SCRIPTS = ("sortable.min.js", "uPlot.iife.min.js")
 VENDORED_STYLES = ("uPlot.min.css",)
-SHARED = ("page", "chart")  # style sheets and scripts in `assets/` that several sections use
+SHARED = ("page", "chart", "sprites")  # style sheets and scripts in `assets/` that several sections use
 BUILDERS = (
     overview.build,
     table.build,
@@ -79,13 +79,12 @@ def render_comparison(
         DataError: an input is missing or damaged; the message names the file.
     """
     first = changes.build(found, before.titles | after.inputs.titles, names, params)
-    rest = [build for build in BUILDERS if build != gallery.build]
-    sections = [
-        first,
-        gallery.build(after, before),
-        *(section for build in rest if (section := build(after)) is not None),
-    ]
-    return assemble(sections, f"Let There Be Color: {names[1]} compared with {names[0]}").encode()
+    rest = [build(after) for build in BUILDERS if build != gallery.build]
+    sections = [first, gallery.build(after, before), *rest]
+    return assemble(
+        [section for section in sections if section is not None],
+        f"Let There Be Color: {names[1]} compared with {names[0]}",
+    ).encode()
 
 
 def assemble(sections: list[Section], title: str) -> str:
