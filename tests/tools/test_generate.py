@@ -22,11 +22,11 @@ def _canvases():
     crops.canvases(32)
 
 
-def run(folder, layout: str, *options: str) -> dict:
+def run(folder, layout: str, *options: str, workers: int = 2) -> dict:
     """Generate archives in `<folder>/raw` in a child process; the source file that it printed."""
     words = ("--images", str(IMAGES), "--layout", layout, "--size", "32", "--out", "raw", *options)
     folder.mkdir(exist_ok=True)
-    done = processes.call("tools.generate", *words, folder=folder)
+    done = processes.call("tools.generate", *words, folder=folder, COLORIZE_PROCS=str(workers))
     assert done.returncode == 0, done.stderr
     return yaml.safe_load(done.stdout)
 
@@ -52,7 +52,9 @@ def test_the_pipeline_reads_archives_in_the_layouts_of_the_paper(tmp_path, layou
 
 def test_the_pipeline_reads_a_tar_of_img2dataset(tmp_path):
     printed = run(tmp_path, "img2dataset", "--per-tar", "100")
-    listed = listing(tmp_path, printed | {"path": printed["path"] + "/00000.tar"})
+    listed = listing(
+        tmp_path, printed | {"path": printed["path"] + "/00000.tar", "fractions": {"val": 0.2, "test": 0.2}}
+    )
     assert decoded(listed) == sum(map(len, listed.values())) == 100
 
 
@@ -83,10 +85,10 @@ def test_tars_of_img2dataset_have_text_and_metadata_beside_each_image(tmp_path):
 
 
 @pytest.mark.parametrize("layout", generate.SIZES)
-def test_the_seed_decides_every_byte(tmp_path, layout):
+def test_the_seed_decides_every_byte_for_any_number_of_workers(tmp_path, layout):
     contents = []
-    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        run(tmp_path / name, layout, "--seed", seed)
+    for name, seed, workers in (("a", "3", 2), ("b", "3", 1), ("c", "4", 2)):
+        run(tmp_path / name, layout, "--seed", seed, workers=workers)
         contents.append({path.name: path.read_bytes() for path in (tmp_path / name / "raw").iterdir()})
     first, again, other = contents
     assert first == again
