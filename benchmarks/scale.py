@@ -32,11 +32,13 @@ from benchmarks import harness
 from colorize import runtime
 
 NAME = "generated"  # of the data set
-CHALLENGE = {"train": 8_026_628, "val": 36_500, "test": 328_500}  # images of Places365-Challenge
+CHALLENGE = {"listed": 8_391_628, "train": 8_026_628, "val": 36_500, "test": 328_500}  # Places365-Challenge
 _REPO = Path(__file__).resolve().parents[1]
 _QUESTION = "Scale: rate for many images, compared with the rate for few"
 _PAUSE_S = 0.05  # between two looks at the memory of a process
 _UNIT = 1_000_000  # images, of all costs
+# the numbers of the evaluated images: 499 and 1,999, because an evaluation takes long without a GPU
+_EVALUATED = (r"00000[0-4]\d\d", r"0000[01]\d\d\d")
 _NOTHING = "no such name"  # a pattern for test images: the stage lists all archives, and then fails
 _SOURCES = {0: "source.yaml", 3: "source_without_test.yaml"}  # by exit code
 _LISTED = "no file is an image of split 'test'"
@@ -83,21 +85,20 @@ class Step(NamedTuple):
     """A step of the pipeline."""
 
     name: str
-    of: tuple[str, ...]  # the splits whose images it reads
+    of: tuple[str, ...]  # keys of CHALLENGE: the splits whose images it reads, or all images in the archives
     command: tuple[str, ...]
     writes: tuple[str, ...] = ()  # folders
     code: int = 0  # expected exit code; 3 for a data set whose test images do not exist
 
 
-ALL = tuple(CHALLENGE)
+ALL = ("train", "val", "test")
 SHARD = ("-m", "stages.shard", NAME)
 STEPS = (
-    Step("check the archives, list", ALL, SHARD, code=3),
-    Step("list", ALL, SHARD, code=3),
+    Step("check the archives, list", ("listed",), SHARD, code=3),
+    Step("list", ("listed",), SHARD, code=3),
     Step("shard", ALL, SHARD, ("data/shards",)),
     Step("dvc commit of the shards", ALL, ("-m", "dvc", "commit", "--force", f"shard@{NAME}")),
-    Step("verify when opened", ALL,
-         ("-c", _OPEN, *(f"data/shards/{split}/{NAME}" for split in CHALLENGE))),
+    Step("verify when opened", ALL, ("-c", _OPEN, *(f"data/shards/{split}/{NAME}" for split in ALL))),
     Step("prior", ("train",), ("-m", "stages.prior", NAME), (f"data/priors/{NAME}",)),
     Step("start of a training", ("train", "val"), ("-m", "stages.train", NAME, "unet", "0")),
     Step("evaluate a U-Net", ("test",), ("-m", "stages.evaluate", NAME, "unet", "0"), ("data/evaluations",)),
@@ -106,11 +107,16 @@ STEPS = (
 )  # fmt: skip
 
 
-def make_project(folder: Path, images: int) -> tuple[Path, dict[str, int]]:
+def make_project(folder: Path, images: int, evaluated: str) -> tuple[Path, dict[str, int]]:
     """Make a copy of the repository whose only data set has this many generated images.
 
+    Args:
+        folder: folder for the copy.
+        images: images in the archives.
+        evaluated: regular expression for the numbers of the test images that are used.
+
     Returns:
-        The folder of the copy, and the number of images of each split.
+        The folder of the copy, and the number of images for each key of CHALLENGE.
     """
     project = folder / f"project-{images}"
     for name in ("colorize", "stages", "profiles"):
@@ -127,19 +133,22 @@ def make_project(folder: Path, images: int) -> tuple[Path, dict[str, int]]:
     params["report"] |= {"figure4_models": ["unet"], "figure6_model": "unet"}
     params["report"]["figure5"] = {"source": NAME, "target": NAME, "model": "unet"}
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    return project, _generate(project, images)
+    return project, _generate(project, images, evaluated)
 
 
-def _generate(project: Path, images: int) -> dict[str, int]:
+def _generate(project: Path, images: int, evaluated: str) -> dict[str, int]:
     """Generate the archives and two sources: the data set, and one that is only listed."""
     from tools import generate
 
     order = generate.Order(images, "places", 256, 0, 0, project / "raw")
     source = generate.generate(order)
+    source["splits"]["test"]["regex"] = rf"(?P<class>)test_256/Places365_test_{evaluated}\.jpg"
     (project / _SOURCES[0]).write_text(yaml.safe_dump(source), encoding="utf-8")
     source["splits"]["test"]["regex"] = _NOTHING
     (project / _SOURCES[3]).write_text(yaml.safe_dump(source), encoding="utf-8")
-    return {part.split: part.images for part in generate.parts(order)}
+    counts = {part.split: part.images for part in generate.parts(order)}
+    counts["test"] = sum(1 for number in range(counts["test"]) if re.fullmatch(evaluated, f"{number + 1:08d}"))
+    return {"listed": images, **counts}
 
 
 def measure(project: Path, step: Step, items: int) -> Cost:
@@ -193,9 +202,9 @@ def _disk(project: Path, step: Step) -> int:
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
-def measure_all(folder: Path, images: int) -> dict[str, Cost]:
+def measure_all(folder: Path, images: int, evaluated: str) -> dict[str, Cost]:
     """Measure every step for one size of the data set, and delete its files."""
-    project, counts = make_project(folder, images)
+    project, counts = make_project(folder, images, evaluated)
     costs = {}
     try:
         with runtime.progress(f"measure {images:,} images", len(STEPS), "steps") as advance:
@@ -228,18 +237,17 @@ def report(few: dict[str, Cost], many: dict[str, Cost], small: bool) -> None:
 
 def table(few: dict[str, Cost], many: dict[str, Cost]) -> str:
     """The table of `docs/scaling.md`: the costs of each step, and its time for Places365-Challenge."""
-    lines = [
-        "| step | reads the images of | fixed | time per million | CPU per million | memory | memory per million "
-        "| disk per million | Places365-Challenge |",
-        "|" + " :--- |" * 2 + " ---: |" * 7,
-    ]
+    headings = ["step", "images", "fixed time", "time per million", "CPU time per million", "memory"]
+    headings += ["memory per million", "disk per million", "time for Places365-Challenge"]
+    lines = ["| " + " | ".join(headings) + " |", "| :--- |" + " ---: |" * 8]
     for step in STEPS:
-        model = Model.through(few[step.name], many[step.name])
-        items = sum(CHALLENGE[split] for split in step.of)
-        whole, per = model.at(items), model.per_item
-        cells = [_seconds(model.fixed.wall), _seconds(per.wall * _UNIT), _seconds(per.cpu * _UNIT)]
-        cells += [_gb(model.fixed.memory), _gb(per.memory * _UNIT), _gb(per.disk * _UNIT)]
-        lines.append("| " + " | ".join([step.name, ", ".join(step.of), *cells, _seconds(whole.wall)]) + " |")
+        less, more = few[step.name], many[step.name]
+        model = Model.through(less, more)
+        whole, per = model.at(sum(CHALLENGE[key] for key in step.of)), model.per_item
+        cells = [step.name, f"{less.items:,} and {more.items:,}"]
+        cells += [_seconds(model.fixed.wall), _seconds(per.wall * _UNIT), _seconds(per.cpu * _UNIT)]
+        cells += [_gb(more.memory), _gb(per.memory * _UNIT), _gb(per.disk * _UNIT), _seconds(whole.wall)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -273,7 +281,7 @@ def main() -> None:
     options = parser.parse_args()
     sizes = (1_000, 3_000) if options.small else (100_000, 1_000_000) if options.million else (10_000, 100_000)
     with tempfile.TemporaryDirectory(prefix="scale-", dir=options.folder) as name:
-        few, many = (measure_all(Path(name), images) for images in sizes)
+        few, many = (measure_all(Path(name), *size) for size in zip(sizes, _EVALUATED, strict=True))
     report(few, many, options.small)
     print(table(few, many))
 
