@@ -1,15 +1,18 @@
 """`tools/generate.py`: archives of any size in the real layouts, which the pipeline reads."""
 
+import csv
 import json
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from colorize import runtime
-from colorize.sharding import images, sources
+from colorize.layout import Folders
+from colorize.sharding import build
 from tests.helpers import processes
 from tools import crops, generate
 
@@ -31,42 +34,45 @@ def run(folder, layout: str, *options: str, workers: int = 2) -> dict:
     return yaml.safe_load(done.stdout)
 
 
-def listing(folder, printed: dict) -> dict:
-    """The members of each split that the pipeline lists."""
-    runtime.write_text(folder / "sources/generated.yaml", yaml.safe_dump(printed))
-    source = sources.load("generated", folder / "sources")
-    return sources.list_images(source, sources.locate(source, folder / "raw")).splits
+@pytest.fixture
+def sharded(tmp_path, monkeypatch, settings):
+    """`sharded(source)` -> the tables of all splits; the archives are in `<tmp_path>/raw`."""
+
+    def shard(source: dict) -> dict[str, list[dict]]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLORIZE_RAW", str(tmp_path / "raw"))
+        runtime.write_text(Path("sources/generated.yaml"), yaml.safe_dump(source))
+        section = settings.shard.model_copy(update={"size": 32, "max_reject_fraction": 0.0})
+        build.shard("generated", section, Folders(Path("out")))
+        found = {}
+        for split in ("train", "val", "test"):
+            with (Path("out/data/shards") / split / "generated/images.csv").open(newline="") as file:
+                found[split] = list(csv.DictReader(file))
+        return found
+
+    return shard
 
 
 @pytest.mark.parametrize("layout, counts, classes", [
-    ("tiny_imagenet", {"train": 100, "val": 10, "test": 10}, {"train": 100, "val": 10}),
-    ("places", {"train": 100, "val": 2, "test": 18}, {"train": 100, "val": 2}),
+    ("tiny_imagenet", {"train": 100, "val": 10, "test": 10}, {"train": 100, "val": 10, "test": 0}),
+    ("places", {"train": 100, "val": 2, "test": 18}, {"train": 100, "val": 2, "test": 0}),
 ])  # fmt: skip
-def test_the_pipeline_reads_archives_in_the_layouts_of_the_paper(tmp_path, layout, counts, classes):
-    listed = listing(tmp_path, run(tmp_path, layout))
-    assert {split: len(members) for split, members in listed.items()} == counts
-    for split, count in classes.items():
-        assert len({member.class_name for member in listed[split]} - {""}) == count
-    assert decoded(listed) == IMAGES
+def test_the_pipeline_reads_archives_in_the_layouts_of_the_paper(tmp_path, sharded, layout, counts, classes):
+    tables = sharded(run(tmp_path, layout))
+    assert {split: len(rows) for split, rows in tables.items()} == counts
+    assert {split: len({row["class"] for row in rows} - {""}) for split, rows in tables.items()} == classes
+    assert num_different(tables) == IMAGES
 
 
-def test_the_pipeline_reads_a_tar_of_img2dataset(tmp_path):
-    printed = run(tmp_path, "img2dataset", "--per-tar", "100")
-    listed = listing(
-        tmp_path, printed | {"path": printed["path"] + "/00000.tar", "fractions": {"val": 0.2, "test": 0.2}}
-    )
-    assert decoded(listed) == sum(map(len, listed.values())) == 100
+def test_the_pipeline_reads_a_tar_of_img2dataset(tmp_path, sharded):
+    source = run(tmp_path, "img2dataset", "--per-tar", "100")
+    tables = sharded(source | {"path": source["path"] + "/00000.tar", "fractions": {"val": 0.2, "test": 0.2}})
+    assert num_different(tables) == sum(map(len, tables.values())) == 100
 
 
-def decoded(listed: dict) -> int:
-    """Number of images with different pixels; every image must be readable."""
-    from colorize.archives import containers
-
-    found = set()
-    for members in listed.values():
-        with containers.Reader(members[0].archive) as reader:
-            found |= {images.decode(reader.read(member.entry), 32).rgb.tobytes() for member in members}
-    return len(found)
+def num_different(tables: dict[str, list[dict]]) -> int:
+    """Number of images with different pixels."""
+    return len({row["xxh128"] for rows in tables.values() for row in rows})
 
 
 def test_tars_of_img2dataset_have_text_and_metadata_beside_each_image(tmp_path):
