@@ -236,9 +236,9 @@ def report(few: dict[str, Cost], many: dict[str, Cost], small: bool) -> None:
 
 
 def table(few: dict[str, Cost], many: dict[str, Cost]) -> str:
-    """The table of `docs/scaling.md`: the costs of each step, and its time for Places365-Challenge."""
+    """The table of `docs/scaling.md`: the costs of each step, and its CPU time for Places365-Challenge."""
     headings = ["step", "images", "fixed time", "time per million", "CPU time per million", "memory"]
-    headings += ["memory per million", "disk per million", "time for Places365-Challenge"]
+    headings += ["memory per million", "disk per million", "CPU time for Places365-Challenge"]
     lines = ["| " + " | ".join(headings) + " |", "| :--- |" + " ---: |" * 8]
     for step in STEPS:
         less, more = few[step.name], many[step.name]
@@ -246,7 +246,7 @@ def table(few: dict[str, Cost], many: dict[str, Cost]) -> str:
         whole, per = model.at(sum(CHALLENGE[key] for key in step.of)), model.per_item
         cells = [step.name, f"{less.items:,} and {more.items:,}"]
         cells += [_seconds(model.fixed.wall), _seconds(per.wall * _UNIT), _seconds(per.cpu * _UNIT)]
-        cells += [_gb(more.memory), _gb(per.memory * _UNIT), _gb(per.disk * _UNIT), _seconds(whole.wall)]
+        cells += [_gb(more.memory), _gb(per.memory * _UNIT), _gb(per.disk * _UNIT), _seconds(whole.cpu)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
