@@ -75,14 +75,14 @@ def generate(order: Order) -> dict:
 
     Raises:
         ParameterError: too few images, or more than there are different ones.
-        DataError: the folder is not empty, or the disk has too little space.
+        DataError: the folder is not empty or cannot be written, or the disk has too little space.
     """
     if order.images < _MINIMUM:
         raise ParameterError(f"--images {order.images}: expected at least {_MINIMUM}")
     if order.out.exists() and (not order.out.is_dir() or any(order.out.iterdir())):
         raise DataError(f"{order.out}: not an empty folder; choose another --out")
     crops.check_count(order.images, order.size)
-    order.out.mkdir(parents=True, exist_ok=True)
+    runtime.prepare_folder(order.out)
     _check_space(order)
     write = {"tiny_imagenet": _write_tiny_imagenet, "places": _write_places, "img2dataset": _write_img2dataset}
     with runtime.progress(f"generate {order.layout}", order.images, "images") as advance:

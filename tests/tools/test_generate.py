@@ -116,6 +116,7 @@ def test_every_image_differs_until_all_combinations_were_used(monkeypatch):
     (("--images", "59"), 2, "error: --images 59: expected at least 60"),
     (("--images", "100000000000", "--size", "32"), 2, "error: --images 100000000000: expected at most"),
     (("--images", "60", "--size", "8"), 2, "--size 8: expected 16 to 1024"),
+    (("--images", "60", "--size", "32", "--out", "mine.txt/raw"), 3, "error: mine.txt/raw: cannot be written"),
     (("--images", "60", "--size", "32", "--out", "."), 3, "error: .: not an empty folder; choose another --out"),
 ])  # fmt: skip
 def test_wrong_options_write_nothing(tmp_path, options, code, message):
