@@ -16,7 +16,7 @@ from colorize import layout
 from colorize.layout import Cell, Folders, Run
 from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
-from colorize.report.readers import array_names, read_arrays, read_csv, read_json
+from colorize.report.readers import array_names, read_array, read_arrays, read_csv, read_json
 from colorize.runtime import DataError, repair_command
 
 HISTORY_COLUMNS = (
@@ -35,6 +35,7 @@ MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
+IMAGE_ARRAYS = ("key", "group")  # in the files with measures of each image; the other arrays are measures
 DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
@@ -110,6 +111,7 @@ class Inputs:
         self.datasets, self.models, self.seeds, self.folders = list(datasets), list(models), list(seeds), Folders(root)
         self._predictions: dict[Cell, Predictions] = {}
         self._details_read: dict[Path, Any] = {}
+        self._images_read: dict[Path, dict[str, np.ndarray]] = {}
 
     @cached_property
     def titles(self) -> dict[str, str]:
@@ -213,6 +215,12 @@ class Inputs:
         """The color bins with their color, prior and class weight on the training images of a data set, as strings."""
         return read_csv(self.folders.prior(dataset) / "bins.csv", layout.stage_name("prior", dataset), BIN_COLUMNS, ())
 
+    def num_training_images(self, dataset: str) -> int:
+        """The number of training images of a data set: of each, the prior has counted every pixel."""
+        path, stage = self.folders.prior(dataset) / "counts.npy", layout.stage_name("prior", dataset)
+        cell = Cell(dataset, self.models[0], dataset)
+        return int(read_array(path, stage, "i").sum()) // self.predictions(cell).truth[0, ..., 0].size
+
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
         if cell not in self._predictions:
@@ -226,7 +234,7 @@ class Inputs:
         """The measures of one cell that are known for each image; `decoding` as in `per_image`."""
         run = cell.runs(self.seeds)[0]
         path, stage = self._per_image_path(run, cell.target, decoding), layout.evaluation_stage(run)
-        return [name for name in array_names(path, stage) if name not in ("key", "group")]
+        return [name for name in array_names(path, stage) if name not in IMAGE_ARRAYS]
 
     def num_images(self, cell: Cell) -> int:
         """The number of test images of a cell."""
@@ -262,16 +270,27 @@ class Inputs:
         path, stage = self._per_image_path(run, target, decoding), layout.evaluation_stage(run)
         details, measured = self._details(run, target), {*self._values(run, target, decoding)}
         weights: Any = details.get("weights") if isinstance(details, dict) else None
-        read, expected = None, measured
+        images, read, expected = self._images_read.get(path, {}), array_names(path, stage), measured
         if isinstance(weights, dict):
             if decoding not in labels.MODES:  # which have only the measures of the colors
                 weights = {name: weight for name, weight in weights.items() if name in measured}
             if names is not None:
                 weights = {name: weight for name, weight in weights.items() if name in names}
-                needed = {"key", "group", *names, *weights.values()}
-                read, expected = [name for name in array_names(path, stage) if name in needed], measured & {*names}
-        arrays = read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
-        return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
+                needed = {*IMAGE_ARRAYS, *names, *weights.values()}
+                read, expected = [name for name in read if name in needed], measured & {*names}
+        read = [name for name in read if name not in images]
+        arrays = read_arrays(path, stage, lambda found: _per_image_problem(images | found, expected, weights), read)
+        if not images:
+            images = self._images_read[path] = self._shared({name: arrays.pop(name) for name in IMAGE_ARRAYS})
+        return PerImage(**images, measures=arrays, weights=weights)
+
+    def _shared(self, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Keys and groups that were read before, if they are equal: those of all files with the same images are."""
+        distinct = {id(read): read for read in self._images_read.values()}.values()
+        for read in distinct:
+            if all(np.array_equal(read[name], images[name]) for name in images):
+                return read
+        return images
 
     def _per_image_path(self, run: Run, target: str, decoding: str) -> Path:
         folder = self.folders.evaluation(run, target)
@@ -292,7 +311,7 @@ class Inputs:
 
 def _per_image_problem(arrays: dict[str, np.ndarray], expected: Iterable[str], weights: Any) -> str:
     """How these arrays differ from those of an evaluation with the `expected` measures; empty if they do not."""
-    if missing := [name for name in ("key", "group", *expected) if name not in arrays]:
+    if missing := [name for name in (*IMAGE_ARRAYS, *expected) if name not in arrays]:
         return f"`{missing[0]}` is missing"
     if not isinstance(weights, dict) or not all(name in arrays for pair in weights.items() for name in pair):
         return "`weights` in details.json does not name its measures"
