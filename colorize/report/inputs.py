@@ -16,6 +16,7 @@ from colorize import layout
 from colorize.layout import Cell, Folders, Run
 from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
+from colorize.report.intervals import Groups, groups_of
 from colorize.report.readers import array_names, read_array, read_arrays, read_csv, read_json
 from colorize.runtime import DataError, repair_command
 
@@ -79,12 +80,28 @@ class Predictions:
         return np.array([self._position[int(key)] for key in keys], dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Images:
+    """N test images."""
+
+    key: np.ndarray  # (N,) int64
+    group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The groups, for intervals."""
+        return groups_of(self.group)
+
+    def are(self, other: Images) -> bool:
+        """Whether the others are the same images in the same groups."""
+        return self is other or (np.array_equal(self.key, other.key) and np.array_equal(self.group, other.group))
+
+
 @dataclass(frozen=True)
 class PerImage:
     """All measures of one cell for each of the N test images: the means over the seeds."""
 
-    key: np.ndarray  # (N,) int64
-    group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
+    images: Images
     measures: dict[str, np.ndarray]  # (N,) float32 each
     weights: dict[str, str]  # measure -> the measure by whose sum its sum is divided
 
@@ -111,7 +128,7 @@ class Inputs:
         self.datasets, self.models, self.seeds, self.folders = list(datasets), list(models), list(seeds), Folders(root)
         self._predictions: dict[Cell, Predictions] = {}
         self._details_read: dict[Path, Any] = {}
-        self._images_read: dict[Path, dict[str, np.ndarray]] = {}
+        self._images_read: dict[Path, Images] = {}
 
     @cached_property
     def titles(self) -> dict[str, str]:
@@ -238,7 +255,7 @@ class Inputs:
 
     def num_images(self, cell: Cell) -> int:
         """The number of test images of a cell."""
-        return len(self.per_image(cell, names=()).key)
+        return len(self.per_image(cell, names=()).images.key)
 
     def per_image(self, cell: Cell, decoding: str = "", names: Collection[str] | None = None) -> PerImage:
         """Measures of one cell, image by image: the means over the seeds, which all have the same weight.
@@ -263,14 +280,14 @@ class Inputs:
             for name, array in found.measures.items():
                 sums[name] += array
         means = {name: (total / len(self.seeds)).astype(np.float32) for name, total in sums.items()}
-        return PerImage(first.key, first.group, means, first.weights)
+        return PerImage(first.images, means, first.weights)
 
     def _per_image(self, run: Run, target: str, decoding: str, names: Collection[str] | None) -> PerImage:
         """Measures of one run, image by image."""
         path, stage = self._per_image_path(run, target, decoding), layout.evaluation_stage(run)
         details, measured = self._details(run, target), {*self._values(run, target, decoding)}
         weights: Any = details.get("weights") if isinstance(details, dict) else None
-        images, read, expected = self._images_read.get(path, {}), array_names(path, stage), measured
+        read, expected = array_names(path, stage), measured
         if isinstance(weights, dict):
             if decoding not in labels.MODES:  # which have only the measures of the colors
                 weights = {name: weight for name, weight in weights.items() if name in measured}
@@ -278,19 +295,19 @@ class Inputs:
                 weights = {name: weight for name, weight in weights.items() if name in names}
                 needed = {*IMAGE_ARRAYS, *names, *weights.values()}
                 read, expected = [name for name in read if name in needed], measured & {*names}
-        read = [name for name in read if name not in images]
-        arrays = read_arrays(path, stage, lambda found: _per_image_problem(images | found, expected, weights), read)
-        if not images:
-            images = self._images_read[path] = self._shared({name: arrays.pop(name) for name in IMAGE_ARRAYS})
-        return PerImage(**images, measures=arrays, weights=weights)
+        known: dict[str, np.ndarray] = {}
+        if images := self._images_read.get(path):
+            known = {name: getattr(images, name) for name in IMAGE_ARRAYS}
+        read = [name for name in read if name not in known]
+        arrays = read_arrays(path, stage, lambda found: _per_image_problem(known | found, expected, weights), read)
+        if images is None:
+            images = self._images_read[path] = self._shared(Images(*(arrays.pop(name) for name in IMAGE_ARRAYS)))
+        return PerImage(images, arrays, weights)
 
-    def _shared(self, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Keys and groups that were read before, if they are equal: those of all files with the same images are."""
+    def _shared(self, images: Images) -> Images:
+        """The same images, if they were read before: most files have the same, and then share their arrays."""
         distinct = {id(read): read for read in self._images_read.values()}.values()
-        for read in distinct:
-            if all(np.array_equal(read[name], images[name]) for name in images):
-                return read
-        return images
+        return next((read for read in distinct if read.are(images)), images)
 
     def _per_image_path(self, run: Run, target: str, decoding: str) -> Path:
         folder = self.folders.evaluation(run, target)
@@ -326,7 +343,7 @@ def _same_images(first: PerImage, other: PerImage) -> bool:
     """Whether two seeds have the same images, measures and weights; the last digits of the weights may differ."""
     if first.weights != other.weights or first.measures.keys() != other.measures.keys():
         return False
-    if not np.array_equal(first.key, other.key) or not np.array_equal(first.group, other.group):
+    if not first.images.are(other.images):
         return False
     weights = {*first.weights.values()}
     return all(np.allclose(first.measures[name], other.measures[name], rtol=1e-5, atol=0) for name in weights)

@@ -13,7 +13,7 @@ from colorize import runtime
 from colorize.layout import BASELINES, UNTRAINED, Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
-from colorize.report.intervals import Comparison, Groups, Interval, Name, compare, groups_of
+from colorize.report.intervals import Comparison, Groups, Interval, Name, compare
 from colorize.report.seeds import OverSeeds, over_seeds
 from colorize.runtime import DataError
 
@@ -112,10 +112,10 @@ def read_measured(
         images[method] = inputs.per_image(cell, method.decoding, names)
     first = images[methods[0]]
     for method in methods:
-        if not np.array_equal(images[method].key, first.key):
+        if not np.array_equal(images[method].images.key, first.images.key):
             folders = f"data/evaluations of {source}-{method.model} and {source}-{methods[0].model} on {target}"
             raise DataError(f"{folders}: their images differ; run `make verify`, which names the damaged files")
-    return Measured(source, target, values, images, groups_of(first.group))
+    return Measured(source, target, values, images, first.images.groups)
 
 
 def baseline_methods() -> list[Method]:
