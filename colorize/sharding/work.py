@@ -66,7 +66,7 @@ class _Work:
         keys = itertools.count(self.number * self.job.settings.per_shard)
         for part, members in self.job.members(self.split, self.number):
             with containers.Reader(self.job.copy_of(part)) as reader:
-                for key, member in zip(keys, members):  # noqa: B905 - `keys` is endless; `members` is not
+                for member, key in zip(members, keys):  # noqa: B905 - `keys` is endless; in this order, none is lost
                     if image := self._decode(reader, member, places[len(kept)]):
                         kept.append((key, member.class_name, member.group, member.name, int(image.is_gray)))
                     if len(kept) == len(places):
