@@ -13,10 +13,17 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from colorize.runtime import environment, signals, terminal
+from colorize.runtime import cluster, environment, signals, terminal
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
+
+
+def workers() -> contextlib.AbstractContextManager[Executor]:
+    """The workers of a stage: those of a Dask cluster if COLORIZE_DASK is set, else processes of this machine."""
+    if address := environment.dask_address():
+        return cluster.executor(address)
+    return executor(environment.processes())
 
 
 @contextlib.contextmanager
@@ -61,6 +68,7 @@ def _begin_worker(to_parent: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signals.handle_bus_errors(to_parent.send)
+    terminal.silence()
     signals.die_with_parent(signal.SIGKILL)
 
 

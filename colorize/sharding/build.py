@@ -56,7 +56,7 @@ def shard(name: str, settings: Shard, folders: Folders, code: str = "") -> dict[
     _warn_of_cuts(name, source, found, described)
     chosen = Settings(settings.size, settings.per_shard, settings.gray, settings.min_colorfulness)
     job = Job.create(name, source, found, chosen, code)
-    with runtime.lock(lock_of(job.folder), f"shard {name}"), runtime.executor(runtime.processes()) as pool:
+    with runtime.lock(lock_of(job.folder), f"shard {name}"), runtime.workers() as pool:
         counts = flow.run(pool, job, name)
         parts.check_unchanged(found)
         manifests: dict[SplitName, dict] = {}
@@ -126,5 +126,6 @@ def _find_leaks(
 ) -> dict:
     train, other = (folders.shards(which, name) for which in ("train", split))
     count = -(-manifests["train"]["images"] // leakage.PART)
-    tasks = [pool.submit(leakage.find_in, str(train), str(other), number, count) for number in range(count)]
+    places = (str(train.absolute()), str(other.absolute()))
+    tasks = [pool.submit(leakage.find_in, *places, number, count) for number in range(count)]
     return leakage.combine(train, other, [task.result() for task in tasks])

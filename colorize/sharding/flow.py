@@ -9,11 +9,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 
 from colorize import runtime
 from colorize.data.shards import SPLITS, SplitName
+from colorize.runtime import DataError
 from colorize.sharding import listing, work
 from colorize.sharding.job import Job
 from colorize.sharding.listing import Counts
 
 _SIGN_OF_LIFE_S = 5.0  # seconds without a finished task after which the progress is shown again
+
+_GIVEN_UP = "remove the image that kills them, or give the workers more memory, and run again"
 
 _Task = tuple[Callable, tuple]  # function of a worker, and its arguments after the folder of the job
 
@@ -83,18 +86,27 @@ class _Flow:
 
     def step(self) -> None:
         """Wait until some tasks are finished, or for a few seconds."""
-        while self._waiting and len(self._running) <= 4 * runtime.processes():
+        while self._waiting and len(self._running) <= runtime.tasks_at_once():
             function, arguments = self._waiting.popleft()
             future = self._pool.submit(function, str(self._job.folder), *arguments)
             self._running[future] = (function, arguments)
         for future in wait(self._running, _SIGN_OF_LIFE_S, FIRST_COMPLETED).done:
             function, arguments = self._running.pop(future)
+            try:
+                result = future.result()
+            except runtime.Killed as error:
+                raise DataError(f"{self._describe(function, arguments)}: {error}; {_GIVEN_UP}") from None
             if function is work.make_shard:
-                self.images += future.result()
+                self.images += result
             else:
-                future.result()
                 self.counts[arguments[0]] = self._job.counts(arguments[0])
                 self._add_shards()
+
+    def _describe(self, function: Callable, arguments: tuple) -> str:
+        if function is work.list_archive:
+            return self._job.found[arguments[0]].path
+        part, members = next(self._job.members(*arguments))
+        return f"{part.path}: the {self._job.settings.per_shard:,} images from {members[0].name!r}"
 
     def _add_shards(self) -> None:
         """Add the tasks of the splits that have become ready."""

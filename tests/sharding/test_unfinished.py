@@ -50,7 +50,7 @@ def tasks(monkeypatch) -> list[tuple]:
             done.append((function, *arguments[1:]))
             return future
 
-    monkeypatch.setattr("colorize.runtime.executor", lambda workers: contextlib.nullcontext(Here()))
+    monkeypatch.setattr("colorize.runtime.workers", lambda: contextlib.nullcontext(Here()))
     return done
 
 
