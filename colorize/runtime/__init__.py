@@ -35,7 +35,15 @@ from colorize.runtime.environment import (
     state_dir,
     torchrun_ranks,
 )
-from colorize.runtime.errors import Damaged, DataError, ParameterError, UserError, first_line, repair_command
+from colorize.runtime.errors import (
+    Damaged,
+    DataError,
+    ParameterError,
+    UserError,
+    first_line,
+    repair_command,
+    without_secrets,
+)
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
@@ -51,7 +59,7 @@ from colorize.runtime.files import (
     write_text,
 )
 from colorize.runtime.locks import Lock, holder_of, lock
-from colorize.runtime.program import executor, outputs, run
+from colorize.runtime.program import call_in_child, executor, outputs, run
 from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import progress, say
 
@@ -66,6 +74,7 @@ __all__ = [
     "atomic_text",
     "atomic_write",
     "cache_place",
+    "call_in_child",
     "check_compiler",
     "check_written",
     "checkpoint_seconds",
@@ -99,6 +108,7 @@ __all__ = [
     "stop_requested",
     "sweep",
     "torchrun_ranks",
+    "without_secrets",
     "write_array",
     "write_json",
     "write_text",

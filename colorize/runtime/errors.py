@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_SECRETS = re.compile(r"(://)[^\s/?]*@|(://[^\s?'\"]*)\?[^\s'\"]*")  # user and password, or a query, in a URL
 
 
 class UserError(ValueError):
@@ -30,6 +33,11 @@ class Damaged(DataError):
 def first_line(error: Exception) -> str:
     """First line of an error message, without the details that libraries add."""
     return str(error).partition("\n")[0]
+
+
+def without_secrets(text: str) -> str:
+    """The text, without user names, passwords and queries in its URLs: a query can hold a signature or a token."""
+    return _SECRETS.sub(r"\1\2", _SECRETS.sub(r"\1\2", text))  # the second time, queries of URLs with a user name
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:

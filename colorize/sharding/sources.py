@@ -21,7 +21,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from colorize import runtime
-from colorize.archives import containers, download
+from colorize.archives import containers, download, urls
 from colorize.archives.entry import Entry
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
@@ -42,10 +42,15 @@ _ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp
 class Archive(Section):
     """An archive that is downloaded if it is missing."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    url: str  # https, http, s3, gs or az
     bytes: Annotated[int, Field(gt=0)] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")  # of the section, so that the message does not show the URL
+    def _has_no_secret(self) -> "Archive":
+        urls.check(self.url)
+        return self
 
     @model_validator(mode="after")
     def _has_digest(self) -> "Archive":
