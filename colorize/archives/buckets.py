@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -33,10 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Object", "discard", "fetch", "is_url", "list_objects", "publish", "receive"]
 
-ATTEMPTS = 6  # consecutive attempts without a new byte, after which a transfer fails
-BACKOFF_S = 1.0  # pause before the second attempt; doubles with each attempt
 REQUESTED = 1 << 26  # bytes requested at once; between two requests, a replaced object is noticed
-CHUNK = 1 << 20  # bytes written at once
+PIECE = 1 << 16  # bytes written at once; a broken connection loses at most one piece
+MIB = 1 << 20  # unit of the progress display
 
 
 class Object(NamedTuple):
@@ -62,7 +60,8 @@ def list_objects(url: str) -> list[Object]:
     try:
         urls.check(url)
     except ValueError as error:
-        raise DataError(f"{runtime.without_secrets(url)}: {error}") from None
+        raise DataError(f"{_shown(url)}: {error}") from None
+    stores.obstore(url)  # imported here, not again in each child
     return runtime.call_in_child(_list, url)
 
 
@@ -97,14 +96,18 @@ def receive(wanted: Object, part: Path) -> None:
         DataError: as `fetch`.
         OSError: the disk is full, or a file cannot be written.
     """
-    if (
-        _read_origin(part) != wanted._asdict() or _size(part) > wanted.size
-    ):  # a part of another version, or of another object
+    stores.obstore(wanted.url)
+    if _read_origin(part) != wanted._asdict() or _size(part) > wanted.size:
         discard(part)  # it belongs to another object, or to another version of this one
         runtime.write_json(_origin(part), wanted._asdict())
     disk.check_space(part, wanted.size - _size(part))
     with _shown_progress(wanted, part) as watch:
         runtime.call_in_child(_receive, wanted, part, watch=watch)
+
+
+def _shown(url: str) -> str:
+    shown = runtime.without_secrets(url)
+    return shown if shown.isprintable() else repr(shown)
 
 
 def publish(part: Path, path: Path) -> None:
@@ -141,13 +144,13 @@ def _shown_progress(wanted: Object, part: Path) -> Iterator[Callable[[], None]]:
     if multiprocessing.parent_process() is not None:
         yield lambda: None
         return
-    shown = _size(part) // CHUNK
-    name, todo = wanted.url.rpartition("/")[2], wanted.size // CHUNK - shown
+    shown = _size(part) // MIB
+    name, todo = wanted.url.rpartition("/")[2], wanted.size // MIB - shown
     with runtime.progress(f"download {name}", todo, "MiB") as advance:
 
         def watch() -> None:
             nonlocal shown
-            now = _size(part) // CHUNK
+            now = _size(part) // MIB
             if now > shown:
                 advance(now - shown)
                 shown = now
@@ -160,7 +163,7 @@ def _shown_progress(wanted: Object, part: Path) -> Iterator[Callable[[], None]]:
 
 def _list(url: str) -> list[Object]:
     store, key = stores.connect(url)
-    if not urls.is_bucket(url) or not re.search(r"[*\[]|/$|^$", key):
+    if not urls.names_many(url):
         with stores.explained(url):
             meta = stores.obstore().head(store, key)
         return [Object(url, meta["size"], _etag(url, meta))]
@@ -173,8 +176,6 @@ def _list(url: str) -> list[Object]:
 
 def _listed(url: str, store: ObjectStore, key: str) -> list[ObjectMeta]:
     """The objects below a folder, or those that match a pattern."""
-    if not url.endswith("/") and not key:
-        raise DataError(f"{url}: this is a bucket; to list all its objects, end the address with `/`")
     folder = re.split(r"[*\[]", key)[0].rpartition("/")[0]
     with stores.explained(url):
         found = [meta for chunk in stores.obstore().list(store, prefix=folder or None) for meta in chunk]
@@ -210,18 +211,11 @@ def _etag(url: str, meta: ObjectMeta) -> str:
 def _receive(wanted: Object, part: Path) -> None:
     """Append to the part file until it is complete, and check that the object is still the same."""
     store, key = stores.connect(wanted.url)
-    failures = 0
     with part.open("ab") as file:
         while (have := file.tell()) < wanted.size:
             _append(wanted, store, key, file)
-            failures = 0 if file.tell() > have else failures + 1
-            if failures >= ATTEMPTS:
-                raise DataError(
-                    f"{wanted.url}: connection cut after {have:,} bytes, {ATTEMPTS} attempts failed; run again to "
-                    "resume"
-                )
-            if failures:
-                time.sleep(BACKOFF_S * 2 ** (failures - 1))
+            if file.tell() == have:  # obstore has tried several times
+                raise DataError(f"{wanted.url}: connection cut after {have:,} bytes; run again to resume")
         file.flush()
         os.fsync(file.fileno())
     with stores.explained(wanted.url):
@@ -234,12 +228,10 @@ def _append(wanted: Object, store: ObjectStore, key: str, file: BinaryIO) -> Non
     with stores.explained(wanted.url):
         result = stores.obstore().get(store, key, options={"if_match": wanted.etag, "range": (start, end)})
         _check_same(wanted, result.meta)
-        chunks = iter(result.stream(min_chunk_size=CHUNK))
+        chunks = iter(result.stream(min_chunk_size=PIECE))
     while chunk := _next(chunks):
         if file.tell() + len(chunk) > end or result.range != (start, end):
-            raise DataError(
-                f"{wanted.url}: the store sends other bytes than requested; run again, or use another store"
-            )
+            raise DataError(f"{wanted.url}: the store sends other bytes than requested; download the file yourself")
         file.write(chunk)
 
 

@@ -21,7 +21,7 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-RETRIES = 5  # of a request that cannot be sent, or that the server answers with 5xx or 429
+RETRIES = 5  # of a request that fails because of the network, or that the server answers with 5xx or 429
 BACKOFF_S = 1.0  # pause before the first retry; doubles with each retry
 TIMEOUT_S = (10, 60)  # limits for connecting and for the time between two reads
 
@@ -41,6 +41,7 @@ _REASONS = (  # pattern in an error text of obstore, which is many lines long an
     ),
     (r"ExpiredToken|TokenRefreshRequired|RequestTimeTooSkewed", "the keys have expired, or the clock is wrong; {keys}"),
     (r"40[13] |InvalidAccessKeyId|MissingAccountName|[Aa]ccount must be", "access denied; {keys}"),
+    (r"non-partial|Requested \S+, got", "the server sends other bytes than requested; download the file yourself"),
     (r"dns error", "the name of the server is unknown; check the address, the endpoint and the network"),
     (r"ConnectionRefused", "the server refuses the connection; check the endpoint, or try again later"),
     (r"[Cc]ertificate", "the certificate of the server is not trusted; check the endpoint"),
@@ -61,6 +62,8 @@ def connect(url: str) -> tuple[ObjectStore, str]:
     bucket, _, key = rest.partition("/")
     with explained(url):
         if scheme in classes:
+            if not key and not url.endswith("/"):
+                raise DataError(f"{url}: this is a bucket; to list all its objects, end the address with `/`")
             return classes[scheme](bucket, **_options()), key
         if "?" in key or "#" in key:
             raise DataError(f"{runtime.without_secrets(url)}: an address with a query cannot be read; remove it")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, urlsplit
 
+from colorize.runtime import without_secrets
+
 SCHEMES = ("https", "http", "s3", "gs", "az")
 BUCKET_SCHEMES = ("s3", "gs", "az")  # Amazon S3 and compatible stores, Google Cloud Storage, Azure Blob Storage
 
@@ -23,6 +25,11 @@ def is_bucket(url: str) -> bool:
     return url.startswith(tuple(f"{scheme}://" for scheme in BUCKET_SCHEMES))
 
 
+def names_many(url: str) -> bool:
+    """Whether an address names the objects of a folder, or those that match a pattern, and not one object."""
+    return is_bucket(url) and re.search(r"[*\[]|/$", url) is not None
+
+
 def check(url: str) -> None:
     """Check an address that a user wrote into a file.
 
@@ -34,7 +41,7 @@ def check(url: str) -> None:
         raise ValueError(f"expected an address that starts with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
     if not url.isprintable() or (not is_bucket(url) and " " in url):
         raise ValueError("the address contains a character that no address can have; correct it")
-    if "@" in url.partition("://")[2].partition("/")[0]:
+    if without_secrets(url) != url.partition("?")[0]:  # it removes user names too
         place = "environment variables (docs/data.md lists them)" if is_bucket(url) else "~/.netrc"
         raise ValueError(f"the address contains a user name or password, which others can read; put it into {place}")
     if is_bucket(url) and "?" in url:

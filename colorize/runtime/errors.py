@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_SECRETS = re.compile(r"(://)[^\s/?]*@|(://[^\s?'\"]*)\?[^\s'\"]*")  # user and password, or a query, in a URL
+# User name and password, up to the last @. A password can contain `/` and `?`; but in `host:80/a@b` there is none.
+_USER = re.compile(r"(://)(?:[^\s/?]*|[^\s/?:\[]*:(?!\d+(?:/|$))\S*)@")
+_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
 
 
 class UserError(ValueError):
@@ -37,7 +39,7 @@ def first_line(error: Exception) -> str:
 
 def without_secrets(text: str) -> str:
     """The text, without user names, passwords and queries in its URLs: a query can hold a signature or a token."""
-    return _SECRETS.sub(r"\1\2", _SECRETS.sub(r"\1\2", text))  # the second time, queries of URLs with a user name
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:

@@ -47,10 +47,13 @@ class Archive(Section):
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
-    @model_validator(mode="after")  # of the section, so that the message does not show the URL
-    def _has_no_secret(self) -> "Archive":
-        urls.check(self.url)
-        return self
+    @field_validator("url")
+    @classmethod
+    def _names_one_file(cls, url: str) -> str:
+        urls.check(url)
+        if urls.names_many(url):
+            raise ValueError("expected the address of one object, not of a folder or a pattern")
+        return url
 
     @model_validator(mode="after")
     def _has_digest(self) -> "Archive":
