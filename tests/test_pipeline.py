@@ -20,7 +20,7 @@ from colorize.config import params
 from colorize.evaluation import evaluate
 from colorize.evaluation.measuring import Prediction
 from colorize.layout import Folders, Run, stage_name
-from tests.helpers import extending, processes
+from tests.helpers import extending, object_stores, processes
 from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
 from tools.review import __main__ as review
 from tools.review import tables
