@@ -238,6 +238,7 @@ def test_cut_connections_and_short_answers_are_continued(odd_store, tmp_path, mo
     odd_store.cuts, odd_store.longer = 8, -1  # more often than obstore itself tries again
     buckets.fetch(wanted, tmp_path / "a.tar")
     assert (tmp_path / "a.tar").read_bytes() == odd_store.data
+    assert len(odd_store.conditions) > 8 and set(odd_store.conditions) == {wanted.etag}
 
 
 def test_a_connection_that_stays_cut_is_given_up_and_kept_for_resuming(odd_store, tmp_path, expect_one_line):

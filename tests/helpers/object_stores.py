@@ -77,6 +77,7 @@ class OddStore(http.server.ThreadingHTTPServer):
         data: the bytes of the object.
         etag: its ETag; None: it has none.
         requests: method and range of each request so far.
+        conditions: the header If-Match of each GET so far.
         status: of all answers, with `body`, if it is not 200.
         replaced_after: the ETag changes after so many requests.
         cuts: so many answers to GET end after `cut_at` bytes.
@@ -91,7 +92,7 @@ class OddStore(http.server.ThreadingHTTPServer):
 
     def __init__(self, data: bytes):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.data, self.requests = data, []
+        self.data, self.requests, self.conditions = data, [], []
         self.endpoint = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -101,6 +102,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         store, wanted = self.server, self.headers.get("Range")
         store.requests.append((self.command, wanted))
+        if self.command == "GET":
+            store.conditions.append(self.headers.get("If-Match"))
         if store.status != 200:
             return self._answer(store.status, store.body.encode(), {})
         data, etag = store.data, store.etag if len(store.requests) <= store.replaced_after else '"second"'
