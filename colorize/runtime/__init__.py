@@ -39,7 +39,15 @@ from colorize.runtime.environment import (
     tasks_at_once,
     torchrun_ranks,
 )
-from colorize.runtime.errors import Damaged, DataError, ParameterError, UserError, first_line, repair_command
+from colorize.runtime.errors import (
+    Damaged,
+    DataError,
+    ParameterError,
+    UserError,
+    first_line,
+    repair_command,
+    without_secrets,
+)
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
@@ -55,7 +63,7 @@ from colorize.runtime.files import (
     write_text,
 )
 from colorize.runtime.locks import Lock, holder_of, lock
-from colorize.runtime.program import executor, outputs, run, workers
+from colorize.runtime.program import call_in_child, executor, outputs, run, workers
 from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import progress, say
 
@@ -71,6 +79,7 @@ __all__ = [
     "atomic_text",
     "atomic_write",
     "cache_place",
+    "call_in_child",
     "check_compiler",
     "check_written",
     "checkpoint_seconds",
@@ -106,6 +115,7 @@ __all__ = [
     "sweep",
     "tasks_at_once",
     "torchrun_ranks",
+    "without_secrets",
     "workers",
     "write_array",
     "write_json",

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from colorize import runtime
-from colorize.archives import download, parts
+from colorize.archives import download, parts, urls
 from colorize.archives.parts import Part
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
@@ -38,10 +38,18 @@ def _is_image(name: str) -> bool:
 class Archive(Section):
     """An archive that is downloaded if it is missing."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    url: str  # https, http, s3, gs or az
     bytes: Annotated[int, Field(gt=0)] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _names_one_file(cls, url: str) -> str:
+        urls.check(url)
+        if urls.names_many(url):
+            raise ValueError("expected the address of one object, not of a folder or a pattern")
+        return url
 
     @model_validator(mode="after")
     def _has_digest(self) -> "Archive":

@@ -249,6 +249,45 @@ def test_wrong_source_files_are_refused_in_one_line(tmp_path, text, word, expect
         sources.load("mine", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://user:hunter2@h/a.zip", "~/.netrc"),
+        ("https://user:hunter2/hunter2@h/a.zip", "~/.netrc"),
+        ("https://h/a.zip?X-Amz-Credential=me&X-Amz-Signature=hunter2", "download the file yourself"),
+        ("https://h/a.zip?se=2030&sig=hunter2", "download the file yourself"),
+        ("https://h/a.zip?access_token=hunter2", "download the file yourself"),
+        ("s3://me:hunter2@bucket/a.zip", "environment variables"),
+        ("s3://bucket/a.zip?key=hunter2", "environment variables"),
+        ("ftp://me:hunter2@h/a.zip?hunter2", "s3://"),
+        ("https://h/a b", "correct it"),
+        ("s3://bucket/folder/", "one object"),
+        ("s3://bucket/*.zip", "one object"),
+    ],
+)
+def test_addresses_that_hold_a_secret_or_name_no_single_file_are_refused_without_showing_it(tmp_path, url, word):
+    write_source(
+        tmp_path, f"archives: {{a.zip: {{url: '{url}', md5: '{'0' * 32}'}}}}\nfractions: {{val: 0, test: 0}}\n"
+    )
+    with pytest.raises(ParameterError) as caught:
+        sources.load("mine", tmp_path)
+    message = str(caught.value)
+    assert "archives.a.zip.url: " in message and word in message and message.isprintable()
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://h:80/@me/a.zip?download=1", "http://h/a.zip", "s3://b/a b@c.zip", "gs://b/a.zip", "az://b/a.zip",
+     "http://[::1]:80/a@b.zip"],
+)  # fmt: skip
+def test_addresses_without_a_secret_are_accepted(tmp_path, url):
+    write_source(
+        tmp_path, f"archives: {{a.zip: {{url: '{url}', md5: '{'0' * 32}'}}}}\nfractions: {{val: 0, test: 0}}\n"
+    )
+    assert sources.load("mine", tmp_path).archives["a.zip"].url == url
+
+
 def test_unknown_data_set_lists_the_known_ones():
     known = "objects, places365, scenes, tiny_imagenet"
     with pytest.raises(ParameterError, match=f"nothing.yaml: no such data set; the data sets are: {known}$"):
