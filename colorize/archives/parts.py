@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from colorize import runtime
-from colorize.archives import containers
+from colorize.archives import buckets, containers, urls
+from colorize.archives.buckets import Object
 from colorize.runtime import DataError
 
 _ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz")  # of a data set's tars in a folder
@@ -32,10 +33,10 @@ class Part(NamedTuple):
     """One archive of a data set."""
 
     file: str  # its name in `Source.files`
-    path: str  # absolute path
+    path: str  # absolute path, or address of an object in a bucket
     prefix: str  # comes before the names of its images, such as `00000.tar/`; empty if it is the only archive
     bytes: int | None  # length; None for a folder or a list of images
-    version: str | None  # changes with the content: modification time (ns) and inode number; None as above
+    version: str | None  # changes with the content: modification time (ns) and inode number, or ETag; None as above
 
     @property
     def is_folder(self) -> bool:
@@ -61,9 +62,48 @@ def part_of(file: str, path: Path, prefix: str = "") -> Part:
 def check_unchanged(parts: list[Part]) -> None:
     """Raise DataError if an archive was replaced or changed since it was described."""
     for part in parts:
+        if urls.is_url(part.path):  # its copy was made from one version
+            continue
         path = Path(part.path)
         if not path.exists() or part_of(part.file, path, part.prefix) != part:
             raise DataError(f"{path}: changed during the run; run again when it is complete")
+
+
+def find_objects(file: str, url: str) -> list[Part]:
+    """The objects that an address names, sorted by name.
+
+    Args:
+        file: name in `Source.files`.
+        url: one object, a folder that ends with `/` and holds tars, a pattern, or a range.
+
+    Raises:
+        DataError: the bucket cannot be read, or an object is missing.
+    """
+    wanted = _expand(url)
+    found = buckets.list_objects(_RANGE.sub("*", url))
+    if len(wanted) > 1:
+        known = {entry.url: entry for entry in found}
+        _refuse_missing([text for text in wanted if text not in known], len(wanted))
+        found = [known[text] for text in wanted]
+    elif url.endswith("/"):
+        found = [entry for entry in found if entry.url.endswith(_ENDINGS)]
+    if not found:
+        raise DataError(f"{url}: no tar there; correct `path` in the source file")
+    return [
+        Part(file, entry.url, "" if entry.url == url else _prefix(url, entry.url), entry.size, entry.etag)
+        for entry in found
+    ]
+
+
+def _prefix(pattern: str, name: str) -> str:
+    """What comes before the names of the images of one of several archives: its name after the fixed folders."""
+    fixed = re.split(r"[*?\[{]", pattern)[0].rpartition("/")[0]
+    return f"{name.removeprefix(fixed + '/')}/"
+
+
+def _refuse_missing(missing: list[str], count: int) -> None:
+    if missing:
+        raise DataError(f"{missing[0]}: no such file; {len(missing):,} of the {count:,} archives are missing")
 
 
 def find(file: str, path: Path, is_image: Callable[[str], bool]) -> list[Part]:
@@ -78,10 +118,10 @@ def find(file: str, path: Path, is_image: Callable[[str], bool]) -> list[Part]:
         DataError: a folder holds both tars and images, or an archive of a range is missing.
     """
     if path.is_dir() and (tars := _tars_in(path, is_image)):
-        return _named(file, tars)
+        return [part_of(file, tar, f"{tar.name}/") for tar in tars]
     if path.exists():
         return [part_of(file, path)]
-    return _named(file, _matches(path))
+    return [part_of(file, found, _prefix(path.as_posix(), found.as_posix())) for found in _matches(path)]
 
 
 def _tars_in(folder: Path, is_image: Callable[[str], bool]) -> list[Path]:
@@ -101,8 +141,8 @@ def _matches(path: Path) -> list[Path]:
     texts = _expand(str(path))
     if not glob.has_magic(str(path)):
         missing = [text for text in texts if not Path(text).exists()] if len(texts) > 1 else texts
-        if len(texts) > 1 and missing:
-            raise DataError(f"{missing[0]}: no such file; {len(missing):,} of the {len(texts):,} archives are missing")
+        if len(texts) > 1:
+            _refuse_missing(missing, len(texts))
         return [Path(text) for text in texts if text not in missing]
     return sorted({Path(found) for text in texts for found in glob.glob(text)})  # noqa: PTH207 - an absolute pattern
 
@@ -118,24 +158,21 @@ def _expand(pattern: str) -> list[str]:
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
-def _named(file: str, paths: list[Path]) -> list[Part]:
-    if not paths:
-        return []
-    folder = os.path.commonpath([path.parent for path in paths])
-    return [part_of(file, path, f"{path.relative_to(folder).as_posix()}/") for path in paths]
-
-
 def local_copy(part: Part, copy: Path) -> Path:
     """The path of an archive whose members can be read in place.
 
     Args:
         part: the archive.
-        copy: path of its unpacked copy, which is written if it is missing and needed.
+        copy: path of its local or unpacked copy, which is written if it is needed and missing.
 
     Raises:
-        DataError: the archive cannot be unpacked.
+        DataError: the archive cannot be downloaded or unpacked.
     """
     path = Path(part.path)
+    if urls.is_url(part.path):
+        path = copy.with_suffix(".object")
+        if not path.exists():
+            buckets.fetch(Object(part.path, part.bytes or 0, part.version or ""), path)
     if part.is_folder or not (unpack := _unpacker(path)):
         return path
     with runtime.lock(copy.with_name(f"{copy.name}.lock"), f"unpack {path.name}", wait=True):

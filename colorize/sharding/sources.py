@@ -147,6 +147,13 @@ class Source(Section):
     lists: list[LabelList] = Field(default_factory=list)  # classes and groups of images whose names do not tell them
     class_file: ClassFile | None = None  # the file beside each image that gives its class
 
+    @field_validator("path")
+    @classmethod
+    def _holds_no_secret(cls, path: str | None) -> str | None:
+        if path is not None and urls.is_url(path):
+            urls.check(path)
+        return path
+
     @field_validator("archives")
     @classmethod
     def _are_file_names(cls, named: dict[str, Archive]) -> dict[str, Archive]:
@@ -241,6 +248,8 @@ def locate(source: Source, raw_dir: Path | str) -> list[Part]:
     """
     raw_dir = Path(raw_dir)
     if source.path is not None:
+        if urls.is_url(source.path):
+            return parts.find_objects(PATH, source.path)
         return _find_local(source.path, raw_dir)
     if source.sample is not None:
         try:
