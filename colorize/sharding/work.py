@@ -32,13 +32,16 @@ def _job(folder: str) -> Job:
 
 
 def list_archive(folder: str, number: int) -> None:
-    """Write the index of one archive."""
-    _job(folder).list_archive(number)
+    """Write the index of one archive, if no earlier attempt has finished it."""
+    if _job(folder).counts(number) is None:
+        _job(folder).list_archive(number)
 
 
 def make_shard(folder: str, split: SplitName, number: int) -> int:
-    """Decode the images of one shard and write it; returns the number of images in the listing."""
+    """Decode the images of one shard and write it, if no earlier attempt has; returns the number of listed images."""
     job = _job(folder)
+    if record := job.record(split, number):
+        return record.listed
     work = _Work(job, split, number)
     path = job.tar(split, number)
     sha256 = shards.write_members(path, work.members, work.parts())

@@ -35,10 +35,10 @@ class Cluster:
         """Address of the scheduler."""
         return f"tcp://127.0.0.1:{self.port}"
 
-    def add_workers(self, count: int, **environment: str) -> None:
-        """Start workers with one thread each."""
+    def add_workers(self, count: int, nanny: str = "--no-nanny", **environment: str) -> None:
+        """Start workers with one thread each; with `--nanny`, each is started again when it dies."""
         for _ in range(count):
-            options = ("--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard")
+            options = ("--nthreads", "1", "--memory-limit", "0", nanny, "--no-dashboard")
             self.workers.append(self._start("worker", self.address, *options, **environment))
 
     def restart(self) -> None:
@@ -52,8 +52,14 @@ class Cluster:
             process.wait()
 
     def stop(self) -> None:
-        """End everything."""
-        self.kill(*[process for process in (self.scheduler, *self.workers) if process.poll() is None])
+        """End everything; a nanny ends its worker."""
+        for process in (self.scheduler, *self.workers):
+            process.terminate()
+        for process in (self.scheduler, *self.workers):
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill(process)
 
     def _start(self, *arguments: str, **environment: str) -> subprocess.Popen:
         number = len(list(self.log.glob("*.log")))

@@ -150,7 +150,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(project):
 def test_a_task_that_kills_its_workers_is_given_up_and_named(project, tmp_path):
     cluster = clusters.Cluster(tmp_path, allowed_failures=1)
     try:
-        cluster.add_workers(2, COLORIZE_FAULT="shard-member")
+        cluster.add_workers(1, "--nanny", COLORIZE_FAULT="shard-member")
         _, err = finish(start(project, "poisoned", COLORIZE_DASK=cluster.address), 3)
     finally:
         cluster.stop()
@@ -166,6 +166,6 @@ def test_a_worker_with_other_code_is_refused(project, cluster, tmp_path):
     cluster.add_workers(1, PYTHONPATH=str(copy.parent))
     _, err = finish(start(project, "refused", COLORIZE_DASK=cluster.address), 3)
     assert re.fullmatch(
-        r"error: the worker tcp://127.0.0.1:\d+ has other code; update its files and start it again\n",
-        err.replace(f"waiting for workers of {cluster.address}\n", ""),
+        r"error: the worker tcp://127.0.0.1:\d+ has other code; update its files and start it again",
+        err.splitlines()[-1],
     )
