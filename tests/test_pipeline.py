@@ -20,7 +20,7 @@ from colorize.config import params
 from colorize.evaluation import evaluate
 from colorize.evaluation.measuring import Prediction
 from colorize.layout import Folders, Run, stage_name
-from tests.helpers import extending, processes
+from tests.helpers import extending, object_stores, processes
 from tests.helpers.clones import changed, clone, commit, edit, run, stages_run
 from tools.review import __main__ as review
 from tools.review import tables
@@ -276,6 +276,23 @@ def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_
     assert locks[0] == locks[1]
     run(repo, "git", "checkout", "--quiet", ".")
     dvc(repo, "checkout")
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_a_clone_that_pulls_all_results_has_nothing_to_do(repo, tmp_path, request, kind):
+    settings = {"url": str(tmp_path / "store")}
+    if kind == "bucket":
+        pytest.importorskip("dvc_s3", reason=f"dvc-s3 is not installed; {object_stores.REMEDY}")
+        s3 = request.getfixturevalue("s3")
+        settings = {"url": s3.url("store"), "endpointurl": s3.endpoint}
+    run(tmp_path, "git", "clone", "--quiet", str(repo), "whole")
+    for folder in (repo, tmp_path / "whole"):
+        config = "".join(f"    {name} = {value}\n" for name, value in settings.items())
+        (folder / ".dvc/config.local").write_text(f"['remote \"store\"']\n{config}")
+    dvc(repo, "push", "--remote", "store")
+    dvc(tmp_path / "whole", "pull", "--remote", "store")
+    assert "up to date" in dvc(tmp_path / "whole", "status")
+    assert stages_run(dvc(tmp_path / "whole", "repro", "--dry")) == []
 
 
 def test_another_lambda_trains_the_classifiers_again_and_not_the_regression(repo):
