@@ -9,6 +9,9 @@ from types import SimpleNamespace
 # Before torch is loaded, whatever was set: many tests fork, which a pool of threads does not survive: the child hangs.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# No test cuts the power. Waiting for the disk would take a tenth of the time of all tests.
+os.fsync = lambda descriptor: None
+
 import hypothesis
 import numpy as np
 import pytest
