@@ -9,9 +9,6 @@ from types import SimpleNamespace
 # Before torch is loaded, whatever was set: many tests fork, which a pool of threads does not survive: the child hangs.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# No test cuts the power. Waiting for the disk would take a tenth of the time of all tests.
-os.fsync = lambda descriptor: None
-
 import hypothesis
 import numpy as np
 import pytest
@@ -22,10 +19,13 @@ from colorize.data import shards, verified
 from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
 from tests.helpers.layouts import expect_one_line, real_layouts  # noqa: F401 - fixtures
+from tests.helpers.stand_ins import without_plots  # noqa: F401 - a fixture
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup makes it deaf to that one
+
+os.fsync = lambda descriptor: None  # no test cuts the power, so there is no need to wait for the disk
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -11,6 +11,7 @@ import pkgutil
 import runpy
 import sys
 import traceback
+from pathlib import Path
 
 import dvc.stage.run
 from dvc.cli import main
@@ -57,7 +58,7 @@ def _run_module(command: list[str], cwd: str, env: dict[str, str]) -> None:
 if __name__ == "__main__":
     for name in LIBRARIES:
         importlib.import_module(name)
-    sys.path[0] = os.getcwd()
+    sys.path[0] = str(Path.cwd())
     for module in pkgutil.walk_packages(importlib.import_module("colorize").__path__, "colorize."):
         if not module.name.endswith("_cuda"):  # these need Triton
             importlib.import_module(module.name)
