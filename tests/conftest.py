@@ -37,13 +37,14 @@ hypothesis.settings.load_profile("ci")
 
 _SLOWEST = (
     "test_pipeline.py",
-    "test_seeds.py",
-    "test_extending.py",
     "tools/test_run_cells.py",
     "product/test_recorded.py",
+    "test_extending.py",
     "faults/",
-    "fuzz/",
+    "test_seeds.py",
+    "report/test_intervals.py",
     "product/",
+    "fuzz/",
 )
 
 
