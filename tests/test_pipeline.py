@@ -256,7 +256,7 @@ def test_what_extending_says_runs_again_and_nothing_else(repo, section, stages):
 
 def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_does(repo, tmp_path):
     """Its lock file is the same: no stage depends on a folder of which a clone may lack a part."""
-    store = ("dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
+    store = ("remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
     run(tmp_path, "git", "clone", "--quiet", str(repo), "part")
     needed = (
         *(f"data/shards/test/{name}" for name in DATASETS),
@@ -264,7 +264,7 @@ def test_a_clone_that_pulled_test_images_and_a_model_evaluates_as_the_whole_one_
         "data/priors/objects",
     )
     for folder in (repo, tmp_path / "part"):
-        run(folder, *store)
+        dvc(folder, *store)
     dvc(repo, "push", *needed)
     dvc(tmp_path / "part", "pull", *needed)
     locks = []
