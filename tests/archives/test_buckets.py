@@ -119,8 +119,10 @@ def test_missing_keys_are_named(s3, monkeypatch, expect_one_line):
     for name in KEYS:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")  # where a machine of Amazon gets its keys
-    with expect_one_line(DataError, "no keys", "AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"):
-        buckets.list_objects(s3.url("a.tar"))
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    for address, name in ((s3.url("a.tar"), "AWS"), ("az://container/a.tar", "AZURE")):
+        with expect_one_line(DataError, "no keys", f"set {name}_", f"{name}_SKIP_SIGNATURE"):
+            buckets.list_objects(address)
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "AWS_ACCESS_KEY_ID"), (404, "no such object"), (400, "400")])
