@@ -29,7 +29,7 @@ _PACKAGE = "obstore>=0.12,<0.13"  # as in pyproject.toml
 _KEYS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
-    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true for a public one",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true if it is public",
 }
 _NO_OBJECT = "no such object or bucket; correct the address (a folder ends with `/`)"
 _REASONS = (  # pattern in an error text of obstore, which is many lines long and can contain secrets; reason and remedy
