@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from colorize import runtime
 from colorize.archives import buckets, disk, stores
 from colorize.runtime import DataError
-from tests.helpers.object_stores import KEYS
+from tests.helpers.object_stores import KEYS, REMEDY
 
 _FETCH_SLOWLY = """
 import sys
@@ -294,9 +295,7 @@ def test_forked_workers_fetch_what_their_parent_has_listed(s3, tmp_path):
 
 
 def test_a_stalled_transfer_ends_at_once_when_its_process_is_terminated(repo, tmp_path, monkeypatch):
-    pytest.importorskip("obstore")
-    import socket
-
+    pytest.importorskip("obstore", reason=f"obstore is not installed; {REMEDY}")
     with socket.create_server(("127.0.0.1", 0)) as server:
         for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}"}.items():
             monkeypatch.setenv(name, value)
