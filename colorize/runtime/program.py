@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from colorize.runtime import environment, signals, terminal
+from colorize.runtime import cluster, environment, signals, terminal
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
@@ -24,6 +24,13 @@ from colorize.runtime.locks import lock
 Result = TypeVar("Result")
 
 _LOOK_S = 0.2  # seconds between two calls of `watch`
+
+
+def workers() -> contextlib.AbstractContextManager[Executor]:
+    """The workers of a stage: those of a Dask cluster if COLORIZE_DASK is set, else processes of this machine."""
+    if address := environment.dask_address():
+        return cluster.executor(address)
+    return executor(environment.processes())
 
 
 @contextlib.contextmanager
@@ -72,6 +79,7 @@ def _begin_worker(to_parent: Connection) -> None:
 def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    terminal.silence()
     signals.die_with_parent(signal.SIGKILL)
 
 

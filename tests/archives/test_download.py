@@ -16,6 +16,7 @@ import yaml
 from colorize.archives import disk, download
 from colorize.runtime import DataError
 from colorize.sharding import sources
+from tests.helpers.listing import list_images
 
 TRACKED = Path(__file__).parents[2] / "sources"
 TINY = "tiny-imagenet-200.zip"
@@ -117,17 +118,17 @@ def changed(source: sources.Source, **values) -> sources.Source:
 def test_missing_archives_are_downloaded_and_listed(server, tmp_path, name):
     source = served(server, name)
     paths = sources.locate(source, tmp_path / "raw")
-    assert {file: path.read_bytes() for file, path in paths.items()} == {
+    assert {part.file: Path(part.path).read_bytes() for part in paths} == {
         file: server.files[file] for file in source.files
     }
     assert not list((tmp_path / "raw").glob("*.part"))
-    assert set(sources.list_images(source, paths).splits) == {"train", "val", "test"}
+    assert set(list_images(source, paths).splits) == {"train", "val", "test"}
 
 
 def test_found_archives_are_not_downloaded_again(server, tmp_path):
     source = served(server, "tiny_imagenet")
     (tmp_path / TINY).write_bytes(server.files[TINY])
-    assert sources.locate(source, tmp_path) == {TINY: tmp_path / TINY}
+    assert [part.path for part in sources.locate(source, tmp_path)] == [str(tmp_path / TINY)]
     assert server.ranges == []
 
 
@@ -303,7 +304,7 @@ def test_own_cut_of_a_published_archive_is_used(tmp_path, real_layouts):
     (tmp_path / TINY).write_bytes(real_layouts[TINY])
     source = sources.load("tiny_imagenet", TRACKED)
     paths = sources.locate(source, tmp_path)
-    assert len(sources.list_images(source, paths).splits["train"]) == 6
+    assert len(list_images(source, paths).splits["train"]) == 6
 
 
 def test_marker_is_plain_json(server, tmp_path):

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-REMEDY = "`make buckets` installs what the tests of object stores need"
+REMEDY = "`make scale` installs what the tests of object stores need"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDOFTHETESTS",
     "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",
