@@ -288,7 +288,7 @@ def _list_folder(path: Path, subfolder: str = "") -> tuple[list[Entry], Counter]
                 else:
                     folders.append((name + "/", above | {_identity(status)}))
             elif stat.S_ISREG(status.st_mode):
-                found.append(Entry(_checked_name(path, name), status.st_mtime_ns, status.st_size))
+                found.append(Entry(checked_name(path, name), status.st_mtime_ns, status.st_size))
             else:
                 skipped["device, pipe or socket"] += 1
     return found, skipped
@@ -298,7 +298,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _checked_name(path: Path, name: str) -> str:
+def checked_name(path: Path, name: str) -> str:
     """The name, if it is valid UTF-8, which the tables need; otherwise a DataError is raised."""
     try:
         name.encode()

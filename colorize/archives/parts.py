@@ -10,6 +10,7 @@ import glob
 import gzip
 import itertools
 import lzma
+import math
 import os
 import re
 import shutil
@@ -49,12 +50,13 @@ def part_of(file: str, path: Path, prefix: str = "") -> Part:
     """Describe an archive as it is now.
 
     Raises:
-        DataError: the archive cannot be read.
+        DataError: the archive cannot be read, or its name is not UTF-8.
     """
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
+    containers.checked_name(path.parent, prefix.removesuffix("/"))
     if path.is_dir() or path.suffix == ".csv":
         return Part(file, str(path.absolute()), prefix, None, None)
     return Part(file, str(path.absolute()), prefix, status.st_size, f"{status.st_mtime_ns}-{status.st_ino}")
@@ -82,7 +84,9 @@ def find_objects(file: str, url: str) -> list[Part]:
     """
     wanted = _expand(url)
     found = buckets.list_objects(_RANGE.sub("*", url))
-    if len(wanted) > 1:
+    if _RANGE.search(url):
+        if glob.has_magic(url):
+            raise DataError(f"{url}: in a bucket, give a range or a pattern, not both; correct `path`")
         known = {entry.url: entry for entry in found}
         _refuse_missing([text for text in wanted if text not in known], len(wanted))
         found = [known[text] for text in wanted]
@@ -98,8 +102,8 @@ def find_objects(file: str, url: str) -> list[Part]:
 
 def _prefix(pattern: str, name: str) -> str:
     """What comes before the names of the images of one of several archives: its name after the fixed folders."""
-    fixed = re.split(r"[*?\[{]", pattern)[0].rpartition("/")[0]
-    return f"{name.removeprefix(fixed + '/')}/"
+    fixed, slash, _ = re.split(r"[*?\[{]", pattern)[0].rpartition("/")
+    return f"{name.removeprefix(fixed + slash)}/"
 
 
 def _refuse_missing(missing: list[str], count: int) -> None:
@@ -107,28 +111,30 @@ def _refuse_missing(missing: list[str], count: int) -> None:
         raise DataError(f"{missing[0]}: no such file; {len(missing):,} of the {count:,} archives are missing")
 
 
-def find(file: str, path: Path, is_image: Callable[[str], bool]) -> list[Part]:
+def find(file: str, folder: Path, name: str, is_image: Callable[[str], bool]) -> list[Part]:
     """The archives that a path or pattern names, sorted by name; empty if there is none.
 
     Args:
         file: name in `Source.files`.
-        path: a folder, a zip, a tar, a list of images (.csv), a folder of tars, or a pattern.
+        folder: what a relative path is relative to. Its own name is no pattern.
+        name: a folder, a zip, a tar, a list of images (.csv), a folder of tars, or a pattern.
         is_image: whether a file is an image, by its name.
 
     Raises:
         DataError: a folder holds both tars and images, or an archive of a range is missing.
     """
+    path = folder / name
     if path.is_dir() and (tars := _tars_in(path, is_image)):
         return [part_of(file, tar, f"{tar.name}/") for tar in tars]
     if path.exists():
         return [part_of(file, path)]
-    return [part_of(file, found, _prefix(path.as_posix(), found.as_posix())) for found in _matches(path)]
+    return [part_of(file, folder / found, _prefix(name, found)) for found in _matches(folder, name)]
 
 
 def _tars_in(folder: Path, is_image: Callable[[str], bool]) -> list[Path]:
-    """The tars of a folder that holds tars and no folders, such as img2dataset writes."""
+    """The tars of a folder that holds tars and no folders, such as img2dataset writes. Hidden files do not count."""
     with os.scandir(folder) as items:
-        children = list(items)
+        children = [item for item in items if not item.name.startswith(".")]
     tars = [child.name for child in children if child.name.endswith(_ENDINGS) and child.is_file()]
     if tars and any(child.is_dir() or is_image(child.name) for child in children):
         raise DataError(
@@ -137,25 +143,28 @@ def _tars_in(folder: Path, is_image: Callable[[str], bool]) -> list[Path]:
     return [folder / name for name in sorted(tars)]
 
 
-def _matches(path: Path) -> list[Path]:
-    """The files that a pattern matches. Every file of a range must exist."""
-    texts = _expand(str(path))
-    if not glob.has_magic(str(path)):
-        missing = [text for text in texts if not Path(text).exists()] if len(texts) > 1 else texts
-        if len(texts) > 1:
-            _refuse_missing(missing, len(texts))
-        return [Path(text) for text in texts if text not in missing]
-    return sorted({Path(found) for text in texts for found in glob.glob(text)})  # noqa: PTH207 - an absolute pattern
+def _matches(folder: Path, pattern: str) -> list[str]:
+    """The files below a folder that a pattern matches. Every file of a range must exist."""
+    names = _expand(pattern)
+    if glob.has_magic(pattern):
+        return sorted({found for name in names for found in glob.glob(name, root_dir=folder)})  # noqa: PTH207 - relative names
+    if names == [pattern]:  # no range: a path that does not exist
+        return []
+    _refuse_missing([str(folder / name) for name in names if not (folder / name).exists()], len(names))
+    return names
 
 
 def _expand(pattern: str) -> list[str]:
     """Replace ranges by their numbers: `{08..10}.tar` -> 08.tar, 09.tar, 10.tar."""
-    pieces = _RANGE.split(pattern)  # text, first, last, text, first, last, text
-    choices: list[list[str]] = [[pieces[0]]]
-    for first, last, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        if int(last) - int(first) >= _MAX_ARCHIVES:
-            raise DataError(f"{pattern}: a range of more than {_MAX_ARCHIVES:,} archives; correct `path`")
-        choices += [[str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)], [text]]
+    texts, firsts, lasts = (_RANGE.split(pattern)[start::3] for start in range(3))
+    ranges = [range(int(first), int(last) + 1) for first, last in zip(firsts, lasts, strict=True)]
+    if not all(ranges):
+        raise DataError(f"{pattern}: a range must not count down; correct `path`")
+    if math.prod(numbers.stop - numbers.start for numbers in ranges) > _MAX_ARCHIVES:
+        raise DataError(f"{pattern}: a range of more than {_MAX_ARCHIVES:,} archives; correct `path`")
+    choices = [[texts[0]]]
+    for numbers, first, text in zip(ranges, firsts, texts[1:], strict=True):
+        choices += [[str(number).zfill(len(first)) for number in numbers], [text]]
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 
@@ -186,6 +195,8 @@ def _unpack(path: Path, unpack: Callable[[Path], IO[bytes]], copy: Path) -> None
     try:
         with unpack(path) as source, runtime.atomic_write(copy) as target:
             shutil.copyfileobj(source, target, 1 << 20)
+    except runtime.UserError:  # the copy cannot be written
+        raise
     except _damage() as error:
         raise DataError(f"{path}: cannot be unpacked ({error}); download it again") from error
 
@@ -208,4 +219,4 @@ def _open_zstd(path: Path) -> IO[bytes]:
         import zstandard
     except ImportError:
         raise DataError(f"{path}: compressed with zstd; run `pip install zstandard`, or `unzstd` on it") from None
-    return zstandard.open(path, "rb")
+    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)

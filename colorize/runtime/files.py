@@ -213,6 +213,16 @@ def prepare_folder(folder: Path) -> None:
     Raises:
         DataError: the folder is not writable.
     """
+    make_folder(folder)
+    sweep(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and check that it is writable.
+
+    Raises:
+        DataError: the folder is not writable.
+    """
     probe = folder / f".probe.{os.getpid()}.tmp"
     with _explained(folder), signals.finish_step():  # a signal must not leave the probe behind
         folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +230,6 @@ def prepare_folder(folder: Path) -> None:
             probe.touch()
         finally:
             probe.unlink(missing_ok=True)
-    sweep(folder)
 
 
 def sweep(folder: Path) -> None:

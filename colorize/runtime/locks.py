@@ -15,7 +15,7 @@ from pathlib import Path
 
 from colorize.runtime import environment
 from colorize.runtime.errors import DataError
-from colorize.runtime.files import prepare_folder
+from colorize.runtime.files import make_folder
 
 _held: set[int] = set()  # file descriptors of the locks that this process holds
 
@@ -47,7 +47,7 @@ def lock(path: Path, what: str, wait: bool | None = None) -> Iterator[Lock]:
     Raises:
         DataError: another process holds the lock and `wait` is false, or the lock file cannot be written.
     """
-    prepare_folder(path.parent)
+    make_folder(path.parent)  # without a sweep: processes of other machines may write there
     _release_in_children()
     descriptor = _open_and_lock(path, what, environment.may_wait() if wait is None else wait)
     _held.add(descriptor)

@@ -9,7 +9,6 @@ workers. The manifest counts the rejected images by reason, and names the first 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
@@ -25,7 +24,7 @@ from colorize.data import shards
 from colorize.data.shards import SPLITS, SplitName
 from colorize.layout import Folders, stage_name
 from colorize.sharding import flow, leakage, sources, summary
-from colorize.sharding.job import Job, Settings, discard, lock_of
+from colorize.sharding.job import Job, Settings, discard
 from colorize.sharding.summary import describe
 
 __all__ = ["describe", "discard", "shard"]
@@ -55,8 +54,7 @@ def shard(name: str, settings: Shard, folders: Folders, code: str = "") -> dict[
     described = sources.describe_archives(source, found)
     _warn_of_cuts(name, source, found, described)
     chosen = Settings(settings.size, settings.per_shard, settings.gray, settings.min_colorfulness)
-    job = Job.create(name, source, found, chosen, code)
-    with runtime.lock(lock_of(job.folder), f"shard {name}"), runtime.workers() as pool:
+    with Job.begin(name, source, found, chosen, code) as job, runtime.workers() as pool:
         counts = flow.run(pool, job, name)
         parts.check_unchanged(found)
         manifests: dict[SplitName, dict] = {}
@@ -99,6 +97,8 @@ def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) 
     assert len(records) == len(numbers)
     found = summary.summarize(records)
     summary.check(name, split, found, settings.max_reject_fraction)
+    for path in (out / "manifest.json", *out.glob("*.tar")):  # an earlier run may have written more tars
+        path.unlink(missing_ok=True)
     with runtime.atomic_text(out / shards.TABLE) as file:
         file.write(",".join(shards.COLUMNS) + "\n")
         for number in numbers:
@@ -112,8 +112,6 @@ def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) 
 
 def _link(path: Path, target: Path) -> None:
     """Give a finished tar a second name, so that it is not lost if the run is interrupted; copy it to another disk."""
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
     try:
         os.link(path, target)
     except OSError:  # another disk, or one without hard links

@@ -65,19 +65,15 @@ class _Flow:
     def __init__(self, pool: Executor, job: Job):
         job.forget_folders()
         self.counts = [job.counts(number) for number in range(len(job.found))]
+        self.listed = len(self.counts) - self.counts.count(None)  # archives
         self.images = 0  # images in finished shards
         self.kept = 0  # shards finished by an earlier run
         self._pool, self._job = pool, job
         self._running: dict[Future, _Task] = {}
         lacking = [number for number, count in enumerate(self.counts) if count is None]
         self._waiting: deque[_Task] = deque((work.list_archive, (number,)) for number in lacking)
-        self._unready = set(SPLITS)  # splits whose archives are not all listed
+        self._unlisted = {split: set(lacking).intersection(job.parts_of(split)) for split in SPLITS}  # until all are
         self._add_shards()
-
-    @property
-    def listed(self) -> int:
-        """Number of listed archives."""
-        return len(self.counts) - self.counts.count(None)
 
     @property
     def is_busy(self) -> bool:
@@ -99,8 +95,7 @@ class _Flow:
             if function is work.make_shard:
                 self.images += result
             else:
-                self.counts[arguments[0]] = self._job.counts(arguments[0])
-                self._add_shards()
+                self._add_listed(arguments[0])
 
     def _describe(self, function: Callable, arguments: tuple) -> str:
         if function is work.list_archive:
@@ -108,13 +103,19 @@ class _Flow:
         part, members = next(self._job.members(*arguments))
         return f"{part.path}: the {self._job.settings.per_shard:,} images from {members[0].name!r}"
 
+    def _add_listed(self, number: int) -> None:
+        self.counts[number] = self._job.counts(number)
+        self.listed += 1
+        for numbers in self._unlisted.values():
+            numbers.discard(number)
+        self._add_shards()
+
     def _add_shards(self) -> None:
         """Add the tasks of the splits that have become ready."""
-        for split in sorted(self._unready):
+        for split in sorted(split for split, numbers in self._unlisted.items() if not numbers):
+            del self._unlisted[split]
             counts = [self.counts[number] for number in self._job.parts_of(split)]
-            if None not in counts:
-                self._unready.remove(split)
-                self._add_shards_of(split, [count.images[split] for count in counts if count])
+            self._add_shards_of(split, [count.images[split] for count in counts if count])
 
     def _add_shards_of(self, split: SplitName, images: list[int]) -> None:
         self._job.write_starts(split, images)

@@ -34,6 +34,25 @@ class Member(NamedTuple):
 
 def write(path: Path, members: Sequence[Member]) -> None:
     """Write the index `<path>.npy` and `<path>.txt`; the .npy is written last."""
+    rows, texts = _encoded(members)
+    with runtime.atomic_write(path.with_suffix(".txt")) as file:
+        file.write(texts)
+    runtime.write_array(path.with_suffix(".npy"), rows)
+
+
+def holds(path: Path, members: Sequence[Member]) -> bool:
+    """Whether an index has been written, and from the same members."""
+    rows, texts = _encoded(members)
+    try:
+        return (
+            np.array_equal(np.load(path.with_suffix(".npy")), rows) and path.with_suffix(".txt").read_bytes() == texts
+        )
+    except FileNotFoundError:
+        return False
+
+
+def _encoded(members: Sequence[Member]) -> tuple[np.ndarray, bytes]:
+    """The content of the two files."""
     texts = [_encode(member) for member in members]
     rows = np.empty(len(members), _ROW)
     if members:
@@ -41,9 +60,7 @@ def write(path: Path, members: Sequence[Member]) -> None:
         for field, values in zip(_NUMBERS, numbers, strict=True):
             rows[field] = values
         rows["end"] = np.cumsum([len(text) for text in texts])
-    with runtime.atomic_write(path.with_suffix(".txt")) as file:
-        file.write(b"".join(texts))
-    runtime.write_array(path.with_suffix(".npy"), rows)
+    return rows, b"".join(texts)
 
 
 def _encode(member: Member) -> bytes:

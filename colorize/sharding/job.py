@@ -14,6 +14,8 @@ of archives, settings and code, so records of other inputs are never used.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import shutil
@@ -26,7 +28,8 @@ import numpy as np
 from colorize import runtime
 from colorize.archives import parts
 from colorize.archives.parts import Part
-from colorize.data.shards import SPLITS, SplitName
+from colorize.data.shards import SplitName
+from colorize.runtime import DataError
 from colorize.sharding import index, listing
 from colorize.sharding.index import Member
 from colorize.sharding.listing import Counts
@@ -67,8 +70,9 @@ class Job:
         self.folder, self.source, self.found, self.settings = folder, source, found, settings
 
     @classmethod
-    def create(cls, name: str, source: Source, found: Sequence[Part], settings: Settings, code: str) -> Job:
-        """The unfinished data set of these inputs; earlier results of the same inputs are found in its folder.
+    @contextlib.contextmanager
+    def begin(cls, name: str, source: Source, found: Sequence[Part], settings: Settings, code: str) -> Iterator[Job]:
+        """Hold the lock of a data set; yields it, with the results of an earlier run with the same inputs.
 
         Args:
             name: name of the data set.
@@ -87,9 +91,11 @@ class Job:
         text = json.dumps(values, sort_keys=True)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         folder = (runtime.state_dir() / "shards" / f"{name}-{fingerprint}").absolute()
-        if not (folder / "job.json").exists():
-            runtime.write_text(folder / "job.json", text)
-        return cls(folder, source, found, settings)
+        with runtime.lock(_lock_of(folder), f"shard {name}"):
+            runtime.sweep(folder)
+            if not (folder / "job.json").exists():
+                runtime.write_text(folder / "job.json", text)
+            yield cls(folder, source, found, settings)
 
     @classmethod
     def load(cls, folder: Path) -> Job:
@@ -101,21 +107,31 @@ class Job:
 
     def copy_of(self, part: Part) -> Path:
         """The path of an archive whose members can be read in place."""
-        return parts.local_copy(part, self.folder / "copies" / f"{self.found.index(part):06d}.tar")
+        return parts.local_copy(part, self._copies / f"{self._numbers[part]:06d}.tar")
+
+    @property
+    def _copies(self) -> Path:
+        return self.folder / "copies"
+
+    @functools.cached_property
+    def _numbers(self) -> dict[Part, int]:
+        return {part: number for number, part in enumerate(self.found)}
 
     def list_archive(self, number: int) -> None:
         """Write the index of one archive; its record is written last."""
-        listed = listing.list_part(self.source, self.found[number], self.found, self.copy_of)
-        before = self._digests(number)
+        try:
+            listed = listing.list_part(self.source, self.found[number], self.found, self.copy_of)
+        except DataError as error:
+            if str(self._copies) in str(error):
+                raise DataError(f"{self.found[number].path}: {error}") from None
+            raise
         for split, members in listed.splits.items():
-            index.write(self._index(number, split), members)
-        if before and before != self._digests(number):  # a folder has changed since an earlier run
-            for split in SPLITS:
+            path = self._index(number, split)
+            if not index.holds(path, members):
+                # a folder may have changed since an earlier run; its shards must be gone before the index tells so
                 shutil.rmtree(self.folder / split, ignore_errors=True)
+                index.write(path, members)
         runtime.write_json(self._listed(number), listed.counts._asdict())
-
-    def _digests(self, number: int) -> list[str]:
-        return [runtime.sha256_of(path) for path in sorted(self._listed(number).parent.glob(f"{number:06d}-*"))]
 
     def forget_folders(self) -> None:
         """Have folders listed again: nothing tells whether a folder has changed, unlike the time of an archive."""
@@ -196,10 +212,10 @@ class Job:
 def discard(name: str) -> None:
     """Remove the unfinished forms of a data set, which is finished now, except those that another run works on."""
     for folder in (runtime.state_dir() / "shards").glob(f"{name}-{'[0-9a-f]' * 16}"):
-        if runtime.holder_of(lock_of(folder)) is None:
+        with contextlib.suppress(DataError), runtime.lock(_lock_of(folder), f"shard {name}", wait=False):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def lock_of(folder: Path) -> Path:
+def _lock_of(folder: Path) -> Path:
     """The lock that a run holds while it works on a job."""
     return folder.with_name(f"{folder.name}.lock")

@@ -76,7 +76,7 @@ def list_part(
     )
     here = [split for split in splits if source.archive_of(split) == part.file]
     if rows is not None:
-        members, others = _by_list(source, here, rows)
+        members, others = _by_list(source, here, rows, path)
     else:
         assign = _by_fractions if source.fractions else _by_patterns
         members, others = assign(source, here, part, listing)
@@ -84,9 +84,9 @@ def list_part(
         others -= _read_classes(members, source.class_file, part, path, listing)
     labeled, list_files = _add_labels(members, source, part, found, place_of, listing)
     skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others - list_files})).items()))
-    example = listing.entries[0].name if listing.entries else ""
+    example = part.prefix + listing.entries[0].name if listing.entries else ""
     images = {split: len(members[split]) for split in here}
-    unsplit = {split: _matching(source, split, listing) for split in here if not images[split]}
+    unsplit = {split: _matching(source, split, part, listing) for split in here if not images[split]}
     return Listed(members, Counts(images, skipped, labeled, len(listing.entries), unsplit, example))
 
 
@@ -157,16 +157,19 @@ def _class_of(matched: re.Match, prefix: str) -> str:
 
 
 def _by_list(
-    source: Source, splits: Sequence[SplitName], rows: Sequence[image_list.Row]
+    source: Source, splits: Sequence[SplitName], rows: Sequence[image_list.Row], path: Path
 ) -> tuple[dict[SplitName, list[Member]], int]:
     """Members of the splits of a list of images, and the number of images of other splits."""
     members: dict[SplitName, list[Member]] = {split: [] for split in splits}
+    patterns = {split: pattern.compiled() for split, pattern in source.splits.items()}
     others = 0
     for row in rows:
         name = row.entry.name
+        if source.is_list and row.split not in (*SPLITS, ""):
+            raise DataError(f"{path}: {name!r} has the split {row.split!r}; expected {', '.join(SPLITS)} or no text")
         split = row.split if source.is_list else source.fractions.split_of(name) if source.fractions else None
         for wanted in splits:
-            if split == wanted or (source.splits and source.splits[wanted].compiled().fullmatch(name)):
+            if split == wanted or (patterns and patterns[wanted].fullmatch(name)):
                 members[wanted].append(Member(row.entry, name, row.class_name or name.rpartition("/")[0]))
                 break
         else:
@@ -193,17 +196,19 @@ def _read_classes(
 
 
 def _class_in(reader: containers.Reader, entry: Entry, wanted: ClassFile, path: Path) -> str:
-    """The class that one file gives; empty if its JSON object does not have the key."""
+    """The class that one file gives; empty if its JSON object does not have the key, or has null."""
     try:
         if entry.size > _MAX_CLASS_FILE:
             raise ValueError(f"{entry.size:,} bytes")
-        text = bytes(reader.read(entry)).decode()
+        text = bytes(reader.read(entry)).decode("utf-8-sig")
         if wanted.key is None:
             return text.strip()
-        value = json.loads(text).get(wanted.key, "")
+        value = json.loads(text).get(wanted.key)
+    except DataError:
+        raise
     except (ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: {entry.name!r} gives no class ({error}); correct the file or `class_file`") from None
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
 def _add_labels(
@@ -244,10 +249,10 @@ def _label(members: list[Member], read: dict[str, labels.Label]) -> int:
     return count
 
 
-def _matching(source: Source, split: SplitName, listing: containers.Listing) -> int:
+def _matching(source: Source, split: SplitName, part: Part, listing: containers.Listing) -> int:
     """Number of files that the pattern of a split matches; with `fractions`, of files that are images."""
     pattern = (source.splits[split] if source.splits else source.images).compiled()
-    return sum(1 for entry in listing.entries if pattern.fullmatch(entry.name))
+    return sum(1 for entry in listing.entries if pattern.fullmatch(part.prefix + entry.name))
 
 
 def _why_empty(source: Source, split: SplitName, counts: Sequence[Counts]) -> str:

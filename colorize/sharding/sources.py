@@ -272,11 +272,11 @@ def _obtain(name: str, archive: Archive, raw_dir: Path) -> Part:
 def _find_local(path: str, raw_dir: Path) -> list[Part]:
     """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
     # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
-    candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
-    for candidate in candidates:
-        if found := parts.find(PATH, candidate, _is_image):
+    folders, path = (raw_dir, runtime.repo_root()), str(Path(path).expanduser())
+    for folder in folders:
+        if found := parts.find(PATH, folder, path, _is_image):
             return found
-    tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
+    tried = " or ".join(dict.fromkeys(str(folder / path) for folder in folders))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 
 

@@ -108,7 +108,9 @@ class _Work:
 
 
 def _content(reader: containers.Reader, entry: Entry) -> bytes | memoryview:
-    """Read the bytes of a member. A member that is too large for an image is rejected without reading it."""
+    """Read the bytes of a member. If its length cannot be that of an image, it is rejected without reading it."""
+    if not entry.size:  # a file of a list may also be missing
+        raise images.Reject(images.EMPTY)
     if entry.size > images.MAX_BYTES:
         raise images.Reject(images.TOO_LARGE)
     return reader.read(entry)

@@ -224,7 +224,7 @@ def test_class_files_need_a_key_for_json_alone(tmp_path):
 
 def test_a_range_cannot_name_more_archives_than_anybody_has(tmp_path):
     with pytest.raises(DataError, match="a range of more than 10,000,000 archives"):
-        parts.find("path", tmp_path / "{0..99999999999}.tar", bool)
+        parts.find("path", tmp_path, "{0..99999999999}.tar", bool)
 
 
 # --- buckets ---------------------------------------------------------------------------------------------------------
