@@ -185,9 +185,10 @@ def local_copy(part: Part, copy: Path) -> Path:
             buckets.fetch(Object(part.path, part.bytes or 0, part.version or ""), path)
     if part.is_folder or not (unpack := _unpacker(path)):
         return path
-    with runtime.lock(copy.with_name(f"{copy.name}.lock"), f"unpack {path.name}", wait=True):
-        if not copy.exists():
-            _unpack(path, unpack, copy)
+    if not copy.exists():
+        with runtime.lock(copy.with_name(f"{copy.name}.lock"), f"unpack {path.name}", wait=True):
+            if not copy.exists():
+                _unpack(path, unpack, copy)
     return copy
 
 

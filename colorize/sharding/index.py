@@ -3,13 +3,16 @@
 The listing of an archive is written once, and each task reads its own rows of it. So no process holds the listing of
 the whole data set, which would take 330 bytes per image.
 
-    <name>.npy    per image: place and length in the archive, and the end of its texts in the other file
-    <name>.txt    per image: name, class and group, each followed by a zero byte
+An index file is an .npy file with texts at its end:
+
+    per image: place and length in the archive, and the end of its texts
+    per image: name, class and group, each followed by a zero byte
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,27 +35,30 @@ class Member(NamedTuple):
     group: str = ""  # name of a group of images that are not independent; empty if it is unknown
 
 
-def write(path: Path, members: Sequence[Member]) -> None:
-    """Write the index `<path>.npy` and `<path>.txt`; the .npy is written last."""
-    rows, texts = _encoded(members)
-    with runtime.atomic_write(path.with_suffix(".txt")) as file:
-        file.write(texts)
-    runtime.write_array(path.with_suffix(".npy"), rows)
+def write(path: Path, members: Sequence[Member], forget: Callable[[], object]) -> None:
+    """Write an index.
+
+    Args:
+        path: path of the index. If it holds these members already, nothing is written.
+        members: the images.
+        forget: called before it is written; removes what was made from another index.
+    """
+    pieces = _encoded(members)
+    if not _holds(path, pieces):
+        forget()
+        with runtime.atomic_write(path) as file:
+            for piece in pieces:
+                file.write(piece)
 
 
-def holds(path: Path, members: Sequence[Member]) -> bool:
-    """Whether an index has been written, and from the same members."""
-    rows, texts = _encoded(members)
-    try:
-        return (
-            np.array_equal(np.load(path.with_suffix(".npy")), rows) and path.with_suffix(".txt").read_bytes() == texts
-        )
-    except FileNotFoundError:
+def _holds(path: Path, pieces: Sequence[bytes]) -> bool:
+    if not path.exists() or path.stat().st_size != sum(map(len, pieces)):
         return False
+    with path.open("rb") as file:
+        return all(file.read(len(piece)) == piece for piece in pieces)
 
 
-def _encoded(members: Sequence[Member]) -> tuple[np.ndarray, bytes]:
-    """The content of the two files."""
+def _encoded(members: Sequence[Member]) -> tuple[bytes, bytes]:
     texts = [_encode(member) for member in members]
     rows = np.empty(len(members), _ROW)
     if members:
@@ -60,7 +66,9 @@ def _encoded(members: Sequence[Member]) -> tuple[np.ndarray, bytes]:
         for field, values in zip(_NUMBERS, numbers, strict=True):
             rows[field] = values
         rows["end"] = np.cumsum([len(text) for text in texts])
-    return rows, b"".join(texts)
+    file = io.BytesIO()
+    np.save(file, rows)
+    return file.getvalue(), b"".join(texts)
 
 
 def _encode(member: Member) -> bytes:
@@ -68,16 +76,25 @@ def _encode(member: Member) -> bytes:
     return "".join([text.replace("\0", "\ufffd") + "\0" for text in texts]).encode("utf-8", "backslashreplace")
 
 
-def read(path: Path, start: int, stop: int) -> list[Member]:
-    """The members with the positions `start` to `stop` - 1."""
-    rows = np.load(path.with_suffix(".npy"), mmap_mode="r")
+def read(path: Path, start: int, stop: int, prefix: str) -> list[Member]:
+    """The members with the positions `start` to `stop` - 1, at least one.
+
+    Args:
+        path: path of the index.
+        start: first position.
+        stop: position after the last.
+        prefix: of the archive; it is not in the names of the entries.
+    """
+    rows = np.load(path, mmap_mode="r")
     begin = int(rows["end"][start - 1]) if start else 0
     part = rows[start:stop]
-    with path.with_suffix(".txt").open("rb") as file:
-        file.seek(begin)
-        texts = file.read(int(part["end"][-1]) - begin).decode().split("\0") if len(part) else []
+    with path.open("rb") as file:
+        file.seek(rows.offset + rows.nbytes + begin)
+        texts = file.read(int(part["end"][-1]) - begin).decode().split("\0")
     members = []
     for number, (offset, size, packed, crc, method, _) in enumerate(part.tolist()):
         name, class_name, group = texts[_TEXTS * number : _TEXTS * (number + 1)]
-        members.append(Member(Entry(name, offset, size, packed, crc, method), name, class_name, group))
+        members.append(
+            Member(Entry(name.removeprefix(prefix), offset, size, packed, crc, method), name, class_name, group)
+        )
     return members

@@ -6,7 +6,7 @@ of archives, settings and code, so records of other inputs are never used.
 
     .state/shards/<data set>-<fingerprint>/
         job.json                      input of all tasks
-        index/000000-train.npy, .txt  images of a split in the first archive; index/000000.json is its record
+        index/000000-train.npy        images of a split in the first archive; index/000000.json is its record
         copies/000000.tar             an unpacked copy of a compressed archive
         train.npy                     (archives + 1,) where the images of each archive begin in the listing of the split
         train/000000.tar              a finished shard; train/000000.csv is its record, and its part of the table
@@ -126,11 +126,9 @@ class Job:
                 raise DataError(f"{self.found[number].path}: {error}") from None
             raise
         for split, members in listed.splits.items():
-            path = self._index(number, split)
-            if not index.holds(path, members):
-                # a folder may have changed since an earlier run; its shards must be gone before the index tells so
-                shutil.rmtree(self.folder / split, ignore_errors=True)
-                index.write(path, members)
+            # a folder may have changed since an earlier run, which has made shards of it
+            forget = functools.partial(shutil.rmtree, self.folder / split, ignore_errors=True)
+            index.write(self._index(number, split), members, forget)
         runtime.write_json(self._listed(number), listed.counts._asdict())
 
     def forget_folders(self) -> None:
@@ -172,8 +170,9 @@ class Job:
         while first < stop:
             begin, end = int(starts[position]), min(int(starts[position + 1]), stop)
             if first < end:
-                part = numbers[position]
-                yield self.found[part], index.read(self._index(part, split), first - begin, end - begin)
+                part = self.found[numbers[position]]
+                path = self._index(numbers[position], split)
+                yield part, index.read(path, first - begin, end - begin, part.prefix)
             first, position = end, position + 1
 
     def tar(self, split: SplitName, number: int) -> Path:
@@ -203,7 +202,7 @@ class Job:
             yield from file
 
     def _index(self, number: int, split: SplitName) -> Path:
-        return self.folder / "index" / f"{number:06d}-{split}"
+        return self.folder / "index" / f"{number:06d}-{split}.npy"
 
     def _listed(self, number: int) -> Path:
         return self.folder / "index" / f"{number:06d}.json"

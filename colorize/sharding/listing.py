@@ -80,10 +80,11 @@ def list_part(
     else:
         assign = _by_fractions if source.fractions else _by_patterns
         members, others = assign(source, here, part, listing)
-    if source.class_file is not None:
-        others -= _read_classes(members, source.class_file, part, path, listing)
+    class_files = _read_classes(members, source.class_file, part, path, listing) if source.class_file else 0
     labeled, list_files = _add_labels(members, source, part, found, place_of, listing)
-    skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others - list_files})).items()))
+    if source.class_file:
+        labeled[f"*.{source.class_file.ending}"] = class_files
+    skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others - list_files - class_files})).items()))
     example = part.prefix + listing.entries[0].name if listing.entries else ""
     images = {split: len(members[split]) for split in here}
     unsplit = {split: _matching(source, split, part, listing) for split in here if not images[split]}
@@ -113,7 +114,7 @@ def check_images(
             raise DataError(f"{place}: {_why_empty(source, split, here)}")
     for name in counts[0].labeled if counts else ():
         if not sum(entry.labeled[name] for entry in counts):
-            raise DataError(f"{name}: none of its names is an image of a split; correct `lists` in the source file")
+            raise DataError(f"{name}: names no image of a split; correct `lists` or `class_file` in {source._file}")
 
 
 def _by_patterns(
@@ -168,12 +169,10 @@ def _by_list(
         if source.is_list and row.split not in (*SPLITS, ""):
             raise DataError(f"{path}: {name!r} has the split {row.split!r}; expected {', '.join(SPLITS)} or no text")
         split = row.split if source.is_list else source.fractions.split_of(name) if source.fractions else None
-        for wanted in splits:
-            if split == wanted or (patterns and patterns[wanted].fullmatch(name)):
-                members[wanted].append(Member(row.entry, name, row.class_name or name.rpartition("/")[0]))
-                break
-        else:
-            others += 1
+        matching = [wanted for wanted in splits if split == wanted or (patterns and patterns[wanted].fullmatch(name))]
+        for wanted in matching:
+            members[wanted].append(Member(row.entry, name, row.class_name or name.rpartition("/")[0]))
+        others += not matching
     return members, others
 
 
