@@ -220,4 +220,4 @@ def _open_zstd(path: Path) -> IO[bytes]:
         import zstandard
     except ImportError:
         raise DataError(f"{path}: compressed with zstd; run `pip install zstandard`, or `unzstd` on it") from None
-    return zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+    return zstandard.open(path, "rb")

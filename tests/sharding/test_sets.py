@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import tarfile
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def write_tar(path: Path, members: dict[str, bytes]) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+
+
+def raise_(error: BaseException):
+    """A function that raises an error."""
+
+    def function(*_: object, **__: object) -> None:
+        raise error
+
+    return function
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +128,56 @@ def test_a_missing_tar_of_a_range_is_named(shard, laion):
         shard(f"path: laion/{{00000..00004}}.tar\n{SPLITS}")
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (2, 2)])
+def test_a_range_may_be_a_single_tar(shard, laion, first, last):
+    _, manifests = shard(f"path: laion/{{{first:05d}..{last:05d}}}.tar\n{SPLITS}")
+    assert sum(manifest["images"] for manifest in manifests.values()) == 12
+
+
+def test_the_name_of_the_folder_of_raw_archives_is_no_pattern(shard, laion, monkeypatch, tmp_path):
+    (tmp_path / "raw").rename(tmp_path / "raw [1] {1..2}")
+    monkeypatch.setenv("COLORIZE_RAW", str(tmp_path / "raw [1] {1..2}"))
+    expected = shards_of(shard(f"path: laion\n{SPLITS}", "folder")[0])
+    for name in ("*.tar", "{00000..00002}.tar"):
+        assert shards_of(shard(f"path: 'laion/{name}'\n{SPLITS}", name)[0]) == expected
+
+
+def test_hidden_files_beside_the_tars_are_ignored(shard, laion):
+    (laion / "._00000.tar").write_bytes(b"\0\5\x16\7")  # macOS writes such files
+    (laion / ".cache").mkdir()
+    _, manifests = shard(f"path: laion\n{SPLITS}")
+    assert manifests["train"]["archive"]["archives"] == 3
+
+
+def test_a_tar_whose_name_is_not_utf8_is_one_line(shard, laion):
+    (laion / "00000.tar").rename(laion / os.fsdecode(b"caf\xe9.tar"))
+    with pytest.raises(DataError, match=r"laion: the file name 'caf.*.tar' is not UTF-8; rename the file$"):
+        shard(f"path: laion\n{SPLITS}")
+
+
+def test_a_pattern_may_name_folders_of_images(shard, tmp_path, pictures):
+    for number, picture in enumerate(pictures):
+        path = tmp_path / f"raw/days/{number % 2}/{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    folders, _ = shard(f"path: days/*\n{SPLITS}")
+    assert {row["source"] for row in rows(folders)} == {f"{number % 2}/{number}.jpg" for number in range(36)}
+
+
+def test_no_tar_of_an_earlier_run_stays(shard, laion):
+    folders, _ = shard(f"path: laion\n{SPLITS}")
+    extra = folders.shards("train", "mine") / "000099.tar"
+    extra.write_bytes(b"x")
+    shard(f"path: laion\n{SPLITS}")
+    assert not extra.exists()
+
+
+def test_patterns_of_splits_without_the_name_of_the_tar_are_explained(shard, laion):
+    text = "splits: {train: {glob: '00000????.jpg'}, val: {glob: '*'}, test: {glob: '*'}}\n"
+    with pytest.raises(DataError, match=r"no file is an image of split 'train'; .* such as '00000.tar/000000000.jpg'"):
+        shard(f"path: laion\n{text}")
+
+
 def test_splits_may_be_named_by_tar(shard, laion):
     text = "splits:\n" + "".join(
         f"  {split}: {{glob: '{number:05d}.tar/*.jpg'}}\n" for number, split in enumerate(("train", "val", "test"))
@@ -142,6 +202,17 @@ def test_the_class_may_be_in_a_cls_beside_the_image(shard, tmp_path, pictures):
     assert manifests["train"]["skipped"] == {}
 
 
+def test_an_ending_that_no_file_has_is_one_line(shard, laion):
+    with pytest.raises(DataError, match=r"^\*.cls: names no image of a split; correct `lists` or `class_file` in "):
+        shard(f"path: laion\nclass_file: {{}}\n{SPLITS}")
+
+
+def test_null_is_no_class(shard, laion, pictures):
+    write_tar(laion / "00003.tar", {"a.jpg": pictures[0], "a.json": b'{"kind": null}'})
+    folders, _ = shard(f"path: laion\nclass_file: {{ending: json, key: kind}}\n{SPLITS}")
+    assert [row["class"] for row in rows(folders) if row["source"] == "00003.tar/a.jpg"] == [""]
+
+
 def test_a_json_that_is_none_is_one_line(shard, laion):
     write_tar(laion / "00003.tar", {"a.jpg": b"x", "a.json": b"{"})
     with pytest.raises(
@@ -164,6 +235,20 @@ def test_compressed_tars_give_the_same_shards(shard, laion, compress, ending):
     assert names == {row["source"] for row in rows(Folders(Path("plain")))}
     assert sum(map(len, shards_of(found).values())) == pytest.approx(sum(map(len, expected.values())), rel=0.2)
     assert not list(Path(".state/shards").iterdir())
+
+
+def test_a_compressed_file_that_is_no_tar_is_named(shard, laion):
+    (laion / "00003.tar.gz").write_bytes(gzip.compress(b"no tar" * 1000))
+    with pytest.raises(DataError, match=r"^/.*/raw/laion/00003.tar.gz: .*: damaged, or neither a zip nor"):
+        shard(f"path: laion\n{SPLITS}")
+
+
+def test_a_disk_that_is_full_is_not_called_a_damaged_archive(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(b"x" * 1000))
+    monkeypatch.setattr(parts.shutil, "copyfileobj", raise_(DataError("disk full: free some space and run again")))
+    with pytest.raises(DataError, match=r"^disk full: free some space and run again$"):
+        parts.local_copy(parts.part_of("path", path), tmp_path / "copies/000000.tar")
 
 
 def test_tars_beside_images_are_ambiguous(shard, laion):
@@ -202,7 +287,11 @@ def test_a_list_without_splits_is_divided_by_fractions(shard, photos, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name,split\na.jpg,train\n", "the columns are name, split; expected path, class, split"),
+        ("name,split\na.jpg,train\n", "list.csv: the columns are name, split; expected path, class, split"),
+        ("path,split\na.jpg,trian\n", "'a.jpg' has the split 'trian'; expected train, val, test or no text"),
+        ("path,split\n,train\n", "line 2 has no path"),
+        ("path,split\na,b.jpg,train\n", "line 2 has too many columns; put a name with a comma in double quotes"),
+        ('path,split\n"a.jpg,train\n', "cannot be read as a list of images (unexpected end of data)"),
         ("path,split\na.jpg,train\na.jpg,val\n", "'a.jpg' is listed twice; remove one of the lines"),
         ("path,split\na.jpg,train\n", "no line has the split 'val'; correct the column `split`"),
         ("path,split\n\xff\n", "cannot be read as a list of images"),
@@ -213,6 +302,30 @@ def test_a_wrong_list_is_one_line(shard, tmp_path, text, words):
     with pytest.raises(DataError) as caught:
         shard("path: list.csv\n")
     assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).count("list.csv") == 1
+
+
+def test_a_list_of_excel_with_odd_names_is_read(shard, photos, tmp_path):
+    names = ["new\nline, and comma.jpg", "\u05e9\u05dc\u05d5\u05dd\u202e.jpg", "../photos/00.jpg"]
+    for name in names[:2]:
+        (photos / name).write_bytes((photos / "01.jpg").read_bytes())
+    lines = [f'"{name}",{split}\r\n' for name, split in zip(names, ("train", "val", "test"), strict=True)]
+    (photos / "list.csv").write_bytes(("\ufeffpath,split\r\n" + "".join(lines)).encode())
+    assert [row["source"] for row in rows(shard("path: photos/list.csv\n")[0])] == names
+
+
+def test_missing_files_of_a_list_are_counted_as_empty_ones(shard, photos):
+    (photos / "list.csv").write_text("path\ngone.jpg\n" + "".join(f"{n:02d}.jpg\n" for n in range(36)))
+    with pytest.raises(DataError, match=r"1 of \d+ images are broken.*: 1 empty file \(first: 'gone.jpg'\)"):
+        shard(f"path: photos/list.csv\n{SPLITS}")
+
+
+def test_the_patterns_of_splits_may_overlap_in_a_list_too(shard, photos):
+    (photos / "list.csv").write_text("path\n" + "".join(f"{n:02d}.jpg\n" for n in range(36)))
+    globs = {"train": "*", "val": "0*", "test": "1*"}
+    text = "".join(f"  {split}: {{glob: '{glob}'}}\n" for split, glob in globs.items())
+    _, manifests = shard(f"path: photos/list.csv\nsplits:\n{text}")
+    assert [manifest["images"] for manifest in manifests.values()] == [36, 10, 10]
 
 
 def test_class_files_need_a_key_for_json_alone(tmp_path):
@@ -225,6 +338,13 @@ def test_class_files_need_a_key_for_json_alone(tmp_path):
 def test_a_range_cannot_name_more_archives_than_anybody_has(tmp_path):
     with pytest.raises(DataError, match="a range of more than 10,000,000 archives"):
         parts.find("path", tmp_path, "{0..99999999999}.tar", bool)
+    with pytest.raises(DataError, match="a range of more than 10,000,000 archives"):
+        parts.find("path", tmp_path, "{0..9999}/{0..9999}.tar", bool)
+
+
+def test_a_range_that_counts_down_is_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"^\{2..1\}.tar: a range must not count down; correct `path`$"):
+        parts.find("path", tmp_path, "{2..1}.tar", bool)
 
 
 # --- buckets ---------------------------------------------------------------------------------------------------------
@@ -253,6 +373,16 @@ def test_a_replaced_object_is_another_input_and_no_secret_is_kept(shard, laion, 
     s3.put("replaced/00001.tar", (laion / "00000.tar").read_bytes())
     assert shards_of(shard(text)[0]) != before
     assert len(list(Path(".state/shards").glob("mine-*"))) == 2
+
+
+def test_a_range_in_a_bucket_names_nothing_else(s3):
+    for number in range(2):
+        s3.put(f"single/{number}.tar", b"x")
+    assert [part.path for part in parts.find_objects("path", s3.url("single/{1..1}.tar"))] == [s3.url("single/1.tar")]
+    with pytest.raises(DataError, match=r"a range must not count down"):
+        parts.find_objects("path", s3.url("single/{1..0}.tar"))
+    with pytest.raises(DataError, match=r"give a range or a pattern, not both"):
+        parts.find_objects("path", s3.url("single/{0..1}*.tar"))
 
 
 def test_a_missing_object_of_a_range_is_named(shard, s3):

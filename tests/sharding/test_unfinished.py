@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from colorize import runtime
 from colorize.layout import Folders
 from colorize.sharding import build, work
-from tests.sharding.test_sets import SPLITS, jpeg, shards_of, write_tar
+from tests.sharding.test_sets import SPLITS, jpeg, raise_, shards_of, write_tar
 
 
 class Killed(BaseException):
@@ -138,6 +139,33 @@ def test_a_folder_is_listed_again_and_a_changed_photo_is_noticed(project, tasks,
     tasks.clear()
     assert shards_of(run(settings)) != expected
     assert {split for split, _ in made(tasks)} == {"test"}  # the split of this photo
+
+
+def test_a_listing_that_is_interrupted_after_a_change_uses_no_old_shard(project, tasks, settings, monkeypatch):
+    with zipfile.ZipFile("mine.zip") as archive:
+        archive.extractall("photos")
+    Path("sources/mine.yaml").write_text(f"path: photos\n{SPLITS}")
+    run(settings)
+    shutil.copyfile("photos/01.jpg", "photos/00.jpg")
+    expected = shards_of(run(settings, "undisturbed", code="other"))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("shutil.rmtree", raise_(Killed()))  # the old shards are about to be removed
+        run(settings)
+    assert shards_of(run(settings)) == expected
+
+
+def test_a_finished_data_set_is_not_removed_while_another_run_starts_with_it(project, tasks, settings):
+    run(settings)
+    (folder,) = [path for path in Path(".state/shards").iterdir() if path.is_dir()]
+    with runtime.lock(folder.with_name(f"{folder.name}.lock"), "another run"):
+        pid = os.fork()
+        if not pid:
+            build.discard("mine")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert folder.exists()
+    build.discard("mine")
+    assert not folder.exists()
 
 
 def test_a_finished_data_set_leaves_nothing_and_another_run_keeps_its_own(project, tasks, settings):
