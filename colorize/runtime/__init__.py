@@ -53,7 +53,7 @@ from colorize.runtime.files import (
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import executor, outputs, run
 from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
-from colorize.runtime.terminal import progress, say
+from colorize.runtime.terminal import escaped, note, progress, say
 
 __all__ = [
     "CACHE_PLACES",
@@ -72,6 +72,7 @@ __all__ = [
     "choose_device",
     "comma_separated",
     "die_with_parent",
+    "escaped",
     "executor",
     "fault_point",
     "finish_step",
@@ -82,6 +83,7 @@ __all__ = [
     "is_orphaned",
     "lock",
     "may_wait",
+    "note",
     "note_written",
     "outputs",
     "prepare_folder",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from colorize.runtime import environment
+from colorize.runtime import environment, terminal
 from colorize.runtime.errors import DataError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -81,7 +81,7 @@ def handle_bus_errors(report: Callable[[str], None]) -> None:
 
 def _print_error(line: str) -> None:
     restored = "\x1b[?25h\n" if os.isatty(2) else ""  # shows the cursor again, which a progress bar hides
-    os.write(2, os.fsencode(f"{restored}error: {line}\n"))
+    os.write(2, os.fsencode(f"{restored}error: {terminal.escaped(line)}\n"))
 
 
 def _shortened_files() -> Iterator[str]:
@@ -130,7 +130,7 @@ def finish_step() -> Iterator[None]:
     if caught is not None:
         _leave(caught)
     if is_orphaned():
-        print("stopped: the dvc process that started this stage has ended", file=sys.stderr)
+        terminal.note("stopped: the dvc process that started this stage has ended")
         _leave(signal.SIGTERM)
 
 
