@@ -14,8 +14,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from colorize.runtime import ParameterError
+from colorize.runtime import DataError, ParameterError, explain_os_error, read_bytes
 
+MAX_BYTES = 1 << 20  # of a file that people write
 Model = TypeVar("Model", bound=BaseModel)
 _shown = reprlib.Repr()  # shortens wrong values for messages; nested YAML aliases can make a value huge
 _shown.maxlevel, _shown.maxstring, _shown.maxlong, _shown.maxother = 2, 80, 80, 80
@@ -73,12 +74,16 @@ def read(path: Path, missing: str) -> dict:
         missing: text after the path in the error message if the file does not exist.
 
     Raises:
-        ParameterError: the file does not exist, is not YAML, or is not a mapping.
+        ParameterError: the file does not exist, cannot be read, is too large, is not YAML, or is not a mapping.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError:
+        values = yaml.load(read_bytes(path, MAX_BYTES).decode("utf-8"), _Loader)
+    except FileNotFoundError:
         raise ParameterError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise ParameterError(explain_os_error(error)) from None
+    except DataError as error:
+        raise ParameterError(str(error)) from None
     except Exception as error:  # PyYAML raises almost anything on odd tags, long numbers and deep nesting
         raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -24,6 +24,7 @@ from colorize.runtime.environment import (
     check_compiler,
     checkpoint_seconds,
     choose_device,
+    expanded,
     gpus,
     is_compiling,
     may_wait,
@@ -35,7 +36,15 @@ from colorize.runtime.environment import (
     state_dir,
     torchrun_ranks,
 )
-from colorize.runtime.errors import Damaged, DataError, ParameterError, UserError, first_line, repair_command
+from colorize.runtime.errors import (
+    Damaged,
+    DataError,
+    ParameterError,
+    UserError,
+    explain_os_error,
+    first_line,
+    repair_command,
+)
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
@@ -43,7 +52,9 @@ from colorize.runtime.files import (
     check_written,
     comma_separated,
     note_written,
+    open_regular,
     prepare_folder,
+    read_bytes,
     sha256_of,
     sweep,
     write_array,
@@ -74,6 +85,8 @@ __all__ = [
     "die_with_parent",
     "escaped",
     "executor",
+    "expanded",
+    "explain_os_error",
     "fault_point",
     "finish_step",
     "first_line",
@@ -85,11 +98,13 @@ __all__ = [
     "may_wait",
     "note",
     "note_written",
+    "open_regular",
     "outputs",
     "prepare_folder",
     "processes",
     "progress",
     "raw_dir",
+    "read_bytes",
     "repair_command",
     "repo_root",
     "run",

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -246,7 +247,40 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # in a container whose first process does not reap orphans, they remain zombies
 
 
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a file for reading. Named pipes and devices are refused, because reading them may never end.
+
+    Raises:
+        OSError: the file cannot be opened.
+        DataError: it is not a regular file.
+    """
+    path = Path(path)
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (closed by the caller)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DataError(f"{path}: not a regular file; expected a file, not a named pipe or a device")
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # otherwise a named pipe would wait for its other end
+
+
+def read_bytes(path: Path | str, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes; its length is checked before it is read.
+
+    Raises:
+        OSError: the file cannot be read.
+        DataError: it is not a regular file, or it is too large.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise DataError(f"{path}: too large; it has {size:,} bytes, the limit is {limit:,}")
+        return file.read(limit)
+
+
 def sha256_of(path: Path | str) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with Path(path).open("rb") as file:
+    """SHA-256 of a regular file's content, in hex; errors are those of `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

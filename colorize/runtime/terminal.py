@@ -24,7 +24,7 @@ _RECORD_PAUSE_S = 0.5  # seconds between two records, even if a training makes t
 
 
 def escaped(text: object) -> str:
-    """Text on one line: every character that is not printable is shown as an escape sequence such as `\\n` or `\\x1b`."""
+    """Text on one line; a character that is not printable is shown as an escape sequence such as `\\n` or `\\x1b`."""
     shown = str(text)
     if shown.isprintable():
         return shown
