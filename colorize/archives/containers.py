@@ -21,12 +21,32 @@ from typing import NamedTuple
 
 from colorize.archives import tar
 from colorize.archives.entry import Entry
-from colorize.runtime import DataError
+from colorize.runtime import DataError, open_regular
 
 MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
-_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+_COMPRESSED = {  # first bytes of a file that is compressed as a whole -> tool that uncompresses it
+    b"\x1f\x8b": "gunzip",
+    b"\x1f\x9d": "uncompress",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x5d\x00\x00": "unlzma",
+    b"LZIP": "lzip -d",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"\x04\x22\x4d\x18": "unlz4",
+}
+_OTHER_ARCHIVES = {  # first bytes of another archive -> its name, and the tool that unpacks it into a folder
+    b"7z\xbc\xaf\x27\x1c": ("7z archive", "7z x"),
+    b"Rar!\x1a\x07": ("rar archive", "unrar x"),
+    b"PK\x07\x08": ("zip archive of several parts", "7z x"),
+    b"xar!": ("xar archive", "xar -x -f"),
+    b"!<arch>": ("ar archive", "ar x"),
+    b"070701": ("cpio archive", "cpio -i <"),
+    b"hsqs": ("squashfs image", "unsquashfs"),
+    b"MZ": ("self-extracting program for Windows", "7z x"),
+    b"\x7fELF": ("program", "7z x"),
+}
 
 
 class Listing(NamedTuple):
@@ -64,12 +84,12 @@ def kind_of(path: Path) -> str:
     """The kind of an archive, `folder`, `zip` or `tar`, determined by its first bytes and not by its name.
 
     Raises:
-        DataError: the file cannot be read, is empty, or is compressed as a whole.
+        DataError: the file cannot be read, is empty, is compressed as a whole, or is another kind of archive.
     """
     if path.is_dir():
         return "folder"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(8)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
@@ -79,6 +99,12 @@ def kind_of(path: Path) -> str:
         if head.startswith(magic):
             raise DataError(
                 f"{path}: compressed as a whole, so its members cannot be read in place; run `{tool}` on it"
+            )
+    for magic, (name, tool) in _OTHER_ARCHIVES.items():
+        if head.startswith(magic):
+            raise DataError(
+                f"{path}: a {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
+                "folder, and write this folder as `path` into the source file"
             )
     return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else "tar"
 
@@ -134,7 +160,7 @@ class Reader:
 
     def _read_file(self, entry: Entry) -> bytes:
         try:
-            with (self.path / entry.name).open("rb") as file:
+            with open_regular(_path_of(self.path, entry.name)) as file:
                 return file.read(entry.size)  # not more, even if the file has grown
         except OSError as error:
             raise DataError(
@@ -184,7 +210,7 @@ def _opened(path: Path) -> Iterator[mmap.mmap]:
 
 def _map_file(path: Path) -> mmap.mmap:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be mapped into memory ({error}); download it again") from error
@@ -261,9 +287,17 @@ def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
 
 
 def _checked_name(path: Path, name: str) -> str:
-    """The name, if it is valid UTF-8, which the tables need; otherwise a DataError is raised."""
+    """The name as text, which the tables need. The bytes on the disk count, because some locales read them wrongly.
+
+    Raises:
+        DataError: the name is not UTF-8.
+    """
     try:
-        name.encode()
-    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
         raise DataError(f"{path}: the file name {name!r} is not UTF-8; rename the file") from None
-    return name
+
+
+def _path_of(folder: Path, name: str) -> Path:
+    """The path of a listed file, in every locale."""
+    return folder / os.fsdecode(name.encode("utf-8"))

@@ -49,6 +49,7 @@ from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
     atomic_write,
+    check_size,
     check_written,
     comma_separated,
     note_written,
@@ -63,7 +64,7 @@ from colorize.runtime.files import (
 )
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import executor, outputs, run
-from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
+from colorize.runtime.signals import cpu_limit, die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import escaped, note, progress, say
 
 __all__ = [
@@ -78,10 +79,12 @@ __all__ = [
     "atomic_write",
     "cache_place",
     "check_compiler",
+    "check_size",
     "check_written",
     "checkpoint_seconds",
     "choose_device",
     "comma_separated",
+    "cpu_limit",
     "die_with_parent",
     "escaped",
     "executor",

@@ -266,6 +266,18 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # otherwise a named pipe would wait for its other end
 
 
+def check_size(path: Path | str, limit: int) -> None:
+    """Check that a file has at most `limit` bytes.
+
+    Raises:
+        OSError: the file does not exist, or its folder cannot be read.
+        DataError: it is too large.
+    """
+    size = Path(path).stat().st_size
+    if size > limit:
+        raise DataError(f"{path}: too large; it has {size:,} bytes, the limit is {limit:,}")
+
+
 def read_bytes(path: Path | str, limit: int) -> bytes:
     """Read a file of at most `limit` bytes; its length is checked before it is read.
 
@@ -274,9 +286,7 @@ def read_bytes(path: Path | str, limit: int) -> bytes:
         DataError: it is not a regular file, or it is too large.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise DataError(f"{path}: too large; it has {size:,} bytes, the limit is {limit:,}")
+        check_size(path, limit)
         return file.read(limit)
 
 

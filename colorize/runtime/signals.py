@@ -116,6 +116,29 @@ def _leave(number: int) -> None:
 
 
 @contextlib.contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block when this process has used so many seconds of CPU time in it.
+
+    It interrupts pure Python and the module `re`. It has no effect outside of the main thread, where Python handles no
+    signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {seconds:.0f} seconds of CPU time")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextlib.contextmanager
 def finish_step() -> Iterator[None]:
     """Delay signals until the block ends; then a signal ends the process. A block inside another one has no effect."""
     if _State.is_deferring:

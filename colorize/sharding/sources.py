@@ -31,6 +31,9 @@ from colorize.sharding import builtin as embedded
 from colorize.sharding import labels
 from colorize.sharding.labels import LabelList
 
+# CPU time for matching all names of an archive: a useful pattern takes a few microseconds per name
+_MATCH_S, _MATCH_S_PER_FILE = 10.0, 1e-4
+
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
 PATH = "path"  # name of the archive of a source that has a local path
@@ -71,19 +74,14 @@ class Pattern(Section):
     glob: str | None = None  # `*` also matches `/`
     regex: str | None = None
 
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, regex: str | None) -> str | None:
-        try:
-            re.compile(regex or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from None
-        return regex
-
     @model_validator(mode="after")
     def _is_one(self) -> "Pattern":
         if self.glob is not None and self.regex is not None:
             raise ValueError("give a glob or a regex, not both")
+        try:
+            self.compiled()
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a pattern that can be used ({runtime.first_line(error)})") from None
         return self
 
     def compiled(self) -> re.Pattern:
@@ -143,6 +141,10 @@ class Source(Section):
             raise ValueError("give exactly one of archives, path and sample")
         if bool(self.splits) == bool(self.fractions):
             raise ValueError("give exactly one of splits and fractions")
+        if self.splits and self.images != Pattern():
+            raise ValueError("images belongs to fractions; with splits, each split has its own pattern")
+        if self.path is not None and not self.path.strip():
+            raise ValueError("path is empty; expected a folder, zip or tar in the folder of raw archives")
         for split in self.splits:
             self.archive_of(split)
         for number, wanted in enumerate(self.lists):
@@ -250,10 +252,16 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
 def _find_local(path: str, raw_dir: Path) -> Path:
     """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
     # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
-    candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
+    candidates = [folder / runtime.expanded(path, "path") for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
-        if candidate.exists():
-            return candidate
+        try:
+            candidate.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{candidate}: {reason}; correct `path` in the source file") from None
+        return candidate
     tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 
@@ -302,7 +310,15 @@ def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitNa
         listing = containers.scan(path)  # half a gigabyte for Places, so only one listing exists at a time
         here = [split for split in splits if source.archive_of(split) == file]
         assign = _by_fractions if source.fractions else _by_names
-        members, others = assign(source, here, path, listing)
+        limit = _MATCH_S + _MATCH_S_PER_FILE * len(listing.entries)
+        try:
+            with runtime.cpu_limit(limit):
+                members, others = assign(source, here, path, listing)
+        except TimeoutError:
+            raise DataError(
+                f"{source._file}: matching the {len(listing.entries):,} names in {path} takes more than {limit:.0f} "
+                "seconds of CPU time; simplify `regex`: a repetition inside of a repetition, as in (a+)+, takes forever"
+            ) from None
         found |= members
         lists = source.lists_of(file)
         label_lists |= {f"{path}: {wanted.file}": labels.read(wanted, path, listing) for wanted in lists}
