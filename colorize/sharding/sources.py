@@ -71,17 +71,22 @@ class Pattern(Section):
     The class of an image is the group `class` of the regular expression. Without this group, it is the image's folder.
     """
 
-    glob: str | None = None  # `*` also matches `/`
-    regex: str | None = None
+    glob: Annotated[str, Field(max_length=2000)] | None = None  # `*` also matches `/`
+    regex: Annotated[str, Field(max_length=2000)] | None = None
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str | None) -> str | None:
+        try:
+            re.compile(regex or "")
+        except (re.error, OverflowError, RecursionError) as error:  # of huge counts, and of deep nesting
+            raise ValueError(f"not a regular expression that can be used ({runtime.first_line(error)})") from None
+        return regex
 
     @model_validator(mode="after")
     def _is_one(self) -> "Pattern":
         if self.glob is not None and self.regex is not None:
             raise ValueError("give a glob or a regex, not both")
-        try:
-            self.compiled()
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"not a pattern that can be used ({runtime.first_line(error)})") from None
         return self
 
     def compiled(self) -> re.Pattern:
