@@ -191,7 +191,10 @@ def _attempt(wanted: Wanted, have: int) -> Trouble | None:
         with requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S) as response:
             if response.status_code in _RETRIED_STATUS:
                 return Trouble(f"the server answers {response.status_code} {response.reason}", _retry_after(response))
-            return None if _receive(wanted, response, have) else Trouble("connection cut")
+            if _receive(wanted, response, have):
+                return None
+            encoding = response.headers.get("Content-Encoding")
+            return Trouble(f"the server compresses the file with {encoding}" if encoding else "connection cut")
     except DataError:
         raise
     except ValueError as error:  # the address of the source file, or one that the server leads to
