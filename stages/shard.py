@@ -14,7 +14,7 @@ def main(dataset: str) -> None:
 
         settings = stage.settings
         manifests = build.shard(dataset, settings.shard, Folders())
-    print(build.describe(manifests))
+    runtime.say(*build.describe(manifests).split("\n"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import gc
-import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -124,12 +123,11 @@ def _warn_of_cuts(name: str, source: sources.Source, paths: dict[str, Path], fou
     """
     for file, path in paths.items():
         if found[file]["is_published"] is False:
-            print(
+            runtime.note(
                 f"warning: {path}: {found[file]['bytes']:,} bytes, but the published archive has "
                 f"{source.archives[file].bytes:,}; it is used as your own selection of the data set; if you replace "
                 f"it, run `dvc repro -f {stage_name('shard', name)}`",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
+            )
 
 
 def _shard_split(pool: Executor, name: str, split: str, members: list, settings: Shard, out: Path) -> dict:

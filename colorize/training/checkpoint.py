@@ -15,7 +15,6 @@ import json
 import math
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,12 +107,10 @@ class Checkpoints:
             try:
                 return read(path)
             except ValueError as error:
-                print(f"warning: {path}: {error}; using the checkpoint before it", file=sys.stderr, flush=True)
+                runtime.note(f"warning: {path}: {error}; using the checkpoint before it")
         if paths:
-            print(
+            runtime.note(
                 f"warning: {self.folder}: no intact checkpoint; training starts from the first step",
-                file=sys.stderr,
-                flush=True,
             )
         return None
 

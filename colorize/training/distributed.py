@@ -10,7 +10,6 @@ of the global batch. The first process writes the results. The other processes w
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -59,7 +58,7 @@ class Processes(NamedTuple):
         if self.device.type == "cuda":
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         elif self.rank == 0:
-            print("warning: on a CPU, BatchNorm uses only the part of a batch that its process has", file=sys.stderr)
+            runtime.note("warning: on a CPU, BatchNorm uses only the part of a batch that its process has")
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # caused by the 1x1 head
         return nn.parallel.DistributedDataParallel(objective)
 
