@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from colorize.runtime.errors import ParameterError, first_line
 
 CACHE_PLACES = ("auto", "device", "host", "stream")
 
+_MANY_FILES = 1 << 16  # open files; COLORIZE_CACHE=stream opens all shards of a split at once
 _LARGEST = 10**9  # of numbers without an own limit
 _LARGEST_COUNT = 1024  # of processes and threads; more do not fit on a machine
 
@@ -138,10 +140,14 @@ def progress_record() -> Path | None:
 
 
 def set_up_process() -> None:
-    """Set environment variables for libraries; a program calls this before it imports torch.
+    """Set environment variables for libraries and allow many open files; a program calls this before it imports torch.
 
     Only programs (stages, the command line, benchmarks) call it: importing the library does not change the process.
     """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+        wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     # How often an idle OpenMP thread checks for work before it sleeps. GNU OpenMP reads it when torch is loaded. By
     # default, threads spin for milliseconds; two trainings on two cores then take fifty times as long as one.
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():

@@ -247,7 +247,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # in a container whose first process does not reap orphans, they remain zombies
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str) -> io.BufferedReader:
     """Open a file for reading. Named pipes and devices are refused, because reading them may never end.
 
     Raises:
