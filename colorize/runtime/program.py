@@ -114,6 +114,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
         _end(f"error: {what}; lower train.batch_size, or free memory", DataError.exit_code)
     finally:
         terminal.flush_streams()
+        signals.restore_handlers()
 
 
 def _end(line: str, code: int) -> NoReturn:

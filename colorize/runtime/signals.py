@@ -46,6 +46,13 @@ def install_handlers() -> None:
         die_with_parent(signal.SIGTERM)
 
 
+def restore_handlers() -> None:
+    """Let signals end this process at once; otherwise, a signal during the interpreter's exit prints a traceback."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is _handle:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def die_with_parent(number: int) -> None:
     """Make the kernel send this process a signal when its parent ends; has an effect only on Linux."""
     if sys.platform == "linux":
