@@ -5,17 +5,23 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test browser verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repository repro train-all test browser verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-repro: $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
+repository: # DVC needs git; this is checked before gigabytes are installed
+	@command -v git >/dev/null || { echo "error: git is missing; install it" >&2; exit 2; }
+	@git rev-parse --git-dir >/dev/null 2>&1 || { if [ -e .git ]; then \
+	  echo "error: git refuses this folder; run \`git status\` for the reason (if it belongs to another user: \`git config --global --add safe.directory '$(CURDIR)'\`)" >&2; \
+	else echo "error: this folder is no git repository; get it with \`git clone\`, or run \`git init && git add --all && git commit -m import\` in it" >&2; fi; exit 2; }
+
+repro: repository $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
 	@python tools/run_cells.py
 	@python -m stages.report show
 	@echo "all results on one page, to open in a browser: data/report.html"
 
-train-all: $(READY) ## only train all models, one per GPU; `make repro` then does the rest
+train-all: repository $(READY) ## only train all models, one per GPU; `make repro` then does the rest
 	@python tools/run_cells.py train
 
 test: $(READY) ## run the tests on all cores

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if sys.platform == "win32":  # before the imports that Windows lacks
+    sys.exit("error: colorize needs Linux or macOS; on Windows, run it in WSL, the Linux that `wsl --install` installs")
+
 from colorize import __version__, runtime
 from colorize.layout import stage_name
 from colorize.models.registry import MODELS

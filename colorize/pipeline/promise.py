@@ -127,6 +127,8 @@ def stage(name: str, **item: str) -> Iterator[Promise]:
     for key, value in item.items():
         checks.get(key, settings.dataset)(value)
     defined = definition.read(name, item)
+    if runtime.is_run_by_dvc():
+        defined.check_links()
     if runtime.torchrun_ranks()[0]:
         yield Promise(defined)
         return

@@ -18,6 +18,11 @@ they change the speed, and at most the last digits of a result:
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
 """
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("colorize needs Linux or macOS; on Windows, use it in WSL")
+
 from colorize.runtime.environment import (
     CACHE_PLACES,
     cache_place,
@@ -27,6 +32,7 @@ from colorize.runtime.environment import (
     expanded,
     gpus,
     is_compiling,
+    is_run_by_dvc,
     may_wait,
     processes,
     raw_dir,
@@ -97,6 +103,7 @@ __all__ = [
     "holder_of",
     "is_compiling",
     "is_orphaned",
+    "is_run_by_dvc",
     "lock",
     "may_wait",
     "note",
