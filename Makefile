@@ -10,11 +10,8 @@ BENCHMARKS := sharding loading prior targets loss training inference
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-repository: # DVC needs git; this is checked before gigabytes are installed
-	@command -v git >/dev/null || { echo "error: git is missing; install it" >&2; exit 2; }
-	@git rev-parse --git-dir >/dev/null 2>&1 || { if [ -e .git ]; then \
-	  echo "error: git refuses this folder; run \`git status\` for the reason (if it belongs to another user: \`git config --global --add safe.directory '$(CURDIR)'\`)" >&2; \
-	else echo "error: this folder is no git repository; get it with \`git clone\`, or run \`git init && git add --all && git commit -m import\` in it" >&2; fi; exit 2; }
+repository: # checked before gigabytes are installed
+	@tools/check_git.sh
 
 repro: repository $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
 	@python tools/run_cells.py
