@@ -41,7 +41,7 @@ class Definition(NamedTuple):
         for out in self.outs:
             if link := next((folder for folder in out.parents if folder.is_symlink()), None):
                 raise DataError(
-                    f"{link}: a link, and DVC stores no results behind links; make it a folder; to use another disk, run "
+                    f"{link}: a link, and DVC stores no results behind it; make it a folder; to use another disk, run "
                     "`dvc cache dir --local FOLDER` and `dvc config --local cache.type symlink`"
                 )
 
