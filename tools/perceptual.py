@@ -224,7 +224,7 @@ def _read(paths: list[Path]) -> Iterator[np.ndarray]:
     for path in paths:
         try:
             yield images.decode(runtime.read_bytes(path, images.MAX_BYTES), SIDE).rgb
-        except (images.Reject, runtime.DataError, OSError) as error:
+        except (images.Reject, OSError) as error:
             runtime.note(f"skipped {path}: {getattr(error, 'strerror', None) or error}")
 
 

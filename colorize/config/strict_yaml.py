@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from colorize.runtime import DataError, ParameterError, explain_os_error, read_bytes
+from colorize.runtime import ParameterError, explain_os_error, read_bytes
 
 MAX_BYTES = 1 << 20  # of a file that people write
 Model = TypeVar("Model", bound=BaseModel)
@@ -82,8 +82,6 @@ def read(path: Path, missing: str) -> dict:
         raise ParameterError(f"{path}: {missing}") from None
     except OSError as error:
         raise ParameterError(explain_os_error(error)) from None
-    except DataError as error:
-        raise ParameterError(str(error)) from None
     except Exception as error:  # PyYAML raises almost anything on odd tags, long numbers and deep nesting
         raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -29,7 +30,16 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from colorize.layout import stage_name
-from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
+from colorize.runtime import (
+    Damaged,
+    DataError,
+    atomic_write,
+    fault_point,
+    first_line,
+    open_regular,
+    read_bytes,
+    repair_command,
+)
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -40,6 +50,7 @@ TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 
+_MAX_MANIFEST = 1 << 28  # bytes; a shard takes 100
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
 AT_ONCE = 128
@@ -172,12 +183,12 @@ def read_manifest(folder: Path) -> dict:
     folder = Path(folder)
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_bytes(path, _MAX_MANIFEST))
         problem = _problem(manifest, (folder.parent.name, folder.name))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro {stage_name('shard', folder.name)}`") from None
     except (OSError, ValueError, RecursionError) as error:
-        problem = str(error)
+        problem = first_line(error)
     if problem:
         raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, stage_name('shard', folder.name))}`")
     if manifest["format"] != FORMAT:
@@ -244,7 +255,7 @@ def read_column(folder: Path, name: str) -> Iterator[str]:
     """
     path = folder / TABLE
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with open_regular(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             column = next(rows).index(name)
             for row in rows:

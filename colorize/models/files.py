@@ -109,8 +109,6 @@ def check(folder: Path) -> dict:
         is_intact = runtime.sha256_of(path) == sidecar["weights_sha256"]
     except OSError as error:
         raise Damaged(f"{path}: missing or damaged ({error.strerror}); {_remedy(folder)}") from None
-    except DataError as error:
-        raise Damaged(f"{error}; {_remedy(folder)}") from None
     if not is_intact:
         raise Damaged(f"{path}: missing or damaged; {_remedy(folder)}")
     return sidecar
@@ -129,8 +127,6 @@ def read_sidecar(folder: Path) -> dict:
         command = f"dvc repro {stage_name('train', folder.name)}"
         remedy = f"train the model with `{command}`" if _repository(folder) else "expected the folder of a model"
         raise DataError(f"{path}: no such file; {remedy}") from None
-    except DataError as error:  # too large, or not a file
-        raise Damaged(f"{error}; {_remedy(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or runtime.first_line(error)
         raise Damaged(f"{path}: damaged ({reason}); {_remedy(folder)}") from None

@@ -119,7 +119,11 @@ def torchrun_ranks() -> tuple[int, int, int]:
             variables of a group of several processes: then this process would wait forever for the others.
     """
     size = _whole_number("WORLD_SIZE", 1)
-    rank, local_rank = (_whole_number(name, 0, 0, size - 1) for name in ("RANK", "LOCAL_RANK"))
+    rank, local_rank = (_whole_number(name, 0, at_least=0) for name in ("RANK", "LOCAL_RANK"))
+    if max(rank, local_rank) >= size:
+        raise ParameterError(
+            f"RANK={rank}, LOCAL_RANK={local_rank}: expected less than WORLD_SIZE, {size}; run `unset RANK LOCAL_RANK`"
+        )
     if size > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise ParameterError(
             f"WORLD_SIZE={size}, but `torchrun` did not start this process; start it with `torchrun`, or run "

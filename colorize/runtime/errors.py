@@ -30,8 +30,9 @@ class Damaged(DataError):
 
 
 def first_line(error: Exception) -> str:
-    """First line of an error message, without the details that libraries add."""
-    return str(error).partition("\n")[0]
+    """First line of an error message, without the details that libraries add, and without error numbers and paths."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error)).partition("\n")[0]
 
 
 def explain_os_error(error: OSError) -> str:

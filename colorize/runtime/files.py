@@ -251,14 +251,13 @@ def open_regular(path: Path | str) -> io.BufferedReader:
     """Open a file for reading. Named pipes and devices are refused, because reading them may never end.
 
     Raises:
-        OSError: the file cannot be opened.
-        DataError: it is not a regular file.
+        OSError: the file cannot be opened, or is not a regular file.
     """
     path = Path(path)
     file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (closed by the caller)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise DataError(f"{path}: not a regular file; expected a file, not a named pipe or a device")
+        raise OSError(errno.EINVAL, "not a regular file, but a named pipe or a device", str(path))
     return file
 
 
@@ -270,20 +269,18 @@ def check_size(path: Path | str, limit: int) -> None:
     """Check that a file has at most `limit` bytes.
 
     Raises:
-        OSError: the file does not exist, or its folder cannot be read.
-        DataError: it is too large.
+        OSError: the file does not exist, or it is too large.
     """
     size = Path(path).stat().st_size
     if size > limit:
-        raise DataError(f"{path}: too large; it has {size:,} bytes, the limit is {limit:,}")
+        raise OSError(errno.EINVAL, f"too large: {size:,} bytes, the limit is {limit:,}", str(path))
 
 
 def read_bytes(path: Path | str, limit: int) -> bytes:
     """Read a file of at most `limit` bytes; its length is checked before it is read.
 
     Raises:
-        OSError: the file cannot be read.
-        DataError: it is not a regular file, or it is too large.
+        OSError: the file cannot be read, is not a regular file, or is too large.
     """
     with open_regular(path) as file:
         check_size(path, limit)
