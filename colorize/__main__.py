@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if sys.platform == "win32":  # before the imports that Windows lacks
     sys.exit("error: colorize needs Linux or macOS; on Windows, run it in WSL, the Linux that `wsl --install` installs")
@@ -65,8 +65,16 @@ def main(*arguments: str) -> None:
         sys.exit(DataError.exit_code)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, as all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ParameterError."""
+        raise ParameterError(f"{message}; see `{self.prog} --help`")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="colorize",
         description="Color photos with a trained model. The model uses only the lightness of a photo. The result keeps "
         "this lightness and the size of the photo; it is saved as a PNG file.",

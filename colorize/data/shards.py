@@ -51,6 +51,7 @@ PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 
 _MAX_MANIFEST = 1 << 28  # bytes; a shard takes 100
+_MAX_HEAD = 4096  # characters of the first line of a table
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
 AT_ONCE = 128
@@ -256,10 +257,10 @@ def read_column(folder: Path, name: str) -> Iterator[str]:
     path = folder / TABLE
     try:
         with open_regular(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            column = next(rows).index(name)
-            for row in rows:
+            head = file.readline(_MAX_HEAD)  # a file of zeros has no second line
+            column = next(csv.reader([head])).index(name)
+            for row in csv.reader(file):
                 yield row[column]
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
         command = repair_command(folder, stage_name("shard", folder.name))
-        raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None
+        raise Damaged(f"{path}: missing or damaged ({first_line(error)}); run `{command}`") from None

@@ -39,7 +39,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         DataError: the file cannot be written: disk full, or no permission. Other errors of the block are not changed.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.tmp"
     try:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,11 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name of a file that leaves room for a suffix: at most 255 bytes are allowed."""
+    return name if len(os.fsencode(name)) < 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 class _Output(io.BufferedIOBase):
@@ -112,7 +117,7 @@ class _Output(io.BufferedIOBase):
 
 @contextlib.contextmanager
 def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Iterator[None]:
-    """Raise errors that a user can fix as DataError; do not change other errors."""
+    """Raise errors of a file as DataError, except if its name is too long: then only this file is affected."""
     try:
         yield
     except OSError as error:
@@ -126,11 +131,11 @@ def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Ite
             raise DataError(
                 f"{path}: needs {needed:,} bytes, more than the limit for file sizes; see `ulimit -f`"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise DataError(
-                f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
-            ) from error
-        raise
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
+        ) from error
 
 
 def _existing(folder: Path) -> Path:
