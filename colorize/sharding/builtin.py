@@ -43,7 +43,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # the pixels depend on the code of these files and on the versions of these packages
 _CODE = [
     Path(__file__).with_name(f"{name}.py")
-    for name in ("builtin", "images", "jpeg", "orientation", "png", "profiles", "tiling", "webp")
+    for name in ("builtin", "floods", "images", "jpeg", "orientation", "png", "profiles", "tiling", "webp")
 ]
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 

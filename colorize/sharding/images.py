@@ -28,7 +28,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
-from colorize.sharding import jpeg, orientation, png, profiles, webp
+from colorize.sharding import floods, jpeg, orientation, png, profiles, webp
 
 MAX_BYTES = 1 << 28  # length of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes per pixel
@@ -226,6 +226,8 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(TOO_LARGE)
     is_jpeg = bytes(data[:2]) == b"\xff\xd8"
     if is_jpeg and jpeg.read_header(data) is None and jpeg.is_flooded(data):
+        raise Reject(DAMAGED)
+    if floods.is_flooded(data):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:
