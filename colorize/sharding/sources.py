@@ -264,8 +264,7 @@ def _find_local(path: str, raw_dir: Path) -> Path:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:  # ValueError: a null character
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{candidate}: {reason}; correct `path` in the source file") from None
+            raise DataError(f"{candidate}: {runtime.first_line(error)}; correct `path` in the source file") from None
         return candidate
     tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
