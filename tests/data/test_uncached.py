@@ -14,7 +14,7 @@ def test_more_shards_than_open_files_are_named_with_the_remedies(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (200, before[1]))
     try:
-        with pytest.raises(DataError, match="300 shards need as many open files.*`ulimit -n`.*COLORIZE_CACHE=host"):
+        with pytest.raises(DataError, match=r"300 shards need as many open files.*`ulimit -n`.*COLORIZE_CACHE=host"):
             UncachedReader([tmp_path / "000000.tar"] * 300, [1] * 300, Geometry(16))
         (tmp_path / "000000.tar").open().close()  # the descriptors were closed
     finally:
