@@ -7,19 +7,18 @@ records size, modification time and checksum, so that a file of 24 GB is hashed 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from colorize import runtime
+from colorize.archives import buckets, disk, urls
 from colorize.runtime import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +45,11 @@ class Wanted(NamedTuple):
     digest: str  # hex
 
     @property
+    def shown(self) -> str:
+        """The URL for messages, without a query, which can hold a token."""
+        return runtime.without_secrets(self.url)
+
+    @property
     def part(self) -> Path:
         """Path of the unfinished download."""
         return self.path.with_name(self.path.name + ".part")
@@ -65,7 +69,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
 
     Args:
         path: path of the file.
-        url: address to download it from.
+        url: address to download it from; an object in a bucket needs the extra `buckets`.
         size: its length in bytes; None if unknown.
         algorithm: `md5` or `sha256`.
         digest: its expected checksum, hex.
@@ -83,24 +87,12 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path):
+        with disk.locked(path):
             if not path.is_file():  # another process may have downloaded it meanwhile
                 _download(wanted)
     except OSError as error:
-        raise _disk_error(wanted, error) from error
+        raise disk.explained(path, error) from error
     return path
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a raw archive during the block; wait while another process holds it."""
-    with path.with_name(f".{path.name}.lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            runtime.note(f"waiting for another process that provides {path}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _verify_found(wanted: Wanted) -> None:
@@ -142,16 +134,26 @@ def _hash(path: Path, algorithm: str) -> str:
 
 def _download(wanted: Wanted) -> None:
     """Download into the part file, verify it and rename it."""
-    _fetch(wanted)
+    if urls.is_bucket(wanted.url):
+        _fetch_object(wanted)
+    else:
+        _fetch(wanted)
     found = _hash(wanted.part, wanted.algorithm)
     if found != wanted.digest:
-        wanted.part.unlink()  # it is unknown which bytes are wrong, so resuming would always fail
+        buckets.discard(wanted.part)  # it is unknown which bytes are wrong, so resuming would always fail
         raise DataError(
-            f"{wanted.url}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
+            f"{wanted.shown}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
             "again, or correct the source file if the publisher has changed the archive"
         )
-    wanted.part.replace(wanted.path)
+    buckets.publish(wanted.part, wanted.path)
     runtime.write_json(wanted.marker, _fingerprint(wanted))
+
+
+def _fetch_object(wanted: Wanted) -> None:
+    """Complete the part file with the bytes of an object in a bucket."""
+    (found,) = buckets.list_objects(wanted.url)
+    _check_total(wanted, found.size)
+    buckets.receive(found, wanted.part)
 
 
 def _fetch(wanted: Wanted) -> None:
@@ -166,12 +168,12 @@ def _fetch(wanted: Wanted) -> None:
         if failures >= ATTEMPTS or trouble.wait_s > MAX_WAIT_S:
             wish = f", and asks to wait {trouble.wait_s:,.0f} seconds" if trouble.wait_s else ""
             raise DataError(
-                f"{wanted.url}: {trouble.reason} after {_part_size(wanted):,} bytes{wish}, {failures} attempts failed; "
-                f"run again to resume, or put the file at {wanted.path} by hand"
+                f"{wanted.shown}: {trouble.reason} after {_part_size(wanted):,} bytes{wish}, {failures} attempts "
+                f"failed; run again to resume, or put the file at {wanted.path} by hand"
             )
         pause_s = max(trouble.wait_s, BACKOFF_S * 2 ** (failures - 1) if failures else 0)
         if pause_s >= _SILENT_S:
-            runtime.note(f"{wanted.url}: {trouble.reason}; tries again in {pause_s:.0f} seconds")
+            runtime.note(f"{wanted.shown}: {trouble.reason}; tries again in {pause_s:.0f} seconds")
         time.sleep(pause_s)
 
 
@@ -198,10 +200,10 @@ def _attempt(wanted: Wanted, have: int) -> Trouble | None:
     except DataError:
         raise
     except ValueError as error:  # the address of the source file, or one that the server leads to
-        reason = runtime.first_line(error)
+        reason = runtime.without_secrets(runtime.first_line(error))
         raise DataError(
-            f"{wanted.url}: leads to an address that is not http or https, or not valid ({reason}); check the address "
-            f"in the source file, or put the file at {wanted.path} by hand"
+            f"{wanted.shown}: leads to an address that is not http or https, or not valid ({reason}); check the "
+            f"address in the source file, or put the file at {wanted.path} by hand"
         ) from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         return Trouble(type(error).__name__)
@@ -243,7 +245,7 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
         return False
     if response.status_code not in (200, 206):
         raise DataError(
-            f"{wanted.url}: the server answers {response.status_code} {response.reason}; check the address in the "
+            f"{wanted.shown}: the server answers {response.status_code} {response.reason}; check the address in the "
             f"source file, or put the file at {wanted.path} by hand"
         )
     if response.status_code == 200:
@@ -252,18 +254,22 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
         wanted.part.unlink(missing_ok=True)
         return False
     total = _total(response, have)
+    _check_total(wanted, total)
+    return _append(wanted, response, have, wanted.size or total)
+
+
+def _check_total(wanted: Wanted, total: int | None) -> None:
     if wanted.size is not None and total is not None and total != wanted.size:
         wanted.part.unlink(missing_ok=True)
         raise DataError(
-            f"{wanted.url}: the server offers {total:,} bytes, expected {wanted.size:,}; correct `bytes` or `url` in "
+            f"{wanted.shown}: the server offers {total:,} bytes, expected {wanted.size:,}; correct `bytes` or `url` in "
             "the source file"
         )
-    return _append(wanted, response, have, wanted.size or total)
 
 
 def _append(wanted: Wanted, response: Response, have: int, total: int | None) -> bool:
     """Write the body after the first `have` bytes of the part file; return whether the file is complete."""
-    _check_space(wanted, (total or have) - have)
+    disk.check_space(wanted.path, (total or have) - have)
     limit = shutil.disk_usage(wanted.path.parent).free // 2 if total is None else total  # bytes
     todo = (total or have) // CHUNK - have // CHUNK
     with wanted.part.open("r+b" if have else "wb") as file:
@@ -285,7 +291,7 @@ def _append(wanted: Wanted, response: Response, have: int, total: int | None) ->
         wanted.part.unlink()
         what = "the announced length" if total is not None else "half of the free disk space, and announces no length"
         raise DataError(
-            f"{wanted.url}: the server sends more than {limit:,} bytes, {what}; the download was deleted; correct "
+            f"{wanted.shown}: the server sends more than {limit:,} bytes, {what}; the download was deleted; correct "
             "`bytes` or `url` in the source file"
         )
     return total is None or size == total
@@ -302,18 +308,3 @@ def _total(response: Response, have: int) -> int | None:
         return total
     length = _whole_number(response.headers.get("Content-Length", ""))
     return None if length is None or response.status_code == 416 else have + length
-
-
-def _check_space(wanted: Wanted, needed: int) -> None:
-    free = shutil.disk_usage(wanted.path.parent).free
-    if needed > free:
-        raise DataError(
-            f"disk full: {wanted.path} needs {needed:,} bytes, {free:,} are free; free some space and run again"
-        )
-
-
-def _disk_error(wanted: Wanted, error: OSError) -> DataError:
-    free = shutil.disk_usage(wanted.path.parent).free if wanted.path.parent.is_dir() else 0
-    return DataError(
-        f"{wanted.path}: {error.strerror or error} ({free:,} bytes free); solve this problem and run again to resume"
-    )

@@ -8,6 +8,7 @@ they change the speed, and at most the last digits of a result:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
+    COLORIZE_DASK                address of a Dask scheduler, for sharding (default: none, processes of this machine)
     COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda if available)
     COLORIZE_CACHE               device, host, stream, see data/loader.py (default: auto, which chooses one)
@@ -23,12 +24,14 @@ import sys
 if sys.platform == "win32":
     raise ImportError("colorize needs Linux or macOS; on Windows, use it in WSL")
 
+from colorize.runtime.cluster import Killed
 from colorize.runtime.environment import (
     CACHE_PLACES,
     cache_place,
     check_compiler,
     checkpoint_seconds,
     choose_device,
+    dask_address,
     expanded,
     gpus,
     is_compiling,
@@ -40,6 +43,7 @@ from colorize.runtime.environment import (
     set_up_process,
     set_up_torch,
     state_dir,
+    tasks_at_once,
     torchrun_ranks,
 )
 from colorize.runtime.errors import (
@@ -50,6 +54,7 @@ from colorize.runtime.errors import (
     explain_os_error,
     first_line,
     repair_command,
+    without_secrets,
 )
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
@@ -69,7 +74,7 @@ from colorize.runtime.files import (
     write_text,
 )
 from colorize.runtime.locks import Lock, holder_of, lock
-from colorize.runtime.program import executor, outputs, run
+from colorize.runtime.program import call_in_child, executor, outputs, run, workers
 from colorize.runtime.signals import cpu_limit, die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import escaped, note, progress, say
 
@@ -78,12 +83,14 @@ __all__ = [
     "FAULT_POINTS",
     "Damaged",
     "DataError",
+    "Killed",
     "Lock",
     "ParameterError",
     "UserError",
     "atomic_text",
     "atomic_write",
     "cache_place",
+    "call_in_child",
     "check_compiler",
     "check_size",
     "check_written",
@@ -91,6 +98,7 @@ __all__ = [
     "choose_device",
     "comma_separated",
     "cpu_limit",
+    "dask_address",
     "die_with_parent",
     "escaped",
     "executor",
@@ -125,7 +133,10 @@ __all__ = [
     "state_dir",
     "stop_requested",
     "sweep",
+    "tasks_at_once",
     "torchrun_ranks",
+    "without_secrets",
+    "workers",
     "write_array",
     "write_json",
     "write_text",

@@ -20,6 +20,7 @@ CACHE_PLACES = ("auto", "device", "host", "stream")
 _MANY_FILES = 1 << 16  # open files; COLORIZE_CACHE=stream opens all shards of a split at once
 _LARGEST = 10**9  # of numbers without an own limit
 _LARGEST_COUNT = 1024  # of processes and threads; more do not fit on a machine
+_TASKS_OF_CLUSTER = 1000  # 2,000 waiting tasks take 36 MB of a scheduler's memory
 
 
 def repo_root() -> Path:
@@ -70,6 +71,16 @@ def processes() -> int:
     """Number of worker processes."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return _whole_number("COLORIZE_PROCS", cores, at_most=_LARGEST_COUNT)
+
+
+def dask_address() -> str | None:
+    """Address of the Dask scheduler whose workers run the tasks; None for processes of this machine."""
+    return os.environ.get("COLORIZE_DASK") or None
+
+
+def tasks_at_once() -> int:
+    """Number of tasks to submit before one is finished: enough for all workers, and few enough for little memory."""
+    return _TASKS_OF_CLUSTER if dask_address() else 4 * processes()
 
 
 def checkpoint_seconds(default: int) -> int:

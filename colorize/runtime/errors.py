@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
+
+# User name and password, up to the last @. A password can contain `/` and `?`; but in `host:80/a@b` there is none.
+_USER = re.compile(r"(://)(?:[^\s/?]*|[^\s/?:\[]*:(?!\d+(?:/|$))\S*)@")
+_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
 
 
 class UserError(ValueError):
@@ -52,6 +57,11 @@ _REMEDIES = {  # error number -> remedy, if it is not the path
     errno.ENOMEM: "free memory and run again",
     errno.EFBIG: "see the limit for file sizes, `ulimit -f`",
 }
+
+
+def without_secrets(text: str) -> str:
+    """The text, without user names, passwords and queries in its URLs: a query can hold a signature or a token."""
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:

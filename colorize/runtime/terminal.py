@@ -23,6 +23,15 @@ _PAUSE_S = 5  # seconds between two progress lines
 _RECORD_PAUSE_S = 0.5  # seconds between two records, even if a training makes thousands of steps per second
 
 
+_is_silent = False
+
+
+def silence() -> None:
+    """Show no progress in this process, because it is a worker and its parent shows the progress."""
+    global _is_silent
+    _is_silent = True
+
+
 def escaped(text: object) -> str:
     """Text on one line; a character that is not printable is shown as an escape sequence such as `\\n` or `\\x1b`."""
     shown = str(text)
@@ -89,7 +98,9 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     Yields:
         function to call with the number of units done since the last call.
     """
-    if path := environment.progress_record():
+    if _is_silent:
+        yield lambda _: None
+    elif path := environment.progress_record():
         yield _Records(path, description, total, unit).advance
         _write_record(path, {})  # not after an error or a signal, so that the last count stays visible
     elif sys.stderr.isatty():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from colorize.sharding import sources
+from colorize.sharding import listing
 from tests.helpers import processes, projects
 
 SHARD, TRAIN, EVALUATE = ("shard", "tiny"), ("train", "tiny", "regression", "0"), ("evaluate", "tiny", "baselines")
@@ -102,7 +102,7 @@ WRONG_INPUTS = [  # stage, change, exit code, what the line holds
     (SHARD, sparse(ZIP), 3, "tiny.zip: 21,474,836,480 bytes after the end mark, the limit is 67,108,864"),
     (SHARD, holds(ZIP, b"7z\xbc\xaf\x27\x1c" + bytes(99)), 3, "tiny.zip: a 7z archive"),
     (SHARD, holds(ZIP, b"Rar!\x1a\x07\x01\x00" + bytes(99)), 3, "`unrar x`"),
-    (SHARD, holds(ZIP, b"\x04\x22\x4d\x18" + bytes(99)), 3, "`unlz4`"),
+    (SHARD, holds(ZIP, b"\x04\x22\x4d\x18" + bytes(99)), 3, "compressed as a whole with lz4"),
     (SHARD, holds(ZIP, b"MZ\x90\0" + bytes(99)), 3, "self-extracting"),
     (SHARD, source("path: ~nosuchuser/x\n" + SPLITS), 2, "~nosuchuser/x: there is no such user"),
     (SHARD, source(f"path: {'x' * 5000}\n{SPLITS}"), 3, "File name too long"),
@@ -159,7 +159,7 @@ def check(project: Path, stage: tuple[str, ...], code: int, words: str, **enviro
 
 @pytest.mark.parametrize(("stage", "change", "code", "words"), WRONG_INPUTS)
 def test_wrong_inputs(project, monkeypatch, stage, change, code, words):
-    monkeypatch.setattr(sources, "_MATCH_S", 0.2)
+    monkeypatch.setattr(listing, "MATCH_S", 0.2)
     monkeypatch.setattr(processes, "HANGS_AFTER_S", 20)
     change(project)
     check(project, stage, code, words)
