@@ -21,7 +21,7 @@ _TOLD = _FRAMES | {_APP1, _APP2}
 _SKIPPED = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
 _SCAN = 0xDA
 _MAX_FILL = 64  # largest number of fill bytes 0xFF in a header; encoders write none or one
-_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_EXIF, _XMP, _ICC, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # color space in libjpeg -> number
 # No encoder writes many fill bytes or markers without content. Pillow takes seconds to read megabytes of them.
 _FLOOD = re.compile(rb"\xff{1024}|(?:\xff+[\x00\x01\xd0-\xd9]){512}")
@@ -33,9 +33,10 @@ class Metadata(NamedTuple):
     exif: bytes | None  # starts with "Exif"
     xmp: bytes | None
     profile: bytes | None  # ICC profile; None if there is none or if one of its segments is missing
+    mpf: bytes | None  # index of the pictures in an MPO
 
 
-_NO_METADATA = Metadata(None, None, None)
+_NO_METADATA = Metadata(None, None, None, None)
 
 
 class Header(NamedTuple):
@@ -134,7 +135,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
 
 def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
     """Join the metadata of application segments (number, content), given in file order, in the same way as Pillow."""
-    xmp, exif, parts = None, [], []
+    xmp, mpf, exif, parts = None, None, [], []
     for number, content in segments:
         if number == 1 and content.startswith(_EXIF):
             exif.append(content[len(_EXIF) :])
@@ -142,10 +143,12 @@ def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
             xmp = content[len(_XMP) :]
         elif number == 2 and content.startswith(_ICC) and len(content) > len(_ICC) + 1:
             parts.append(content[len(_ICC) :])
+        elif number == 2 and content.startswith(_MPF):
+            mpf = content[len(_MPF) :]
     parts.sort(key=lambda part: part[0])
     is_whole = all(part[0] == number and part[1] == len(parts) for number, part in enumerate(parts, 1))
     profile = b"".join(part[2:] for part in parts) if parts and is_whole else None
-    return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile)
+    return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile, mpf)
 
 
 def is_confirmed(data: bytes | memoryview, header: Header) -> bool:

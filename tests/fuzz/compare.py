@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from colorize.sharding import images, jpeg, png
+from colorize.sharding import conversion, images, jpeg, png
 
 TOLERANCE = 1.0  # mean, levels; two builds of libjpeg differ by one here and there
 LARGE = 2_000_000  # pixels; from here only the answers are compared, for the pixels would fill the memory
@@ -117,8 +117,8 @@ def _pictures(case: Case) -> list[Difference]:
     found, photo, theirs = [], case.photo, None
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = images._UPRIGHT.get(photo.getexif().get(0x0112))
-    turn = images._metadata_of(photo)[0]
+        theirs = conversion.UPRIGHT.get(photo.getexif().get(0x0112))
+    turn = conversion.metadata_of(photo)[0]
     if turn != theirs:
         found.append(Difference("orientation", f"{turn}, Pillow's {theirs}"))
     photo = photo if turn is None else photo.transpose(turn)

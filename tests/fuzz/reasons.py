@@ -12,7 +12,7 @@ import zlib
 
 from PIL import Image
 
-from colorize.sharding import images, jpeg, png, profiles
+from colorize.sharding import conversion, images, jpeg, png, profiles
 from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
@@ -123,7 +123,7 @@ def _damaged_second_frame() -> bytes:
 
 
 def _has_profile(case: Case) -> bool:
-    profile = images._metadata_of(case.photo)[1]
+    profile = conversion.metadata_of(case.photo)[1]
     if profile is None:
         return False
     return not (case.photo.mode == "RGB" and profiles.is_srgb(profile))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from colorize.sharding import images, jpeg
+from colorize.sharding import conversion, images, jpeg
 
 
 def photo(width=96, height=96) -> Pillow.Image:
@@ -130,7 +130,7 @@ def test_bytes_decide_and_views_are_welcome():
 @pytest.mark.parametrize("value", range(1, 9))
 def test_exif_orientation_is_applied(format, value):
     image = images.decode(encoded(photo(), format, exif=oriented(value)), 96)
-    turn = images._UPRIGHT.get(value)
+    turn = conversion.UPRIGHT.get(value)
     assert difference(image.rgb, photo().transpose(turn) if turn is not None else photo()) < 2
     assert image.note == (
         None if value == 1 or format == "TIFF" else "orientation applied"

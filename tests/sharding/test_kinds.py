@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from colorize.layout import Folders
-from colorize.sharding import build, images
+from colorize.sharding import build, conversion, images
 
 SIZE = 64
 
@@ -238,7 +238,7 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
             encoded("JPEG", exif=oriented(value)),
             Used(photo().transpose(turn), "orientation applied"),
         )
-        for value, turn in images._UPRIGHT.items()
+        for value, turn in conversion.UPRIGHT.items()
     },
     # rejected
     "empty": (b"", images.EMPTY),
