@@ -160,7 +160,7 @@ def _find_photos(named: list[Path]) -> tuple[list[Path], int, int, dict[str, int
     """
     photos: dict[Path, Path] = {}  # resolved path -> path as given
     results: set[Path] = set()
-    others: set[Path] = set()
+    others: dict[Path, str] = {}  # resolved path -> name as given
     failures = 0
     for path in named:
         try:
@@ -168,7 +168,7 @@ def _find_photos(named: list[Path]) -> tuple[list[Path], int, int, dict[str, int
             if path.is_dir():
                 files = [file for file in path.iterdir() if not file.name.startswith(".") and file.is_file()]
                 listed = sorted(file for file in files if formats.is_image(file.name))
-                others |= {file.resolve() for file in set(files) - set(listed)}
+                others |= {file.resolve(): file.name for file in files if not formats.is_image(file.name)}
                 found = [file for file in listed if not _result_text(file)]
                 results |= {file.resolve() for file in set(listed) - set(found)}
             if not found or not found[0].exists():
@@ -178,7 +178,7 @@ def _find_photos(named: list[Path]) -> tuple[list[Path], int, int, dict[str, int
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
             _report(path, _reason(error))
             failures += 1
-    left_out = formats.endings(file.name for file in others - photos.keys())
+    left_out = formats.endings(name for file, name in others.items() if file not in photos)
     return list(photos.values()), failures, len(results - photos.keys()), left_out
 
 

@@ -5,6 +5,7 @@ member by its offset. A member name in a zip or tar is only a label and never us
 names, newlines and very long names are therefore harmless.
 """
 
+import errno
 import mmap
 import os
 import stat
@@ -27,6 +28,13 @@ MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller,
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
 _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+
+
+_OF_THE_MACHINE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))  # these errors say nothing about the file
+
+
+class UnreadableFile(DataError):
+    """One file of a folder cannot be read, for example because of a bad sector. Others may be readable."""
 
 
 class Listing(NamedTuple):
@@ -105,6 +113,7 @@ class Reader:
         """The bytes of one member; a view of the mapped archive if the member is not compressed.
 
         Raises:
+            UnreadableFile: the file is still in the folder, but cannot be read.
             DataError: the file is gone, the archive has become shorter, or a zip member is damaged or unpacks to more
                 than `MAX_INFLATED` bytes.
         """
@@ -137,9 +146,13 @@ class Reader:
             with (self.path / entry.name).open("rb") as file:
                 return file.read(entry.size)  # not more, even if the file has grown
         except OSError as error:
-            raise DataError(
-                f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
-            ) from error
+            path = self.path / entry.name
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                remedy = "the file existed when the folder was listed; run again"
+                raise DataError(f"{path}: {error.strerror}; {remedy}") from error
+            if error.errno in _OF_THE_MACHINE:
+                raise DataError(f"{path}: {error.strerror}; free this resource, and run again") from error
+            raise UnreadableFile(f"{path}: {error.strerror}; make the file readable, or remove it") from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
         assert self._view is not None  # it is None only for a folder or a closed reader
@@ -245,18 +258,18 @@ def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
         try:
             with os.scandir(path / prefix) as items:
                 children = sorted(items, key=lambda item: item.name)
-        except OSError as error:
-            raise DataError(f"{path / prefix}: {error.strerror}; make the folder readable") from error
-        for child in children:
-            name = prefix + child.name
-            if child.is_symlink():
-                skipped["symbolic link"] += 1
-            elif child.is_dir(follow_symlinks=False):
-                folders.append(name + "/")
-            elif child.is_file(follow_symlinks=False):
-                found.append(Entry(_checked_name(path, name), 0, child.stat(follow_symlinks=False).st_size))
-            else:
-                skipped["device, pipe or socket"] += 1
+            for child in children:
+                name = prefix + child.name
+                if child.is_symlink():
+                    skipped["symbolic link"] += 1
+                elif child.is_dir(follow_symlinks=False):
+                    folders.append(name + "/")
+                elif child.is_file(follow_symlinks=False):
+                    found.append(Entry(_checked_name(path, name), 0, child.stat(follow_symlinks=False).st_size))
+                else:
+                    skipped["device, pipe or socket"] += 1
+        except OSError as error:  # with permission to list the folder, but not to enter it, only `stat` fails
+            raise DataError(f"{error.filename or path / prefix}: {error.strerror}; make the folder readable") from error
     return found, skipped
 
 

@@ -17,9 +17,8 @@ UPRIGHT = {  # EXIF orientation -> operation that turns the photo upright
 _ORIENTATION_TAG = 0x0112
 
 
-def to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, list[str]]:
-    """Turn a photo upright, blend its alpha and convert it to sRGB of 8 bits; returns it and notes of conversions."""
-    notes = []
+def to_srgb(photo: Pillow.Image, notes: list[str]) -> Pillow.Image:
+    """Turn a photo upright, blend its alpha and convert it to sRGB of 8 bits. Conversions are added to the notes."""
     turn, profile = metadata_of(photo)
     if depth.is_deep_gray(photo):
         photo = depth.reduce(photo)
@@ -38,7 +37,7 @@ def to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, list[str]]:
         photo, done = profiles.apply(photo, profile)
         notes += [done] if done else []
     photo = photo if photo.mode == "RGB" else photo.convert("RGB")
-    return photo if alpha is None else _on_white(photo, alpha), notes
+    return photo if alpha is None else _on_white(photo, alpha)
 
 
 def metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:

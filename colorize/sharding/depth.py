@@ -6,12 +6,32 @@ Pillow itself reduces pictures with several channels. It does not reduce gray pi
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 REDUCED = "reduced to 8 bits"
 MAX_BITS = 16
 
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0
+_UNSUPPORTED = 32  # bits
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _PLANES, _SEPARATE = 258, 262, 0, 284, 2  # TIFF 6.0
+
+
+def bits_of(photo: ImageFile) -> int:
+    """Bits per channel of an opened TIFF or PPM; more than `MAX_BITS` if `reduce` or Pillow would get other pixels.
+
+    Other formats have 8 bits, or their header has to be read: PNG and JPEG 2000.
+    """
+    if photo.mode == "F" or (photo.mode == "I" and photo.format != "PPM"):  # floating point, signed, or 32 bits
+        return _UNSUPPORTED
+    if isinstance(photo, TiffImageFile):
+        bits = max(photo.tag_v2.get(_BITS, (8,)))
+        # Pillow reads the bytes of such a file as if it had 8 bits
+        is_misread = bits > 8 and photo.tag_v2.get(_PLANES) == _SEPARATE and len(photo.getbands()) > 1
+        return _UNSUPPORTED if is_misread and photo.tile[0].codec_name == "raw" else bits
+    if photo.format == "PPM":
+        maximum = photo.tile[0][3]
+        return MAX_BITS if photo.mode == "I" or (isinstance(maximum, tuple) and maximum[-1] > 255) else 8
+    return 8
 
 
 def is_deep_gray(photo: Pillow.Image) -> bool:

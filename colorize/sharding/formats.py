@@ -32,7 +32,7 @@ HEIC_REMEDY = "convert it to JPEG, for example with heif-convert"
 
 _is_image = re.compile(ANY_IMAGE).fullmatch
 _HEIC = (".heic", ".heif", ".hif")
-_PLAIN_ENDING = re.compile(r"\.\w{1,10}", re.ASCII)  # of other endings, which may hold anything, only the number is shown
+_PLAIN_ENDING = re.compile(r"\.\w{1,10}", re.ASCII)  # other endings may contain anything, so they are only counted
 _MOST_ENDINGS = 6  # that a message names
 
 

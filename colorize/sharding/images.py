@@ -199,7 +199,7 @@ def _decode_plain_jpeg(
         if not jpeg.is_confirmed(data, header):
             return None  # the header was remembered from an earlier file, and the reason must not depend on that file
         raise Reject(_reason_for(error)) from error
-    note = pages.note_of_jpeg(header.metadata.mpf, data)
+    note = ", ".join(pages.notes_of_jpeg(header.metadata.mpf, data)) or None
     if rgb.shape == (size, size, 3):
         return rgb if buffer is None else buffer, note
     # a buffer of another shape was not filled: it still holds pixels of an earlier image
@@ -274,9 +274,10 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images (MAX_PIXELS limits them) and odd metadata
             repaired = jpeg.without_broken_profile(data) if is_jpeg else None
-            loaded, notes = _load(repaired or data)
-            photo, conversions = conversion.to_srgb(loaded)
-            notes += conversions + [profiles.UNUSABLE] * (repaired is not None)
+            notes: list[str] = []
+            # without a second reference to the loaded photo, which would keep its memory
+            photo = conversion.to_srgb(_load(repaired or data, notes), notes)
+            notes += [profiles.UNUSABLE] if repaired else []
             return photo, ", ".join(notes) or None
     except (Reject, MemoryError):
         raise
@@ -309,10 +310,11 @@ def _reason_unidentified(data: bytes | memoryview) -> str:
     return DAMAGED if head[:3] == b"\xff\xd8\xff" or head[:4] == b"\x89PNG" else NOT_AN_IMAGE
 
 
-def _load(data: bytes | memoryview) -> tuple[ImageFile, list[str]]:
-    """Open a file, check its header, then decode it; also returns notes of conversions."""
+def _load(data: bytes | memoryview, notes: list[str]) -> ImageFile:
+    """Open a file, check its header, then decode it. Conversions are added to the notes."""
     photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
-    pages_note = pages.choose_in_tiff(photo) if isinstance(photo, TiffImageFile) else None
+    if isinstance(photo, TiffImageFile):
+        notes += pages.choose_in_tiff(photo)
     bits = _bits(photo, data)
     _check_header(*_size_for_decoder(photo, data), bits, depth.MAX_BITS)
     if isinstance(photo, TiffImageFile):  # a tile may be larger than its image
@@ -321,7 +323,7 @@ def _load(data: bytes | memoryview) -> tuple[ImageFile, list[str]]:
         raise Reject(ANIMATED)
     if isinstance(photo, JpegImageFile):
         _check_jpeg(photo, data)
-        pages_note = pages.note_of_jpeg(conversion.metadata_of_jpeg(photo).mpf, data)
+        notes += pages.notes_of_jpeg(conversion.metadata_of_jpeg(photo).mpf, data)
     elif photo.format == "PNG":
         png.check_pixels(data)
     elif photo.format == "JPEG2000":
@@ -329,7 +331,8 @@ def _load(data: bytes | memoryview) -> tuple[ImageFile, list[str]]:
     elif isinstance(photo, TiffImageFile) and not _has_all_strips(photo):
         raise Reject(TRUNCATED)
     photo.load()
-    return photo, [note for note in (pages_note, depth.REDUCED if bits > 8 else None) if note]
+    notes += [depth.REDUCED] if bits > 8 else []
+    return photo
 
 
 def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[int, int]:
@@ -375,11 +378,4 @@ def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
         return png.read_header(data).bits
     if photo.format == "JPEG2000":
         return jpeg2000.read_header(data).bits
-    if photo.mode == "F" or (photo.mode == "I" and photo.format != "PPM"):  # also signed numbers
-        return 32
-    if isinstance(photo, TiffImageFile):
-        return max(photo.tag_v2.get(258, (8,)))
-    if photo.format == "PPM":
-        maximum = photo.tile[0][3]
-        return 16 if isinstance(maximum, tuple) and maximum[-1] > 255 or photo.mode == "I" else 8
-    return 8
+    return depth.bits_of(photo)

@@ -167,9 +167,7 @@ def without_filler(mended: bytes, components: int) -> bytes:
     """
     for _ in range(3):  # libjpeg counts an escaped 0xFF as one byte or two, so more bytes may be left over
         try:
-            simplejpeg.decode_jpeg(
-                mended, "CMYK" if components == 4 else "RGB", min_height=1, min_width=1, strict=True
-            )
+            simplejpeg.decode_jpeg(mended, "CMYK" if components == 4 else "RGB", min_height=1, min_width=1, strict=True)
         except ValueError as error:
             found = _LEFT_OVER.search(str(error))
             end = len(mended) - len(_END)

@@ -20,8 +20,8 @@ _MP_PICTURES = (0x020001, 0x020002, 0x020003)  # panorama, disparity (3D), sever
 _MP_UNDEFINED = 0
 
 
-def choose_in_tiff(photo: TiffImageFile) -> str | None:
-    """Go to the first full page of a TIFF; returns the note `SEVERAL` if there is another one.
+def choose_in_tiff(photo: TiffImageFile) -> list[str]:
+    """Go to the first full page of a TIFF; returns [SEVERAL] if there is another one, otherwise [].
 
     Raises:
         Exception: almost any, if the file is damaged before the first full page.
@@ -39,11 +39,11 @@ def choose_in_tiff(photo: TiffImageFile) -> str | None:
             break  # the page that is used is intact
         if is_full and first is not None:
             photo.seek(first)
-            return SEVERAL
+            return [SEVERAL]
         if is_full:
             first = number
     photo.seek(first or 0)
-    return None
+    return []
 
 
 def _is_full(photo: TiffImageFile) -> bool:
@@ -51,19 +51,17 @@ def _is_full(photo: TiffImageFile) -> bool:
     return not kind & _REDUCED_OR_MASK and old != _OLD_REDUCED
 
 
-def note_of_jpeg(mpf: bytes | None, data: bytes | memoryview) -> str | None:
-    """The note `SEVERAL` for a JPEG that is followed by other full pictures.
+def notes_of_jpeg(mpf: bytes | None, data: bytes | memoryview) -> list[str]:
+    """[SEVERAL] for a JPEG that is followed by other full pictures, otherwise [].
 
     Args:
         mpf: `Metadata.mpf` of the JPEG.
         data: the whole file.
     """
-    if mpf is None:
-        return None
     try:
-        return SEVERAL if _has_another_picture(mpf, data) else None
-    except (struct.error, IndexError):  # a damaged index; the first picture is intact
-        return None
+        return [SEVERAL] if mpf is not None and _has_another_picture(mpf, data) else []
+    except struct.error:  # a damaged index; the first picture is intact
+        return []
 
 
 def _has_another_picture(mpf: bytes, data: bytes | memoryview) -> bool:
