@@ -124,7 +124,9 @@ def _pictures(case: Case) -> list[Difference]:
     photo = photo if turn is None else photo.transpose(turn)
     if photo.size != case.opened.size:
         return [*found, Difference("size", f"{case.opened.size}, Pillow's {photo.size}")]
-    if photo.has_transparency_data:
+    if photo.mode.startswith("I"):
+        expected = np.asarray(photo, float)[..., None] / 257
+    elif photo.has_transparency_data:
         rgba = np.asarray(photo.convert("RGBA"), float)
         alpha = rgba[..., 3:] / 255
         expected = rgba[..., :3] * alpha + 255 * (1 - alpha)
