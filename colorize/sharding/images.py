@@ -267,13 +267,13 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
     is_jpeg = bytes(data[:2]) == b"\xff\xd8"
-    if is_jpeg and jpeg.read_header(data) is None and jpeg.is_flooded(data):
+    if is_jpeg and jpeg.is_flooded(data):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images (MAX_PIXELS limits them) and odd metadata
-            repaired = jpeg.without_broken_profile(data) if is_jpeg else None
+            repaired = _checked_jpeg(data) if is_jpeg else None
             notes: list[str] = []
             # without a second reference to the loaded photo, which would keep its memory
             photo = conversion.to_srgb(_load(repaired or data, notes), notes)
@@ -286,6 +286,17 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     except Pillow.UnidentifiedImageError as error:
         raise Reject(_reason_unidentified(data)) from error
     except Exception as error:  # damaged bytes raise almost any exception in Pillow
+        raise Reject(_reason_for(error)) from error
+
+
+def _checked_jpeg(data: bytes | memoryview) -> bytes | None:
+    """As `jpeg.check_header`. Pillow must not open what libjpeg refuses: it takes seconds to read megabytes of junk."""
+    try:
+        return jpeg.check_header(data)
+    except ValueError as error:
+        header, *_ = jpeg.parse(data)
+        if header is not None:
+            _check_header(header.width, header.height, header.bits)
         raise Reject(_reason_for(error)) from error
 
 

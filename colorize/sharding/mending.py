@@ -21,7 +21,7 @@ _FRAMES = _SEQUENTIAL | _PROGRESSIVE
 _SCAN, _JFIF, _ADOBE = 0xDA, 0xE0, 0xEE
 # Huffman tables, quantization tables, restart interval, comments and application segments
 _OTHERS = frozenset((0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
-_MAX_SEGMENTS = 1024  # of a file that is mended; photos have at most a few hundred
+_MAX_SEGMENTS = 1024  # of a file that is mended; most photos have about ten
 _TRANSFORMS = {3: (0, 1), 4: (0, 2)}  # number of components -> color transforms of Adobe that libjpeg knows
 _COEFFICIENTS = 64  # of a block
 
@@ -59,25 +59,24 @@ def mend(data: bytes | memoryview) -> bytes | None:
     walked = _walk_header(data)
     if walked is None:
         return None
-    segments, frame, scan = walked
+    segments, frame, segment = walked
     parts = [_START, *(_mended(segment, frame).encode() for segment in segments)]
     missing = _Missing(frame)
     for _ in range(_MAX_SEGMENTS):
-        if scan.marker == _SCAN:
-            if not missing.add(scan.content):
+        parts.append(_mended(segment, frame).encode())
+        end = segment.end
+        if segment.marker == _SCAN:
+            if not missing.add(segment.content):
                 return None
-            found = _MARKER_BEHIND_SCAN.search(data, scan.end)
+            found = _MARKER_BEHIND_SCAN.search(data, segment.end)
             end = found.start() if found else len(data)
-            parts += [_mended(scan, frame).encode(), bytes(data[scan.end : end])]
+            parts.append(bytes(data[segment.end : end]))
             if not missing or bytes(data[end : end + 2]) == _END:
                 return b"".join([*parts, _END])
-        else:
-            parts.append(scan.encode())
-            end = scan.end
         following = _read_segment(data, end)
         if following is None or following.marker not in _OTHERS | {_SCAN}:
             return None
-        scan = following
+        segment = following
     return None
 
 
@@ -86,9 +85,8 @@ def _walk_header(data: bytes | memoryview) -> tuple[list[_Segment], _Frame, _Seg
     segments: list[_Segment] = []
     frame, position = None, len(_START)
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(data, position)
-        segment = found and _read_segment(data, found.start())
-        if not segment:
+        segment = _read_segment(data, position)
+        if segment is None:
             return None
         if segment.marker == _SCAN:
             return None if frame is None else (segments, frame, segment)
@@ -102,17 +100,16 @@ def _walk_header(data: bytes | memoryview) -> tuple[list[_Segment], _Frame, _Seg
 
 
 def _read_segment(data: bytes | memoryview, position: int) -> _Segment | None:
-    """The segment at a position; None if there is none, or if it is truncated."""
-    while bytes(data[position : position + 2]) == b"\xff\xff":  # fill bytes
-        position += 1
-    head = bytes(data[position : position + 4])
-    if len(head) < 4 or head[0] != 0xFF:
+    """The next segment behind a position; None if there is none, or if it is truncated."""
+    found = _MARKER.search(data, position)
+    head = bytes(data[found.start() : found.start() + 4]) if found else b""
+    if found is None or len(head) < 4:
         return None
     length = int.from_bytes(head[2:])
-    end = position + 2 + length
+    end = found.start() + 2 + length
     if length < 2 or end > len(data):
         return None
-    return _Segment(head[1], bytes(data[position + 4 : end]), end)
+    return _Segment(head[1], bytes(data[found.start() + 4 : end]), end)
 
 
 def _mended(segment: _Segment, frame: _Frame) -> _Segment:
