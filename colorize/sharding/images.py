@@ -170,8 +170,7 @@ def _mend(data: bytes | memoryview) -> bytes | None:
         return None
     _check_header(header.width, header.height, header.bits)
     _check_scans(header, mended)
-    mended = mending.without_filler(mended, header.components)
-    return None if mended == data else mended
+    return mending.without_filler(mended, header.components)
 
 
 def _decode_square(data: bytes | memoryview, size: int, out: np.ndarray | None) -> tuple[np.ndarray, str | None]:

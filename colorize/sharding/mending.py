@@ -6,6 +6,7 @@ returns a file without these oddities. This file must then pass all checks of an
 are damaged or missing is still refused.
 """
 
+import bisect
 import re
 import struct
 import zlib
@@ -26,11 +27,12 @@ _TRANSFORMS = {3: (0, 1), 4: (0, 2)}  # number of components -> color transforms
 _COEFFICIENTS = 64  # of a block
 
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_PREFETCHED = 8  # bytes that libjpeg may have read behind the pixels and does not count as left over
 _FEW = 4  # bytes
 _INCOMPRESSIBLE = 0.9
 _ZLIB_OVERHEAD = 8  # bytes
 _SAMPLE = 1 << 16  # bytes of a trailer that are examined
-_TEXT = re.compile(rb"[\t\n\r -~]{12}")
+_TEXT, _SHORT_TEXT = (re.compile(rb"[\t\n\r -~]{%d}" % length) for length in (12, 8))
 
 
 class _Frame(NamedTuple):
@@ -149,35 +151,56 @@ class _Missing:
         return any(map(any, self._shifts.values()))
 
 
-def without_filler(mended: bytes, components: int) -> bytes:
-    """Remove bytes behind the pixels that cannot be pixels. This decodes the file at an eighth of its size.
+def without_filler(mended: bytes, components: int) -> bytes | None:
+    """Remove bytes behind the pixels that cannot be pixels. This decodes the file several times at an eighth of its size.
 
-    Bytes are also left over if the pixels are damaged, and then they are pixels. These are compressed data, so bytes
-    that can be compressed, or that contain text, are padding or a trailer. Up to 4 bytes are always removed.
+    Bytes are also left over if pixels are damaged, and then these bytes are pixels. Pixels are compressed data, so bytes
+    that can be compressed, or that contain text, are padding or a trailer. Up to 4 bytes are always removed. If the
+    decoder has taken a part of the padding or trailer for pixels, then pixels are missing.
 
     Args:
         mended: a result of `mend` whose size and number of scans have been checked.
         components: 1 gray, 3 color, 4 CMYK.
 
     Returns:
-        The file without these bytes; the same file if there are none, or if the pixels may be damaged.
+        The file without these bytes, or None if pixels are damaged or missing.
     """
-    for _ in range(3):  # libjpeg counts an escaped 0xFF as one byte or two, so more bytes may be left over
-        try:
-            simplejpeg.decode_jpeg(mended, "CMYK" if components == 4 else "RGB", min_height=1, min_width=1, strict=True)
-        except ValueError as error:
-            found = _LEFT_OVER.search(str(error))
-            end = len(mended) - len(_END)
-            start = end - int(found[1]) if found else end
-            if start >= end or not _is_filler(mended[start:end]):
-                return mended
-            mended = mended[:start] + _END
-        else:
+    end = len(mended) - len(_END)
+    stop = end
+    for _ in range(3):  # libjpeg counts an escaped 0xFF as one byte or two, so it may report more bytes the next time
+        complaint = _complaint(mended[:stop] + _END, components)
+        if complaint is None:
             break
-    return mended
+        found = _LEFT_OVER.search(complaint)
+        stop = stop - int(found[1]) if found else 0
+        if stop <= 0:
+            return None
+    else:
+        return None
+    candidates = range(max(stop - _PREFETCHED, 0), stop + 1)
+    first = bisect.bisect_left(candidates, True, key=lambda at: _complaint(mended[:at] + _END, components) is None)
+    stop = candidates[first]
+    pixels, rest = mended[max(stop - _PREFETCHED, 0) : stop], mended[stop : min(end, stop + _SAMPLE)]
+    if rest and (_is_continued(pixels, rest) or not (end - stop <= _FEW or _is_filler(rest))):
+        return None
+    return mended[:stop] + _END
+
+
+def _complaint(data: bytes, components: int) -> str | None:
+    """What libjpeg complains about; None if it decodes all pixels."""
+    try:
+        simplejpeg.decode_jpeg(data, "CMYK" if components == 4 else "RGB", min_height=1, min_width=1, strict=True)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _is_filler(rest: bytes) -> bool:
-    sample = rest[:_SAMPLE]
-    packed = len(zlib.compress(sample)) - _ZLIB_OVERHEAD
-    return len(rest) <= _FEW or packed < _INCOMPRESSIBLE * len(sample) or _TEXT.search(sample) is not None
+    is_compressible = len(zlib.compress(rest)) - _ZLIB_OVERHEAD < _INCOMPRESSIBLE * len(rest)
+    return is_compressible or _TEXT.search(rest) is not None
+
+
+def _is_continued(pixels: bytes, rest: bytes) -> bool:
+    """Whether the end of the pixels looks like the same padding or text as the rest."""
+    is_padding = len(set(rest[:_PREFETCHED])) == 1 and pixels[-1:] == rest[:1]
+    return is_padding or _SHORT_TEXT.fullmatch(pixels) is not None
