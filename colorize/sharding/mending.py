@@ -152,11 +152,11 @@ class _Missing:
 
 
 def without_filler(mended: bytes, components: int) -> bytes | None:
-    """Remove bytes behind the pixels that cannot be pixels. This decodes the file several times at an eighth of its size.
+    """Remove bytes behind the pixels that cannot be pixels. This decodes the file several times, at 1/8 of its size.
 
-    Bytes are also left over if pixels are damaged, and then these bytes are pixels. Pixels are compressed data, so bytes
-    that can be compressed, or that contain text, are padding or a trailer. Up to 4 bytes are always removed. If the
-    decoder has taken a part of the padding or trailer for pixels, then pixels are missing.
+    Bytes are also left over if pixels are damaged, and then these bytes are pixels. Pixels are compressed data, so
+    bytes that can be compressed further, or that contain text, are padding or a trailer. Up to 4 bytes are always
+    removed. If the decoder has used a part of the padding or trailer as pixels, then pixels are missing.
 
     Args:
         mended: a result of `mend` whose size and number of scans have been checked.
