@@ -109,7 +109,7 @@ def decode(
     Raises:
         Reject: the file is not used; `reason` says why.
     """
-    rgb, note = _mending(lambda data: _decode_square(data, size, out), data)
+    rgb, note = _mending(_decode_square, data, size, out)
     if out is not None and rgb is not out:
         out[:] = rgb
         rgb = out
@@ -144,17 +144,17 @@ def open_with_note(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
 
 
 def _mending(
-    read: Callable[[bytes | memoryview], tuple[_Picture, str | None]], data: bytes | memoryview
+    read: Callable[..., tuple[_Picture, str | None]], data: bytes | memoryview, *arguments: object
 ) -> tuple[_Picture, str | None]:
     """Read a file, and if it is a JPEG with harmless errors, read the mended file; returns the picture and the note."""
     try:
-        return read(data)
+        return read(data, *arguments)
     except Reject as reject:
         mended = _mend(data) if reject.reason in (DAMAGED, TRUNCATED) else None
         if mended is None:
             raise
         try:
-            picture, note = read(mended)
+            picture, note = read(mended, *arguments)
         except Reject as still:
             raise reject if still.reason in (DAMAGED, TRUNCATED) else still from None
         return picture, f"{note}, {MENDED}" if note else MENDED
@@ -198,7 +198,8 @@ def _decode_plain_jpeg(
         if not jpeg.is_confirmed(data, header):
             return None  # the header was remembered from an earlier file, and the reason must not depend on that file
         raise Reject(_reason_for(error)) from error
-    note = ", ".join(pages.notes_of_jpeg(header.metadata.mpf, data)) or None
+    mpf = header.metadata.mpf
+    note = None if mpf is None else ", ".join(pages.notes_of_jpeg(mpf, data)) or None
     if rgb.shape == (size, size, 3):
         return rgb if buffer is None else buffer, note
     # a buffer of another shape was not filled: it still holds pixels of an earlier image

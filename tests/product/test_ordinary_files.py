@@ -14,7 +14,7 @@ from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.layout import Folders
 from colorize.sharding import build, formats, images, sources
-from tests.sharding.test_kinds import KINDS, Used, encoded, photo
+from tests.sharding.test_kinds import KINDS, Used, encoded
 
 ENDINGS = (*formats._ENDINGS["JPEG"], "png", "TIF", "avif", "jp2", "pgm")
 LEFT_OUT = ("notes.txt", "more.TXT", "photo.heic", "archive.zip", "no ending")

@@ -6,7 +6,6 @@ from PIL import Image
 from colorize.sharding import formats
 from colorize.sharding.sources import Pattern
 
-
 ENDINGS = ("jpg", "JPEG", "jpe", "jfif", "mpo", "png", "webp", "tif", "TIFF", "bmp", "gif", "ppm", "pgm", "avif", "jp2")
 
 
