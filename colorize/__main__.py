@@ -32,7 +32,7 @@ _DEFAULT_MODEL = "objects-unet-0"
 
 _REMEDIES = {  # key: a rejection reason of sharding/images.py
     "unsupported bit depth": "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
-    "too large": "too large; the limits are 50 megapixels (JPEG 2000: 25 megapixels) and 256 MiB",
+    "too large": "too large; the limits are 50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB",
     "too small": "too small; each side needs at least 16 pixels",
     "animated": "animated; save one frame of it as an image",
 }

@@ -11,8 +11,8 @@ input bytes, both return 8-bit sRGB or raise `Reject` with one of a few fixed re
 - A JPEG is not plain if decoders may read its header in different ways. If Pillow and libjpeg read different image
   sizes, the file is rejected as damaged.
 - A JPEG that libjpeg refuses is mended if none of its pixels is lost (`mending.py`), and then decoded like any other.
-- Images of more than 50 million pixels (of JPEG 2000: 25 million; checked in the header, before decoding), JPEGs of
-  more than 256 scans, animations, JPEGs of 12 bits, and images of more than 16 bits per channel are rejected.
+- Images of more than 50 million pixels (JPEG 2000 and AVIF: 25 million; checked in the header, before decoding), JPEGs
+  of more than 256 scans, animations, JPEGs of 12 bits, and images of more than 16 bits per channel are rejected.
 - Truncated files are rejected, because decoders fill the missing pixels with gray.
 
 The images of both data sets of the paper are square, so the central crop changes only images of other data sets.
@@ -31,12 +31,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
-from colorize.sharding import conversion, depth, jpeg, jpeg2000, mending, orientation, pages, png, profiles, webp
+from colorize.sharding import avif, conversion, depth, jpeg, jpeg2000, mending, orientation, pages, png, profiles, webp
 from colorize.sharding.formats import FORMATS, HEIC_REMEDY
 
 MAX_BYTES = 1 << 28  # length of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes per pixel
-JPEG2000_COST = 2  # decoding a JPEG 2000 takes twice the memory per pixel of other formats
+EXPENSIVE_COST = 2  # decoding a JPEG 2000 or an AVIF takes up to twice the memory per pixel of other formats
 MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each scan takes a pass over the whole image
 MIN_SIDE = 16  # pixels; there is nothing to learn from smaller images
 GRAY_TOLERANCE = 1  # 8-bit levels; color conversion may change a channel of a neutral pixel by one level
@@ -60,7 +60,6 @@ REASONS = (
 UNWANTED = (GRAYSCALE, PALE)  # intact files that a parameter excludes
 MENDED = "harmless JPEG errors ignored"
 
-_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 _Picture = TypeVar("_Picture")
 
 
@@ -314,11 +313,10 @@ def _reason_unidentified(data: bytes | memoryview) -> str:
     header, *_ = jpeg.parse(data)
     if header is not None:
         _check_header(header.width, header.height, header.bits)  # Pillow cannot read 12-bit JPEGs
-    head = bytes(data[:64])
-    if head[4:8] == b"ftyp":  # followed by the names of formats, four bytes each
-        names = {head[8:12], *(head[at : at + 4] for at in range(16, min(int.from_bytes(head[:4]), 64), 4))}
-        return DAMAGED if names & {b"avif", b"avis"} else HEIC if names & _HEIC_BRANDS else NOT_AN_IMAGE
-    return DAMAGED if head[:3] == b"\xff\xd8\xff" or head[:4] == b"\x89PNG" else NOT_AN_IMAGE
+    head = bytes(data[:4])
+    if brands := avif.read_brands(data):
+        return DAMAGED if brands & avif.AVIF_BRANDS else HEIC if brands & avif.HEIC_BRANDS else NOT_AN_IMAGE
+    return DAMAGED if head[:3] == b"\xff\xd8\xff" or head == b"\x89PNG" else NOT_AN_IMAGE
 
 
 def _load(data: bytes | memoryview, notes: list[str]) -> ImageFile:
@@ -358,12 +356,22 @@ def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[in
     elif photo.format == "JPEG2000":
         codestream = jpeg2000.read_header(data)
         size = codestream.width, codestream.height
-        if size[0] * size[1] * JPEG2000_COST > MAX_PIXELS:
-            raise Reject(TOO_LARGE)
+        _check_cost([size])
+    elif photo.format == "AVIF":
+        if avif.is_sequence(data):
+            raise Reject(ANIMATED)
+        _check_cost(avif.read_sizes(data))
     _check_header(*size)
     if size != photo.size:
         raise Reject(DAMAGED)
     return size
+
+
+def _check_cost(sizes: list[tuple[int, int]]) -> None:
+    """Reject if decoding pictures of these sizes takes too much memory; one may be alpha, and others previews."""
+    areas = [width * height for width, height in sizes]
+    if max(areas) * EXPENSIVE_COST > MAX_PIXELS or sum(areas) > MAX_PIXELS:
+        raise Reject(TOO_LARGE)
 
 
 def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
