@@ -22,7 +22,8 @@ _FRAMES = _SEQUENTIAL | _PROGRESSIVE
 _SCAN, _JFIF, _ADOBE = 0xDA, 0xE0, 0xEE
 # Huffman tables, quantization tables, restart interval, comments and application segments
 _OTHERS = frozenset((0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)))
-_MAX_SEGMENTS = 1024  # of a file that is mended; most photos have about ten
+_MAX_SEGMENTS = 1024  # of the header of a file that is mended; most photos have about ten
+_MAX_BEHIND = 64  # segments from the first scan on, which limits the number of scans; encoders write about 20
 _TRANSFORMS = {3: (0, 1), 4: (0, 2)}  # number of components -> color transforms of Adobe that libjpeg knows
 _COEFFICIENTS = 64  # of a block
 
@@ -64,7 +65,7 @@ def mend(data: bytes | memoryview) -> bytes | None:
     segments, frame, segment = walked
     parts = [_START, *(_mended(segment, frame).encode() for segment in segments)]
     missing = _Missing(frame)
-    for _ in range(_MAX_SEGMENTS):
+    for _ in range(_MAX_BEHIND):
         parts.append(_mended(segment, frame).encode())
         end = segment.end
         if segment.marker == _SCAN:

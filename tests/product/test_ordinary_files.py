@@ -1,7 +1,5 @@
 """Files as they lie in the folders of users: a data set and the command line agree on every one of them."""
 
-import contextlib
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.layout import Folders
 from colorize.sharding import build, formats, images, sources
+from tests.helpers.rights import without_rights
 from tests.sharding.test_kinds import KINDS, Used, encoded
 
 ENDINGS = (*formats._ENDINGS["JPEG"], "png", "TIF", "avif", "jp2", "pgm")
@@ -43,18 +42,6 @@ def colorize(*arguments: str) -> int:
     except SystemExit as error:
         return error.code
     return 0
-
-
-@contextlib.contextmanager
-def without_rights():
-    """As a user who may read only what the modes of the files allow; root may read everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_a_data_set_and_the_command_line_agree_on_every_kind_of_file(here, capsys):

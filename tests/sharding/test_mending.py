@@ -139,7 +139,7 @@ def test_many_scans_behind_stray_bytes_are_refused_before_they_are_decoded(monke
     first, second = scans_of(data)[:2]
     many = ODD["bytes before a segment"](data[:first] + data[first:second] * 300 + data[second:])
     monkeypatch.setattr(images.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
-    assert refusal(many) == images.TOO_LARGE
+    assert refusal(many) == images.DAMAGED
 
 
 def test_a_file_that_is_mended_has_one_header_for_all_decoders():
