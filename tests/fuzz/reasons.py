@@ -70,8 +70,11 @@ def _is_damaged_behind(case: Case) -> bool:
 
 
 def _is_deep(case: Case) -> bool:
-    is_misread = case.format == "TIFF" and case.photo.tag_v2.get(284) == 2  # bytes of 16 bits as if they were pixels
-    return case.open_reason == images.DEEP and (case.photo.mode in ("I", "F") or is_misread)
+    if case.open_reason != images.DEEP:
+        return False
+    tags = case.photo.tag_v2 if case.format == "TIFF" else {}
+    is_misread = tags.get(284) == 2  # in planes, with bytes of 16 bits as if they were pixels
+    return case.photo.mode in ("I", "F") or is_misread or max(tags.get(258, (1,))) > 16
 
 
 def _has_bad_size(case: Case) -> bool:
