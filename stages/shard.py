@@ -13,7 +13,8 @@ def main(dataset: str) -> None:
         from colorize.sharding import build
 
         settings = stage.settings
-        manifests = build.shard(dataset, settings.shard, Folders())
+        manifests = build.shard(dataset, settings.shard, Folders(), stage.code)
+    build.discard(dataset)  # after the stage's last check; if this check fails, the next run continues from there
     print(build.describe(manifests))
 
 

@@ -19,6 +19,7 @@ from colorize.data import shards, verified
 from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
 from tests.helpers.layouts import expect_one_line, real_layouts  # noqa: F401 - fixtures
+from tests.helpers.object_stores import odd_store, s3, s3_server  # noqa: F401 - fixtures
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -60,6 +60,7 @@ def test_a_full_disk_while_sharding_is_named_and_the_next_run_succeeds(project, 
         assert line.startswith("error: disk full: data/shards/train/tiny/")
         assert not list((project / "data/shards").rglob("*.tmp"))
         assert not (project / "data/shards/train/tiny/manifest.json").exists()
+    assert processes.wait(processes.start(project, SHARD, project.parent / "log")) == 0
     assert projects.tree(project) == projects.tree(made)
 
 

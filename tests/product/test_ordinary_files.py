@@ -11,7 +11,7 @@ from colorize import __main__ as command
 from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.layout import Folders
-from colorize.sharding import build, formats, images, sources
+from colorize.sharding import build, formats, images, listing, sources
 from tests.helpers.rights import without_rights
 from tests.sharding.test_kinds import KINDS, Used, encoded
 
@@ -54,8 +54,9 @@ def test_a_data_set_and_the_command_line_agree_on_every_kind_of_file(here, capsy
     assert colorize("photos") == 3
     said, complained = (text.splitlines() for text in capsys.readouterr())
     source = sources.Source.model_validate({"path": str(here / "photos"), "fractions": {"val": 0, "test": 0}})
-    listed = sources.list_images(source, sources.locate(source, here), ["train"])
-    assert [f"photos/{member.entry.name}" for member in listed.splits["train"]] == sorted(names.values())
+    found = sources.locate(source, here)
+    listed = listing.list_part(source, found[0], found, lambda part: Path(part.path), ["train"])
+    assert [f"photos/{member.name}" for member in listed.splits["train"]] == sorted(names.values())
     for kind, name in names.items():
         data, expected = KINDS[kind]
         try:
