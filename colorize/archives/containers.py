@@ -44,11 +44,16 @@ class Listing(NamedTuple):
     skipped: dict[str, int]
 
 
-def scan(path: Path) -> Listing:
+def scan(path: Path, subfolder: str = "") -> Listing:
     """List an archive or folder.
 
-    Links, devices and the resource forks that macOS adds are skipped and counted. If several members have the same
-    name, only the last one is listed, as when extracting. Directories are neither listed nor counted.
+    Args:
+        path: the archive or folder.
+        subfolder: list only this folder below the folder; the names still begin with it.
+
+    Devices, links in archives and the resource forks that macOS adds are skipped and counted. In a folder, links are
+    followed. If several members have the same name, only the last one is listed, as when extracting. Directories are
+    neither listed nor counted.
 
     Raises:
         DataError: the archive is missing, of an unknown kind, compressed, encrypted, truncated or damaged. A tar with
@@ -57,7 +62,10 @@ def scan(path: Path) -> Listing:
     kind = kind_of(path)
     if kind == "list":
         raise DataError(f"{path}: a list of images holds no files; give the folder or archive that holds them")
-    found, skipped = {"folder": _list_folder, "zip": _list_zip, "tar": _list_tar}[kind](path)
+    if kind == "folder":
+        found, skipped = _list_folder(path, subfolder)
+    else:
+        found, skipped = {"zip": _list_zip, "tar": _list_tar}[kind](path)
     found.sort(key=itemgetter(0))  # stable: members with the same name stay in the order of the archive
     last = [entry for entry, after in pairwise(found) if entry[0] != after[0]] + found[-1:]
     entries = [entry for entry in last if not _is_resource_fork(entry[0])]
@@ -264,30 +272,43 @@ def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
-    """Regular files below a folder, and the number of skipped items of each kind; links are not followed."""
+def _list_folder(path: Path, subfolder: str = "") -> tuple[list[Entry], Counter]:
+    """Regular files below a folder, and the number of skipped items of each kind.
+
+    Links are followed, except to a folder above themselves: they would never end.
+    """
     found: list[Entry] = []
     skipped: Counter[str] = Counter()
-    folders = [""]
+    top = path / subfolder
+    folders = [(f"{subfolder}/" if subfolder else "", frozenset([_identity(top.stat())]))]
     while folders:
-        prefix = folders.pop()
+        prefix, above = folders.pop()
         try:
             with os.scandir(path / prefix) as items:
                 children = sorted(items, key=lambda item: item.name)
-            for child in children:
-                name = prefix + child.name
-                if child.is_symlink():
-                    skipped["symbolic link"] += 1
-                elif child.is_dir(follow_symlinks=False):
-                    folders.append(name + "/")
-                elif child.is_file(follow_symlinks=False):
-                    status = child.stat(follow_symlinks=False)
-                    found.append(Entry(_checked_name(path, name), status.st_mtime_ns, status.st_size))
+        except OSError as error:
+            raise DataError(f"{path / prefix}: {error.strerror}; make the folder readable") from error
+        for child in children:
+            name = prefix + child.name
+            try:
+                status = child.stat()
+            except OSError:
+                skipped["broken link" if child.is_symlink() else "unreadable"] += 1
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if _identity(status) in above:
+                    skipped["link to a folder above it"] += 1
                 else:
-                    skipped["device, pipe or socket"] += 1
-        except OSError as error:  # with permission to list the folder, but not to enter it, only `stat` fails
-            raise DataError(f"{error.filename or path / prefix}: {error.strerror}; make the folder readable") from error
+                    folders.append((name + "/", above | {_identity(status)}))
+            elif stat.S_ISREG(status.st_mode):
+                found.append(Entry(_checked_name(path, name), status.st_mtime_ns, status.st_size))
+            else:
+                skipped["device, pipe or socket"] += 1
     return found, skipped
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _checked_name(path: Path, name: str) -> str:

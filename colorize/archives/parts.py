@@ -37,6 +37,7 @@ class Part(NamedTuple):
     prefix: str  # comes before the names of its images, such as `00000.tar/`; empty if it is the only archive
     bytes: int | None  # length; None for a folder or a list of images
     version: str | None  # changes with the content: modification time (ns) and inode number, or ETag; None as above
+    subfolder: str = ""  # of a folder: only this one belongs to the data set
 
     @property
     def is_folder(self) -> bool:
@@ -65,7 +66,7 @@ def check_unchanged(parts: list[Part]) -> None:
         if urls.is_url(part.path):  # its copy was made from one version
             continue
         path = Path(part.path)
-        if not path.exists() or part_of(part.file, path, part.prefix) != part:
+        if not path.exists() or part_of(part.file, path, part.prefix)._replace(subfolder=part.subfolder) != part:
             raise DataError(f"{path}: changed during the run; run again when it is complete")
 
 

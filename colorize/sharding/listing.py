@@ -69,7 +69,11 @@ def list_part(
     """
     path = place_of(part)
     rows = image_list.read(path) if containers.kind_of(path) == "list" else None
-    listing = containers.Listing([row.entry for row in rows], {}) if rows is not None else containers.scan(path)
+    listing = (
+        containers.Listing([row.entry for row in rows], {})
+        if rows is not None
+        else containers.scan(path, part.subfolder)
+    )
     here = [split for split in splits if source.archive_of(split) == part.file]
     if rows is not None:
         members, others = _by_list(source, here, rows)
@@ -223,7 +227,7 @@ def _add_labels(
             if home == part:
                 files |= {name for name in (wanted.file, wanted.classes) if name}
             path = place_of(home)
-            read = labels.read(wanted, path, listing if home == part else containers.scan(path))
+            read = labels.read(wanted, path, listing if home == part else containers.scan(path, home.subfolder))
             labeled[f"{home.path}: {wanted.file}"] = sum(_label(listed, read) for listed in members.values())
     return labeled, len(files)
 

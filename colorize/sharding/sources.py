@@ -36,6 +36,7 @@ class Archive(Section):
     bytes: Annotated[int, Field(gt=0)] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    extracted: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None = None  # the folder that the archive consists of
 
     @field_validator("url")
     @classmethod
@@ -250,12 +251,16 @@ def locate(source: Source, raw_dir: Path | str) -> list[Part]:
             paths = embedded.build(source.sample, raw_dir)
         except ParameterError as error:
             raise ParameterError(f"{source._file}: {error}") from None
-    else:
-        paths = {
-            name: download.ensure(raw_dir / name, archive.url, archive.bytes, *archive.digest)
-            for name, archive in source.archives.items()
-        }
-    return [parts.part_of(name, path) for name, path in paths.items()]
+        return [parts.part_of(name, path) for name, path in paths.items()]
+    return [_obtain(name, archive, raw_dir) for name, archive in source.archives.items()]
+
+
+def _obtain(name: str, archive: Archive, raw_dir: Path) -> Part:
+    """Find an archive, or the folder to which somebody extracted it; else download it."""
+    path = raw_dir / name
+    if archive.extracted and not path.exists() and (raw_dir / archive.extracted).is_dir():
+        return parts.part_of(name, raw_dir)._replace(subfolder=archive.extracted)
+    return parts.part_of(name, download.ensure(path, archive.url, archive.bytes, *archive.digest))
 
 
 def _find_local(path: str, raw_dir: Path) -> list[Part]:
@@ -278,9 +283,9 @@ def describe_archives(source: Source, found: list[Part]) -> dict[str, dict]:
 
     Returns:
         For each name in `files`: `file`, the name on the disk; `bytes`, the length; `is_published`, whether the file is
-        the verified published archive (None if none was published); `archives`, their number, only if there are
-        several. `bytes` is None for a folder. It is also None for the sample, because the length of its zip depends on
-        the version of zlib.
+        the verified published archive (None if none was published, or it was extracted); `archives`, their number, only
+        if there are several. `bytes` is None for a folder. It is also None for the sample, because the length of its
+        zip depends on the version of zlib.
     """
     described = {}
     for name in source.files:
@@ -290,8 +295,8 @@ def describe_archives(source: Source, found: list[Part]) -> dict[str, dict]:
         size = None if not sizes or source.sample else sum(sizes)
         published = source.archives.get(name)
         # `locate` has verified every file of the published length
-        is_published = published and published.bytes in (None, size)
-        file = Path(source.path or "").name if is_set else Path(here[0].path).name
+        is_published = published and (None if here[0].is_folder else published.bytes in (None, size))
+        file = Path(source.path or "").name if is_set else here[0].subfolder or Path(here[0].path).name
         described[name] = {"file": file, "bytes": size, "is_published": is_published}
         if is_set:
             described[name]["archives"] = len(here)

@@ -1,5 +1,6 @@
 """Sources are checked as a whole, and list the same images under the same keys wherever they are."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,12 +115,36 @@ def test_relative_path_is_looked_up_among_the_raw_archives(tmp_path):
     assert part.path == str(tmp_path / "raw" / "holiday")
 
 
-def test_links_that_no_split_sees_are_counted(tmp_path):
-    fill(tmp_path / "photos", "a.jpg")
-    (tmp_path / "photos" / "b.jpg").symlink_to("a.jpg")
+def test_links_to_photos_are_photos_and_links_to_nothing_are_counted(tmp_path):
+    fill(tmp_path, "disk/a.jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "b.jpg").symlink_to(tmp_path / "disk" / "a.jpg")
+    (tmp_path / "photos" / "c.jpg").symlink_to("nowhere")
     source = own(tmp_path, fractions={"val": 0, "test": 0})
     listed = list_images(source, sources.locate(source, tmp_path), ["train"])
-    assert listed.skipped == {"path": {"symbolic link": 1}}
+    assert [member.name for member in listed.splits["train"]] == ["b.jpg"]
+    assert listed.skipped == {"path": {"broken link": 1}}
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet", "places365"])
+def test_an_extracted_archive_counts_as_the_archive(tmp_path, real_layouts, monkeypatch, name):
+    monkeypatch.setattr(sources.download, "ensure", lambda path, *_: path)  # the small archives have other checksums
+    source, paths = published(name, tmp_path, real_layouts)
+    expected = list_images(source, paths)
+    for file, path in paths.items():
+        if source.archives[file].extracted:
+            shutil.unpack_archive(path, tmp_path)
+            path.unlink()
+    found = sources.locate(source, tmp_path)
+    listed = list_images(source, found)
+    for split, members in expected.splits.items():
+        assert [member[1:] for member in listed.splits[split]] == [member[1:] for member in members]
+    assert listed.skipped == expected.skipped
+    described = sources.describe_archives(source, found)
+    assert {entry["file"] for entry in described.values() if entry["bytes"] is None} == {
+        archive.extracted for archive in source.archives.values() if archive.extracted
+    }
+    assert not any(entry["is_published"] for entry in described.values() if entry["bytes"] is None)
 
 
 def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch):
@@ -137,7 +162,7 @@ def test_every_archive_is_scanned_once(tmp_path, real_layouts, monkeypatch):
     """Except those with lists of classes, which are small where they are archives of their own."""
     scanned = []
     scan = containers.scan
-    monkeypatch.setattr(containers, "scan", lambda path: scanned.append(path.name) or scan(path))
+    monkeypatch.setattr(containers, "scan", lambda path, *below: scanned.append(path.name) or scan(path, *below))
     for name in ("tiny_imagenet", "places365"):
         source, paths = published(name, tmp_path, real_layouts)
         list_images(source, paths)
@@ -189,13 +214,12 @@ def test_too_few_images_for_the_fractions_are_told_so(tmp_path, expect_one_line)
             list_images(source, sources.locate(source, tmp_path))
 
 
-def test_a_folder_of_links_alone_names_how_many_were_skipped(tmp_path, expect_one_line):
-    fill(tmp_path, "a.jpg")
+def test_a_folder_of_broken_links_names_how_many_were_skipped(tmp_path, expect_one_line):
     (tmp_path / "photos").mkdir()
     for name in ("b.jpg", "c.jpg"):
-        (tmp_path / "photos" / name).symlink_to(tmp_path / "a.jpg")
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "nowhere.jpg")
     source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
-    with expect_one_line(DataError, "0 files", "skipped: 2 symbolic link"):
+    with expect_one_line(DataError, "0 files", "skipped: 2 broken link"):
         list_images(source, sources.locate(source, tmp_path))
 
 
