@@ -29,23 +29,26 @@ _PACKAGE = "obstore>=0.12,<0.13"  # as in pyproject.toml
 _KEYS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
-    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true for a public one",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true if it is public",
 }
 _NO_OBJECT = "no such object or bucket; correct the address (a folder ends with `/`)"
 _REASONS = (  # pattern in an error text of obstore, which is many lines long and can contain secrets; reason and remedy
     (r"NoSuchBucket|ContainerNotFound|bucket does not exist", "no such bucket; correct the address"),
-    (r"169\.254\.169\.254|metadata|api/token", "no keys are set; {keys}"),
+    (
+        r"169\.254\.169\.254|/latest/api/token|metadata\.google\.internal|source: MissingAccount",
+        "no keys are set; {keys}",
+    ),
     (
         r"without LOCATION|PermanentRedirect|AuthorizationHeaderMalformed",
         "the bucket is elsewhere; set AWS_REGION",
     ),
     (r"ExpiredToken|TokenRefreshRequired|RequestTimeTooSkewed", "the keys have expired, or the clock is wrong; {keys}"),
-    (r"40[13] |InvalidAccessKeyId|MissingAccountName|[Aa]ccount must be", "access denied; {keys}"),
+    (r"status code: 40[13]|InvalidAccessKeyId", "access denied; {keys}"),
     (r"non-partial|Requested \S+, got", "the server sends other bytes than requested; download the file yourself"),
     (r"dns error", "the name of the server is unknown; check the address, the endpoint and the network"),
     (r"ConnectionRefused", "the server refuses the connection; check the endpoint, or try again later"),
-    (r"[Cc]ertificate", "the certificate of the server is not trusted; check the endpoint"),
-    (r"[Tt]imed ?[Oo]ut", "the server does not answer; check the network, and run again to resume"),
+    (r"InvalidCertificate", "the certificate of the server is not trusted; check the endpoint"),
+    (r"TimedOut|timed out|kind: Timeout", "the server does not answer; check the network, and run again to resume"),
     (r"HTTP error", "the connection failed; check the network, and run again to resume"),
 )
 

@@ -108,7 +108,8 @@ def call_in_child(function: Callable[..., Result], *arguments: object, watch: Ca
     sender.close()  # only the child has it now, so `recv` notices when the child ends
     try:
         while not receiver.poll(_LOOK_S):
-            if not child.is_alive():  # `poll` notices it too, but not if another thread's child has inherited `sender`
+            # `poll` notices a killed child too, except if a child of another thread has inherited `sender`
+            if not child.is_alive() and not receiver.poll():
                 raise EOFError
             watch()
         result, error = receiver.recv()

@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from colorize import runtime
 from colorize.archives import buckets, disk, stores
 from colorize.runtime import DataError
-from tests.helpers.object_stores import KEYS
+from tests.helpers.object_stores import KEYS, REMEDY
 
 _FETCH_SLOWLY = """
 import sys
@@ -119,8 +120,10 @@ def test_missing_keys_are_named(s3, monkeypatch, expect_one_line):
     for name in KEYS:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")  # where a machine of Amazon gets its keys
-    with expect_one_line(DataError, "no keys", "AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"):
-        buckets.list_objects(s3.url("a.tar"))
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    for address, name in ((s3.url("a.tar"), "AWS"), ("az://container/a.tar", "AZURE")):
+        with expect_one_line(DataError, "no keys", f"set {name}_", f"{name}_SKIP_SIGNATURE"):
+            buckets.list_objects(address)
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "AWS_ACCESS_KEY_ID"), (404, "no such object"), (400, "400")])
@@ -292,9 +295,7 @@ def test_forked_workers_fetch_what_their_parent_has_listed(s3, tmp_path):
 
 
 def test_a_stalled_transfer_ends_at_once_when_its_process_is_terminated(repo, tmp_path, monkeypatch):
-    pytest.importorskip("obstore")
-    import socket
-
+    pytest.importorskip("obstore", reason=f"obstore is not installed; {REMEDY}")
     with socket.create_server(("127.0.0.1", 0)) as server:
         for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}"}.items():
             monkeypatch.setenv(name, value)

@@ -27,7 +27,7 @@ POINTS = [
 
 
 @pytest.fixture(scope="module")
-def snapshots(tmp_path_factory) -> dict[str, Path]:
+def snapshots(tmp_path_factory, without_plots) -> dict[str, Path]:
     """Copies of a project in which all stages up to the named one were run undisturbed."""
     processes.load_everything()
     folder = tmp_path_factory.mktemp("undisturbed")

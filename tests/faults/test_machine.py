@@ -28,7 +28,7 @@ def mounted(folder: Path, options: str):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, without_plots) -> Path:
     """A project before its training."""
     processes.load_everything()
     folder = tmp_path_factory.mktemp("machine")

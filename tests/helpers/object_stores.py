@@ -46,6 +46,7 @@ class Store:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[Store]:
     """One S3 server for all tests of a process."""
+    pytest.importorskip("obstore", reason=f"obstore is not installed; {REMEDY}")
     server_of = pytest.importorskip("moto.server", reason=f"moto is not installed; {REMEDY}")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = server_of.ThreadedMotoServer("127.0.0.1", 0, verbose=False)

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from colorize import runtime
+from colorize.runtime import program
 
 
 def start(repo: Path, body: str, *arguments: str) -> subprocess.Popen:
@@ -91,6 +93,12 @@ def test_a_child_returns_results_of_any_size_and_ends(tmp_path):
     assert pid != os.getpid() and len(text) == 10**6
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_child_that_ends_between_two_looks_has_returned(monkeypatch):
+    monkeypatch.setattr(program, "_LOOK_S", 0)
+    monkeypatch.setattr(BaseProcess, "is_alive", lambda child: child.join())  # after it, the child has ended
+    assert runtime.call_in_child(lambda: time.sleep(0.05) or "result") == "result"
 
 
 def test_errors_of_a_child_are_raised_and_show_where_it_failed():
