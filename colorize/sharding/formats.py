@@ -57,8 +57,12 @@ def endings(names: Iterable[str]) -> dict[str, int]:
         "hidden" for hidden files, "no ending", and "other" for endings with other characters than ASCII letters,
         digits and _, or with more than 10 of them.
     """
-    counts = Counter(map(_ending, names))
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    return in_order(Counter(map(_ending, names)))
+
+
+def in_order(counts: Counter[str]) -> dict[str, int]:
+    """The counts without zeros, the largest first."""
+    return dict(sorted((+counts).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _ending(name: str) -> str:
