@@ -66,6 +66,7 @@ def shard(name: str, settings: Shard, folders: Folders, code: str = "") -> dict[
                 **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
                 **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
                 **{"archive": described[archive], "skipped": summary.skipped(job, archive, counts)},
+                "endings": summary.endings(job, archive, counts),
                 **_publish(job, name, split, out, settings),
             }
         for split in leakage.HELD_OUT:

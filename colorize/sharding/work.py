@@ -111,7 +111,10 @@ def _content(reader: containers.Reader, entry: Entry) -> bytes | memoryview:
     """Read the bytes of a member. A member that is too large for an image is rejected without reading it."""
     if entry.size > images.MAX_BYTES:
         raise images.Reject(images.TOO_LARGE)
-    return reader.read(entry)
+    try:
+        return reader.read(entry)
+    except containers.UnreadableFile:
+        raise images.Reject(images.UNREADABLE) from None
 
 
 def _to_csv(rows: Iterable[tuple]) -> str:
