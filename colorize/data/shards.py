@@ -10,6 +10,9 @@ loss, because JPEG would move a fifth of them to other ab bins.
     <split>/<dataset>/000000.tar     members 00000000.ppm ...; the key is the index in the sorted listing of the split,
                                      so that a rejected image leaves a gap and changes no other key
 
+The split of a union has the tars of two data sets, its parts. The manifest lists the parts, and the first key of each:
+the key of an image is this number plus the key in the tar. So the tars are the same files as those of the data sets.
+
 Each split is a separate output, so that training depends on train and val only, and evaluation depends on test only.
 """
 
@@ -43,6 +46,15 @@ END_OF_TAR = bytes(2 * TAR_BLOCK)
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
 AT_ONCE = 128
+
+
+class Part(NamedTuple):
+    """Consecutive images of a split that come from one data set. Only the split of a union has more than one part."""
+
+    dataset: str
+    images: int  # number of images
+    first_key: int = 0  # added to the keys in the tars
+    weight: int = 1  # share of the training images: the weight divided by the sum of the weights of all parts
 
 
 class Geometry(NamedTuple):
@@ -208,7 +220,19 @@ def _problem(manifest: object, place: tuple[str, str]) -> str:
         return "a shard is listed twice"
     if not _is_count(manifest.get("images")) or manifest["images"] != sum(shard["images"] for shard in shards):
         return "the number of images is wrong"
+    parts = manifest.get("parts", [])
+    if not isinstance(parts, list) or not all(map(_is_part, parts)):
+        return "the list of parts is wrong"
+    if parts and manifest["images"] != sum(part["images"] for part in parts):
+        return "the parts have another number of images"
     return ""
+
+
+def parts_of(manifest: dict) -> list[Part]:
+    """The parts of a split, in the order of its images; a split of a plain data set is a single part."""
+    if "parts" not in manifest:
+        return [Part(manifest["dataset"], manifest["images"])]
+    return [Part(**part) for part in manifest["parts"]]
 
 
 def _is_shard(entry: object) -> bool:
@@ -219,6 +243,17 @@ def _is_shard(entry: object) -> bool:
         and _is_count(entry.get("images"))
         and entry["images"] > 0
         and _is_text(entry.get("sha256"), r"[0-9a-f]{64}")
+    )
+
+
+def _is_part(entry: object) -> bool:
+    """Whether an entry has the fields of a `Part`."""
+    return (
+        isinstance(entry, dict)
+        and {"dataset", "images", "first_key"} <= entry.keys() <= {*Part._fields}
+        and isinstance(entry["dataset"], str)
+        and _is_count(entry["first_key"])
+        and all(_is_count(entry[name]) and entry[name] > 0 for name in entry.keys() & {"images", "weight"})
     )
 
 
