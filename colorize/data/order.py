@@ -59,7 +59,9 @@ class _Mixture:
             for number, length in enumerate(self._lengths)
         ]
         self._pattern = alternate([part.weight for part in parts])
-        self._before = [np.cumsum([0, *(self._pattern == number)]) for number in range(len(parts))]  # (W + 1,) each
+        self._before = [
+            np.concatenate([[0], np.cumsum(self._pattern == number)]) for number in range(len(parts))
+        ]  # (W + 1,) each: how often a part comes in the first positions of the pattern
 
     def select(self, start: int, stop: int) -> Selection:
         """Positions `start` to `stop` (exclusive) of the merged order."""

@@ -18,6 +18,7 @@ Each split is a separate output, so that training depends on train and val only,
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import itertools
@@ -25,8 +26,9 @@ import json
 import re
 import reprlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -265,6 +267,31 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0  # `isinstance` would accept a bool
 
 
+def table_lines(rows: Iterable[Sequence[object]]) -> str:
+    """Lines of a table that end in a line feed. With this line end, csv.writer itself would not quote a return."""
+    lines: list[str] = []
+    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
+    return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
+
+
+def read_rows(folder: Path) -> Iterator[list[str]]:
+    """Yield the rows of a split's table: one text per column of `COLUMNS`.
+
+    Args:
+        folder: folder of the split.
+
+    Raises:
+        DataError: the table is missing or damaged.
+    """
+    with _open_table(folder) as rows:
+        if tuple(next(rows)) != COLUMNS:
+            raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+        for number, row in enumerate(rows, start=1):
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"row {number} has {len(row)} columns")
+            yield row
+
+
 def read_column(folder: Path, name: str) -> Iterator[str]:
     """Yield the values of one column of a split's table, row by row.
 
@@ -277,13 +304,19 @@ def read_column(folder: Path, name: str) -> Iterator[str]:
     Raises:
         DataError: the table is missing or damaged.
     """
+    with _open_table(folder) as rows:
+        column = next(rows).index(name)
+        for row in rows:
+            yield row[column]
+
+
+@contextlib.contextmanager
+def _open_table(folder: Path) -> Iterator[Iterator[list[str]]]:
+    """Open the table of a split; errors of the block that damaged content causes become DataError."""
     path = folder / TABLE
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            column = next(rows).index(name)
-            for row in rows:
-                yield row[column]
+            yield csv.reader(file)
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
         command = repair_command(folder, stage_name("shard", folder.name))
         raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None

@@ -7,14 +7,12 @@ counts the rejected images by reason, and names the first ones of each reason.
 
 from __future__ import annotations
 
-import csv
 import gc
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,7 +95,7 @@ def shard(name: str, settings: Shard, folders: Folders) -> dict[shards.SplitName
     _check_unchanged(stamps)
     for split in leakage.HELD_OUT:
         manifests[split]["leaked"] = leakage.find(outs["train"], outs[split])
-    _check_leaks(name, manifests, settings.max_leaked)
+    check_leaks(name, manifests, settings.max_leaked)
     runtime.fault_point("shard-manifest")
     for split, manifest in manifests.items():
         runtime.write_json(outs[split] / "manifest.json", manifest)
@@ -138,7 +136,7 @@ def _shard_split(pool: Executor, name: str, split: str, members: list, settings:
         runtime.progress(f"shard {name} {split}", len(members), "images") as advance,
         runtime.atomic_text(out / shards.TABLE) as file,
     ):
-        file.write(_to_csv([shards.COLUMNS]))
+        file.write(shards.table_lines([shards.COLUMNS]))
         for record in _in_order(pool, _tasks(members, settings, out)):
             file.write(record.table)
             advance(record.images + len(record.rejected))
@@ -166,13 +164,6 @@ def _tasks(members: list[sources.Member], settings: Shard, folder: Path) -> Iter
             groups=list(groups),
             entries=list(zip(*entries, strict=True)),
         )
-
-
-def _to_csv(rows: Iterable[tuple]) -> str:
-    """CSV lines that end in a line feed. With this line end, csv.writer itself would not quote a carriage return."""
-    lines: list[str] = []
-    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
-    return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
 
 
 def _in_order(pool: Executor, tasks: Iterable[Task]) -> Iterator[Record]:
@@ -236,7 +227,8 @@ class _Work:
         """Add one row per image to the table; returns the keys of the images."""
         pixels = self.members.pixels[: len(kept)]
         rows = zip(kept, map(xxhash.xxh3_128_hexdigest, pixels), colorfulness(pixels).tolist(), strict=True)
-        self.table.append(_to_csv((*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows))
+        lines = ((*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows)
+        self.table.append(shards.table_lines(lines))
         self.images += len(kept)
         self.gray += sum([row[-1] for row in kept])
         return [row[0] for row in kept]
@@ -284,7 +276,8 @@ def _check(name: str, split: str, summary: dict, max_reject_fraction: float) -> 
         raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
 
 
-def _check_leaks(name: str, manifests: dict[shards.SplitName, dict], max_leaked: int | None) -> None:
+def check_leaks(name: str, manifests: dict[shards.SplitName, dict], max_leaked: int | None) -> None:
+    """Raise DataError if too many held-out images are also in train."""
     leaked = _leaks(manifests)
     if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
         raise DataError(
