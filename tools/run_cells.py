@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
 
 def main(what: str = "evaluate") -> None:
-    """Run the shards and priors of all data sets, the unions last, then all models (the most expensive first), then the report."""
+    """Run the shards and priors (of unions last), then all models (the most expensive first), then the report."""
     if what not in ("train", "evaluate"):
         raise runtime.ParameterError(f"unknown word {what!r}; expected: train, evaluate")
     try:
