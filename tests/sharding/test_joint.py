@@ -55,7 +55,7 @@ def shard(name: str, settings, pictures: np.ndarray) -> None:
 def members(tmp_path_factory, settings, images_of) -> Path:
     """A project with three data sets; the first val image of c is also the second training image of a."""
     folder = tmp_path_factory.mktemp("members")
-    pictures = images_of(24, 16)
+    pictures = images_of(25, 16)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("COLORIZE_RAW", str(folder))
@@ -63,7 +63,7 @@ def members(tmp_path_factory, settings, images_of) -> Path:
         Path("sources").mkdir()
         shard("a", settings, pictures[:12])
         shard("b", settings, pictures[12:20])
-        shard("c", settings, np.concatenate([pictures[20:22], pictures[1:2], pictures[21:24]]))
+        shard("c", settings, np.concatenate([pictures[20:22], pictures[1:2], pictures[22:25]]))
     return folder
 
 
