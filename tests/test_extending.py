@@ -41,7 +41,7 @@ def changed_files(repo: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory) -> Path:
-    """A clone with the ci profile, after all diffs and a run: the new model, an old and the new data set, their union."""
+    """A clone with the ci profile, after all diffs and a run: the new model, an old and a new data set, and a union."""
     repo = clone(tmp_path_factory.mktemp("clone"))
     shutil.copy(repo / "profiles/ci.yaml", repo / "params.yaml")
     (repo / "dvc.lock").unlink(missing_ok=True)

@@ -57,7 +57,8 @@ def test_the_prior_of_a_union_is_the_mixture_of_the_priors_of_its_parts(mixed):
     assert hard.dtype == np.int64
     np.testing.assert_allclose(hard, joint.sum(axis=1), atol=0.51)  # rounded
     ab = [
-        cielab.rgb_to_lab(torch.from_numpy(part).movedim(-1, 1))[:, 1:].movedim(1, -1).reshape(-1, 2) for part in images
+        cielab.rgb_to_lab(torch.from_numpy(part).movedim(-1, 1))[:, 1:].movedim(1, -1).reshape(-1, 2).numpy()
+        for part in images
     ]
     repeated = np.concatenate([np.repeat(ab[0], 9, axis=0), ab[1]])  # 4 images x 9 to 12 images x 1 is 3 to 1
     mean, median = counts.mean_and_median(colors)
