@@ -44,6 +44,7 @@ COLUMNS = ("key", "class", "group", "source", "xxh128", "colorfulness", "is_gray
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
+LARGEST_WEIGHT = 1_000_000  # of a part
 
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
@@ -222,11 +223,8 @@ def _problem(manifest: object, place: tuple[str, str]) -> str:
         return "a shard is listed twice"
     if not _is_count(manifest.get("images")) or manifest["images"] != sum(shard["images"] for shard in shards):
         return "the number of images is wrong"
-    parts = manifest.get("parts", [])
-    if not isinstance(parts, list) or not all(map(_is_part, parts)):
+    if "parts" in manifest and not _are_parts(manifest["parts"], manifest["images"]):
         return "the list of parts is wrong"
-    if parts and manifest["images"] != sum(part["images"] for part in parts):
-        return "the parts have another number of images"
     return ""
 
 
@@ -248,6 +246,12 @@ def _is_shard(entry: object) -> bool:
     )
 
 
+def _are_parts(parts: object, images: int) -> bool:
+    """Whether a value is a list of parts that have so many images together."""
+    is_list = isinstance(parts, list) and all(map(_is_part, parts))
+    return is_list and images == sum(part["images"] for part in parts)
+
+
 def _is_part(entry: object) -> bool:
     """Whether an entry has the fields of a `Part`."""
     return (
@@ -256,6 +260,7 @@ def _is_part(entry: object) -> bool:
         and isinstance(entry["dataset"], str)
         and _is_count(entry["first_key"])
         and all(_is_count(entry[name]) and entry[name] > 0 for name in entry.keys() & {"images", "weight"})
+        and entry.get("weight", 1) <= LARGEST_WEIGHT
     )
 
 

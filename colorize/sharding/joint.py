@@ -24,8 +24,6 @@ from colorize.sharding.union import Member, digest
 if TYPE_CHECKING:
     from colorize.config.params import Shard
 
-_LONGEST = 1_000_000  # images after which the pattern of the parts begins again
-
 
 def link(name: str, members: Sequence[Member], settings: Shard, folders: Folders) -> dict[SplitName, dict]:
     """Make the splits of a union.
@@ -133,10 +131,10 @@ def _weights(name: str, members: Sequence[Member], parts: Sequence[list[dict]]) 
         for part in of_member
     ]
     divisor = math.gcd(*weights)
-    if (length := sum(weights) // divisor) > _LONGEST:
+    if (length := sum(weights) // divisor) > shards.LARGEST_WEIGHT:
         raise ParameterError(
             f"unions.{name}.mix: the smallest number of training images with exactly this mix is {length:,}, more than "
-            f"{_LONGEST:,}; choose smaller numbers"
+            f"{shards.LARGEST_WEIGHT:,}; choose smaller numbers"
         )
     return [weight // divisor for weight in weights]
 
