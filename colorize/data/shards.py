@@ -248,8 +248,9 @@ def _is_shard(entry: object) -> bool:
 
 def _are_parts(parts: object, images: int) -> bool:
     """Whether a value is a list of parts that have so many images together."""
-    is_list = isinstance(parts, list) and all(map(_is_part, parts))
-    return is_list and images == sum(part["images"] for part in parts)
+    if not isinstance(parts, list) or not all(map(_is_part, parts)):
+        return False
+    return images == sum(part["images"] for part in parts)
 
 
 def _is_part(entry: object) -> bool:
