@@ -13,12 +13,12 @@ _NEAR_GRAY = 5.0  # largest chroma, CIELAB units
 
 def colorfulness(batch: Compared) -> Tensor:
     """Colorfulness M3 (Hasler and Suesstrunk 2003, eq. 9 to 11) of the predicted picture: 0 is gray, 109 extreme."""
-    return _m3(*_opponents(batch.predicted_rgb))
+    return batch.once(_both_m3)[0]
 
 
 def true_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return batch.truth.once(_true_m3)
+    return batch.truth.once(_true_both_m3)[0]
 
 
 def colorfulness_error(batch: Compared) -> Tensor:
@@ -28,12 +28,12 @@ def colorfulness_error(batch: Compared) -> Tensor:
 
 def absolute_colorfulness(batch: Compared) -> Tensor:
     """The variant that CT2 and DDColor report: the absolute values of the opponent channels take their place."""
-    return _m3(*(channel.abs() for channel in _opponents(batch.predicted_rgb)))
+    return batch.once(_both_m3)[1]
 
 
 def true_absolute_colorfulness(batch: Compared) -> Tensor:
     """The same of the true picture."""
-    return batch.truth.once(_true_absolute_m3)
+    return batch.truth.once(_true_both_m3)[1]
 
 
 def absolute_colorfulness_error(batch: Compared) -> Tensor:
@@ -56,12 +56,12 @@ def out_of_gamut(batch: Compared) -> Tensor:
     return mean_per_image(batch.fitted[1])
 
 
-def _true_m3(truth: Truth) -> Tensor:
-    return _m3(*_opponents(truth.levels))
+def _both_m3(batch: Compared) -> Tensor:
+    return _m3(batch.predicted_rgb)
 
 
-def _true_absolute_m3(truth: Truth) -> Tensor:
-    return _m3(*(channel.abs() for channel in _opponents(truth.levels)))
+def _true_both_m3(truth: Truth) -> Tensor:
+    return _m3(truth.levels)
 
 
 def _true_near_gray(truth: Truth) -> Tensor:
@@ -72,14 +72,20 @@ def _near_gray(ab_norm: Tensor) -> Tensor:
     return mean_per_image(length(ab_norm) * AB_SCALE <= _NEAR_GRAY)
 
 
-def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 3, H, W) -> the opponent channels R - G and (R + G) / 2 - B, (B, H, W) each."""
+def _m3(rgb: Tensor) -> Tensor:
+    """Norm of the standard deviations plus 0.3 times norm of the means of the opponent channels and of their absolutes.
+
+    The squares of a channel and of its absolute value are equal, so both variants share them. The sums of the squares
+    are exact in float64, so the difference of two of them loses no digit that is kept.
+
+    Args:
+        rgb: (B, 3, H, W), whole numbers in [0, 255].
+
+    Returns:
+        (2, B) float64: colorfulness, and the variant with absolute values.
+    """
     red, green, blue = rgb.unbind(1)
-    return red - green, (red + green) / 2 - blue
-
-
-def _m3(rg: Tensor, yb: Tensor) -> Tensor:
-    """(B, H, W) each -> (B,) float64: norm of the standard deviations plus 0.3 times norm of the means."""
-    channels = torch.stack([rg, yb], dim=1).flatten(2).double()  # (B, 2, H W)
-    deviation = channels.var(dim=2, correction=0).sum(dim=1).sqrt()
-    return deviation + 0.3 * channels.mean(dim=2).norm(dim=1)
+    channels = torch.stack([red - green, (red + green) / 2 - blue], dim=1).flatten(2).double()  # (B, 2, H W)
+    means = torch.stack([channels.mean(dim=2), channels.abs().mean(dim=2)])  # (2, B, 2): of both variants
+    variances = channels.square().mean(dim=2) - means.square()
+    return variances.clamp_min(0).sum(dim=2).sqrt() + 0.3 * means.norm(dim=2)

@@ -15,7 +15,7 @@ import numpy as np
 from colorize.layout import Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage
-from colorize.report.intervals import Groups, Interval, groups_of
+from colorize.report.intervals import Groups, Interval
 from colorize.report.measures import Method, compare_images, methods_of
 from colorize.report.seeds import over_seeds
 
@@ -88,7 +88,7 @@ def _changes(before: Inputs, after: Inputs, cell: Cell) -> Iterator[Change]:
     for method in methods_of(cell.model):
         were, are = (_means(inputs, cell, method) for inputs in (before, after))
         old, new = (inputs.per_image(cell, method.decoding) for inputs in (before, after))
-        groups = groups_of(new.group) if _are_same(old, new) else None
+        groups = new.images.groups if _are_same(old, new) else None
         for measure in (name for name in are if name in were and not _is_of_truth(new, name)):
             interval = _NONE if groups is None else _difference(groups, old, new, measure)
             yield Change(cell.source, cell.target, method, measure, were[measure], are[measure], interval)
@@ -106,7 +106,7 @@ def _is_of_truth(images: PerImage, measure: str) -> bool:
 
 def _are_same(before: PerImage, after: PerImage) -> bool:
     """Whether both runs have the same test images in the same groups."""
-    if not np.array_equal(before.key, after.key) or not np.array_equal(before.group, after.group):
+    if not before.images.are(after.images):
         return False
     truth, other = (images.measures.get(_TRUTH, np.empty(0)) for images in (before, after))
     return np.array_equal(truth, other)

@@ -21,10 +21,10 @@ INTRODUCTION = (
     "cross entropy are better; higher accuracy is better."
 )
 WINNERS = (
-    "**Best**: the model with the best value. If others are named, their difference to it can be chance. **To the "
-    "next**: best model minus the model with the next best value. **To the baseline**: best model minus the best "
-    "prediction without training, of all baselines of Table 1 and all their decodings. If no model is better than all "
-    "baselines, there is no winner."
+    "**Best**: the model with the best value. If others are named, their difference to it can be chance; only "
+    "models that are better than all baselines are named. **To the next**: best model minus the model with the next "
+    "best value. **To the baseline**: best model minus the best prediction without training, of all baselines of Table "
+    "1 and all their decodings. If no model is better than all baselines, there is no winner."
 )
 CAVEATS = (
     "The intervals are about other test images that are taken in the same way: of the same photographs, if the groups "

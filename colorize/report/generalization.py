@@ -25,7 +25,7 @@ from colorize import runtime
 from colorize.layout import Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs
-from colorize.report.intervals import Groups, Interval, fieller_limits, groups_of
+from colorize.report.intervals import Groups, Interval, fieller_limits
 
 COLUMNS = ("source", "target", "model", "measure", "own", "cross", "reference", "ratio", "low", "high", "groups")
 REFERENCES = {"l2": "gray", "l1": "gray", "cross_entropy": "prior", "accuracy": "prior"}  # measure: baseline of B
@@ -76,7 +76,7 @@ def _of_cell(inputs: Inputs, cell: Cell) -> list[Generalization]:
     names = [*REFERENCES]
     cross, own = (inputs.per_image(Cell(source, cell.model, target), names=names) for source in (cell.source, target))
     references = {name: inputs.per_image(Cell(target, name, target), names=names) for name in {*REFERENCES.values()}}
-    groups = groups_of(own.group)
+    groups = own.images.groups
     for measure in (name for name in REFERENCES if name in own.measures):
         values = [of.measures[measure].astype(np.float64) for of in (own, cross, references[REFERENCES[measure]])]
         own_mean, cross_mean, reference_mean = (float(value.mean()) for value in values)

@@ -17,7 +17,8 @@ from colorize import layout
 from colorize.layout import Cell, Folders, Run
 from colorize.models.registry import MODELS, Spec
 from colorize.report import labels
-from colorize.report.readers import array_names, read_arrays, read_csv, read_json
+from colorize.report.intervals import Groups, groups_of
+from colorize.report.readers import array_names, read_array, read_arrays, read_csv, read_json
 from colorize.runtime import DataError, repair_command
 
 HISTORY_COLUMNS = (
@@ -36,6 +37,7 @@ MARKED_TEMPERATURES = {0.0: "mode (T = 0)", 0.38: "annealed mean (T = 0.38)", 1.
 PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
+IMAGE_ARRAYS = ("key", "group")  # in the files with measures of each image; the other arrays are measures
 DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
@@ -79,12 +81,28 @@ class Predictions:
         return np.array([self._position[int(key)] for key in keys], dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Images:
+    """N test images."""
+
+    key: np.ndarray  # (N,) int64
+    group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The groups, for intervals."""
+        return groups_of(self.group)
+
+    def are(self, other: Images) -> bool:
+        """Whether the others are the same images in the same groups."""
+        return self is other or (np.array_equal(self.key, other.key) and np.array_equal(self.group, other.group))
+
+
 @dataclass(frozen=True)
 class PerImage:
     """All measures of one cell for each of the N test images: the means over the seeds."""
 
-    key: np.ndarray  # (N,) int64
-    group: np.ndarray  # (N,) str, images of one group are not independent; empty if the group is not known
+    images: Images
     measures: dict[str, np.ndarray]  # (N,) float32 each
     weights: dict[str, str]  # measure -> the measure by whose sum its sum is divided
 
@@ -120,6 +138,7 @@ class Inputs:
         self.unions = dict(unions)
         self._predictions: dict[Cell, Predictions] = {}
         self._details_read: dict[Path, Any] = {}
+        self._images_read: dict[Path, Images] = {}
 
     @cached_property
     def titles(self) -> dict[str, str]:
@@ -232,6 +251,12 @@ class Inputs:
         """The color bins with their color, prior and class weight on the training images of a data set, as strings."""
         return read_csv(self.folders.prior(dataset) / "bins.csv", layout.stage_name("prior", dataset), BIN_COLUMNS, ())
 
+    def num_training_images(self, dataset: str) -> int:
+        """The number of training images of a data set: of each, the prior has counted every pixel."""
+        path, stage = self.folders.prior(dataset) / "counts.npy", layout.stage_name("prior", dataset)
+        cell = Cell(dataset, self.models[0], dataset)
+        return int(read_array(path, stage, "i").sum()) // self.predictions(cell).truth[0, ..., 0].size
+
     def predictions(self, cell: Cell) -> Predictions:
         """The saved, named and worst predictions of the first seed of one cell."""
         if cell not in self._predictions:
@@ -245,11 +270,11 @@ class Inputs:
         """The measures of one cell that are known for each image; `decoding` as in `per_image`."""
         run = cell.runs(self.seeds)[0]
         path, stage = self._per_image_path(run, cell.target, decoding), layout.evaluation_stage(run)
-        return [name for name in array_names(path, stage) if name not in ("key", "group")]
+        return [name for name in array_names(path, stage) if name not in IMAGE_ARRAYS]
 
     def num_images(self, cell: Cell) -> int:
         """The number of test images of a cell."""
-        return len(self.per_image(cell, names=()).key)
+        return len(self.per_image(cell, names=()).images.key)
 
     def per_image(self, cell: Cell, decoding: str = "", names: Collection[str] | None = None) -> PerImage:
         """Measures of one cell, image by image: the means over the seeds, which all have the same weight.
@@ -274,23 +299,34 @@ class Inputs:
             for name, array in found.measures.items():
                 sums[name] += array
         means = {name: (total / len(self.seeds)).astype(np.float32) for name, total in sums.items()}
-        return PerImage(first.key, first.group, means, first.weights)
+        return PerImage(first.images, means, first.weights)
 
     def _per_image(self, run: Run, target: str, decoding: str, names: Collection[str] | None) -> PerImage:
         """Measures of one run, image by image."""
         path, stage = self._per_image_path(run, target, decoding), layout.evaluation_stage(run)
         details, measured = self._details(run, target), {*self._values(run, target, decoding)}
         weights: Any = details.get("weights") if isinstance(details, dict) else None
-        read, expected = None, measured
+        read, expected = array_names(path, stage), measured
         if isinstance(weights, dict):
             if decoding not in labels.MODES:  # which have only the measures of the colors
                 weights = {name: weight for name, weight in weights.items() if name in measured}
             if names is not None:
                 weights = {name: weight for name, weight in weights.items() if name in names}
-                needed = {"key", "group", *names, *weights.values()}
-                read, expected = [name for name in array_names(path, stage) if name in needed], measured & {*names}
-        arrays = read_arrays(path, stage, lambda found: _per_image_problem(found, expected, weights), read)
-        return PerImage(arrays.pop("key"), arrays.pop("group"), arrays, weights)
+                needed = {*IMAGE_ARRAYS, *names, *weights.values()}
+                read, expected = [name for name in read if name in needed], measured & {*names}
+        known: dict[str, np.ndarray] = {}
+        if images := self._images_read.get(path):
+            known = {name: getattr(images, name) for name in IMAGE_ARRAYS}
+        read = [name for name in read if name not in known]
+        arrays = read_arrays(path, stage, lambda found: _per_image_problem(known | found, expected, weights), read)
+        if images is None:
+            images = self._images_read[path] = self._shared(Images(*(arrays.pop(name) for name in IMAGE_ARRAYS)))
+        return PerImage(images, arrays, weights)
+
+    def _shared(self, images: Images) -> Images:
+        """The same images, if they were read before: most files have the same, and then share their arrays."""
+        distinct = {id(read): read for read in self._images_read.values()}.values()
+        return next((read for read in distinct if read.are(images)), images)
 
     def _per_image_path(self, run: Run, target: str, decoding: str) -> Path:
         folder = self.folders.evaluation(run, target)
@@ -311,7 +347,7 @@ class Inputs:
 
 def _per_image_problem(arrays: dict[str, np.ndarray], expected: Iterable[str], weights: Any) -> str:
     """How these arrays differ from those of an evaluation with the `expected` measures; empty if they do not."""
-    if missing := [name for name in ("key", "group", *expected) if name not in arrays]:
+    if missing := [name for name in (*IMAGE_ARRAYS, *expected) if name not in arrays]:
         return f"`{missing[0]}` is missing"
     if not isinstance(weights, dict) or not all(name in arrays for pair in weights.items() for name in pair):
         return "`weights` in details.json does not name its measures"
@@ -326,7 +362,7 @@ def _same_images(first: PerImage, other: PerImage) -> bool:
     """Whether two seeds have the same images, measures and weights; the last digits of the weights may differ."""
     if first.weights != other.weights or first.measures.keys() != other.measures.keys():
         return False
-    if not np.array_equal(first.key, other.key) or not np.array_equal(first.group, other.group):
+    if not first.images.are(other.images):
         return False
     weights = {*first.weights.values()}
     return all(np.allclose(first.measures[name], other.measures[name], rtol=1e-5, atol=0) for name in weights)

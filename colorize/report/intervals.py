@@ -149,18 +149,9 @@ class Groups:
 
 
 def groups_of(names: np.ndarray) -> Groups:
-    """The groups with these names: (N,) str, empty for an image whose group is not known.
-
-    All measures of a split have the same groups, so the last few are kept.
-    """
-    return _groups_of(np.ascontiguousarray(names).tobytes(), names.dtype.str)
-
-
-@functools.lru_cache(maxsize=2)
-def _groups_of(names: bytes, kind: str) -> Groups:
-    array = np.frombuffer(names, dtype=kind)
-    _, numbers = np.unique(array, return_inverse=True)
-    return Groups(np.where(array == "", -1, numbers))
+    """The groups with these names: (N,) str, empty for an image whose group is not known."""
+    _, numbers = np.unique(names, return_inverse=True)
+    return Groups(np.where(names == "", -1, numbers))
 
 
 def compare(

@@ -13,7 +13,7 @@ from colorize import runtime
 from colorize.layout import BASELINES, UNTRAINED, Cell
 from colorize.report import labels
 from colorize.report.inputs import Inputs, PerImage, spec_of
-from colorize.report.intervals import Comparison, Groups, Interval, Name, compare, groups_of
+from colorize.report.intervals import Comparison, Groups, Interval, Name, compare
 from colorize.report.seeds import OverSeeds, over_seeds
 from colorize.runtime import DataError
 
@@ -109,22 +109,13 @@ def read_measured(
         cell = Cell(source, method.model, target)
         found = inputs.values_by_seed(cell, method.decoding)
         values[method] = {name: over_seeds(of_seeds) for name, of_seeds in found.items()}
-        images[method] = _sharing(inputs.per_image(cell, method.decoding, names), images.get(methods[0]))
+        images[method] = inputs.per_image(cell, method.decoding, names)
     first = images[methods[0]]
     for method in methods:
-        if not np.array_equal(images[method].key, first.key):
+        if not np.array_equal(images[method].images.key, first.images.key):
             folders = f"data/evaluations of {source}-{method.model} and {source}-{methods[0].model} on {target}"
             raise DataError(f"{folders}: their images differ; run `make verify`, which names the damaged files")
-    return Measured(source, target, values, images, groups_of(first.group))
-
-
-def _sharing(found: PerImage, first: PerImage | None) -> PerImage:
-    """The same measures; equal keys and groups share the arrays of the first method."""
-    if first is None:
-        return found
-    key = first.key if np.array_equal(found.key, first.key) else found.key
-    group = first.group if np.array_equal(found.group, first.group) else found.group
-    return PerImage(key, group, found.measures, found.weights)
+    return Measured(source, target, values, images, first.images.groups)
 
 
 def baseline_methods() -> list[Method]:

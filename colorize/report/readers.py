@@ -33,6 +33,19 @@ def read_arrays(
     return arrays
 
 
+def read_array(path: Path, stage: str, kind: str) -> np.ndarray:
+    """The array of an npy file, whose `dtype.kind` is `kind`. Raises DataError if it is missing or damaged."""
+    _require(path, stage)
+    try:
+        array = np.load(path, allow_pickle=False)
+        problem = "" if array.dtype.kind == kind else f"it has values of type {array.dtype}"
+    except Exception as error:  # as in `read_arrays`
+        problem = first_line(error)
+    if problem:
+        raise _unreadable(path, stage, problem)
+    return array
+
+
 def array_names(path: Path, stage: str) -> list[str]:
     """The names of the arrays of an npz file. Raises DataError if it is missing or damaged."""
     _require(path, stage)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import inputs, one_worker, prior, sharding, targets
+from benchmarks import inputs, one_worker, prior, report, sharding, targets
 from colorize.color import cielab, gamut
 from colorize.data.split import Split
 from colorize.layout import Folders
@@ -53,3 +53,11 @@ def test_the_peers_of_the_prior_count_the_same(tmp_path):
         assert np.abs(found - bins).sum() <= 4  # pixels on the border of two bins
     assert np.abs(prior._by_distances(images)[1] - soft).max() < 1e-4
     assert prior._read(split) == images.reshape(-1).view(np.uint64).sum()
+
+
+def test_repeated_measures_have_the_keys_of_the_saved_images_and_new_ones(tmp_path):
+    np.savez(tmp_path / "a.npz", key=[3, 40, 5], group=["a", "a", "b"], l2=np.float32([1, 2, 3]))
+    found = report._repeated(tmp_path / "a.npz", 25)
+    assert found["key"][:3].tolist() == [3, 40, 5] and len({*found["key"].tolist()}) == 25
+    assert np.abs(found["l2"] / np.tile([1, 2, 3], 9)[:25] - 1).max() <= 0.1 and len({*found["l2"].tolist()}) > 20
+    assert len({*found["group"].tolist()}) == 3  # of 10 images each

@@ -15,6 +15,7 @@ from tests.helpers.layouts import expect_one_line  # noqa: F401
 
 MODELS = ["regression", "cnn", "cnn_weighted", "unet", "unet_weighted"]
 SIZE = 8
+TRAINING_IMAGES = 1_500
 CNN_BLOCKS = [
     ("block1", [[1, 4], [4, 4]], 8),
     ("block2", [[4, 8]], 4),
@@ -65,6 +66,7 @@ class Outputs:
         for a, b in itertools.product((-10, 0, 10), repeat=2):
             lines.append(f"{a},{b},128,128,128,{'0.92,0.5' if a == b == 0 else '0.01,2.5'}")
         (folder / "bins.csv").write_text("\n".join(lines) + "\n")
+        np.save(folder / "counts.npy", np.array([TRAINING_IMAGES * SIZE**2 - 2, 0, 2]))
 
     @property
     def inputs(self) -> Inputs:

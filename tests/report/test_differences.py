@@ -9,7 +9,7 @@ import pytest
 from colorize.layout import Cell
 from colorize.report import differences, table
 from colorize.report.differences import rank
-from colorize.report.intervals import Groups, compare, groups_of
+from colorize.report.intervals import Groups, compare
 from colorize.report.measures import Method, methods_of, read_measured
 
 EVERY = np.arange(12)
@@ -145,7 +145,7 @@ def test_a_measure_with_a_weight_is_compared_as_a_ratio(make_run):
     cnn, unet = (methods_of(model)[0] for model in run.models)
     found = measured.compare("weighted", [cnn, unet], [(unet, cnn)]).differences[unet, cnn]
     assert found.value == pytest.approx((products["unet"] - products["cnn"]).sum() / weight.sum())
-    groups = groups_of(run.inputs.per_image(Cell("a", "cnn", "a")).group)
+    groups = run.inputs.per_image(Cell("a", "cnn", "a")).images.groups
     ratios = {model: values / weight for model, values in products.items()}
     expected = compare(groups, ratios, weight, [("unet", "cnn")]).differences["unet", "cnn"]
     assert [found.low, found.high] == pytest.approx([expected.low, expected.high], rel=1e-5)

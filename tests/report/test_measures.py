@@ -126,4 +126,4 @@ def test_only_the_named_measures_and_their_weights_are_kept(make_run):
     run = make_run(("a",), ("cnn",))
     found = measures.read_measured(run.inputs, "a", "a", ("l2", "weighted"))
     assert {*found.images[measures.Method("cnn", "mode")].measures} == {"l2", "weighted", "weight"}
-    assert len({id(images.key) for images in found.images.values()}) == 1
+    assert len({id(one.images) for one in found.images.values()}) == 1

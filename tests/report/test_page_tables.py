@@ -46,7 +46,7 @@ def record(run, dataset: str, model: str, seed: int = 0, **changed) -> None:
 def test_the_overview_says_what_was_tested_on_how_many_images(make_run):
     text = html(make_run(("objects", "scenes"), ("cnn", "unet"), [0, 7]), "overview")
     assert "trained 2 models (CNN, Unet) on 2 data sets, with seeds 0, 7." in text
-    assert "<b><bdi>Scenes</bdi></b>: 12 test images in 8 independent groups" in text
+    assert "<b><bdi>Scenes</bdi></b>: 1,500 training images, and 12 test images in 8 independent groups" in text
     assert "Few groups of test images (8 for Objects, 8 for Scenes)" in text
 
 
@@ -70,8 +70,16 @@ def test_the_overview_says_what_class_weights_change(make_run, color, l2, said, 
     run.write_metrics("a", "cnn_weighted", "a", colorfulness=color, l2=l2)
     images = {"colorfulness": color + 2 * run.noise, "l2": l2 + 2 * run.noise}  # differences that vary
     run.write_per_image("a", "cnn_weighted", "a", **images)
-    assert f"CNN with Weights is <b>{said}</b> CNN:" in html(run, "overview")
+    assert f"CNN with Weights is <b>{said}</b> CNN: {color:.1f} instead of 30.0, which is" in html(run, "overview")
     assert f"Its L2 is <b>{cost}</b>" in html(run, "overview")
+
+
+def test_the_overview_says_how_colorful_the_true_pictures_are(make_run):
+    run = make_run(("objects", "scenes"), ("cnn", "cnn_weighted"))
+    for name, value in (("objects", 43.25), ("scenes", 12.5)):
+        run.write_metrics(name, "cnn", name, true_colorfulness=value)
+    said = "The true pictures have 43.2 (<bdi>Objects</bdi>) and 12.5 (<bdi>Scenes</bdi>), so a prediction can also be"
+    assert said in html(run, "overview")
 
 
 def test_the_overview_lists_where_a_model_fails(make_run):

@@ -87,7 +87,7 @@ def test_measures_of_an_image_are_the_means_over_the_seeds(three):
     found = three.inputs.per_image(CELL)
     np.testing.assert_allclose(found.measures["l2"], every + 4)
     np.testing.assert_allclose(found.measures["weight"], 1 + every % 3)
-    assert found.measures["l2"].dtype == np.float32 and found.key.tolist() == (every * 10).tolist()
+    assert found.measures["l2"].dtype == np.float32 and found.images.key.tolist() == (every * 10).tolist()
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def measures_of(
     """
     wanted = inputs.measure_names(cell, decoding) if names is None else list(names)
     found = inputs.per_image(cell, decoding, wanted)
-    order = np.argsort(found.key, kind="stable")
-    rows = order[np.searchsorted(found.key, keys, sorter=order)]
+    order = np.argsort(found.images.key, kind="stable")
+    rows = order[np.searchsorted(found.images.key, keys, sorter=order)]
     values = {name: found.measures[name][rows].astype(np.float64) for name in wanted if name in found.measures}
     for name, weight in found.weights.items():  # these arrays hold sums of weighted values
         values[name] = values[name] / found.measures[weight][rows]
@@ -58,5 +58,5 @@ def mean_entropy(predictions: Predictions) -> np.ndarray | None:
 def groups_of(inputs: Inputs, cell: Cell, keys: np.ndarray) -> list[str]:
     """The group of some images, such as their class or the photo that they are cut from; empty if not known."""
     found = inputs.per_image(cell, names=("l2",))
-    order = np.argsort(found.key, kind="stable")
-    return [str(found.group[row]) for row in order[np.searchsorted(found.key, keys, sorter=order)]]
+    order = np.argsort(found.images.key, kind="stable")
+    return [str(found.images.group[row]) for row in order[np.searchsorted(found.images.key, keys, sorter=order)]]

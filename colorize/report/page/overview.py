@@ -10,9 +10,10 @@ from colorize.report import claims, claims_page
 from colorize.report.claims_page import Winner
 from colorize.report.evidence import Evidence
 from colorize.report.intervals import Interval
-from colorize.report.labels import best_value, format_interval, metric_title, model_title
+from colorize.report.labels import best_value, format_interval, format_number, metric_title, model_title
 from colorize.report.measures import Method
 from colorize.report.page.section import Section
+from colorize.report.page.tradeoff import true_colorfulness
 from colorize.report.table import few_groups_caption
 
 MEASURES = ("l2", "cross_entropy")  # the measures of the short answers
@@ -25,21 +26,27 @@ def build(evidence: Evidence) -> Section:
     winners = [one for one in claims_page.winners(table1) if one.source == one.target and one.measure in MEASURES]
     values = {
         "datasets": [
-            (table1.titles[name], _num_images(evidence, name), table1.num_groups[name]) for name in table1.datasets
+            (table1.titles[name], *_num_images(evidence, name), table1.num_groups[name]) for name in table1.datasets
         ],
         "models": [model_title(model) for model in table1.models],
         "seeds": table1.seeds,
         "few": few_groups_caption(table1.num_groups, table1.titles),
         "winners": [_winner(evidence, one) for one in winners],
         "weights": [*_weights(evidence)],
+        "true_colors": [
+            (table1.titles[name], format_number(value, "colorfulness"))
+            for name in table1.datasets
+            if (value := true_colorfulness(evidence.measures, name, name)) is not None
+        ],
         "failures": [*_failures(evidence)],
     }
     return Section("overview", "In short", values)
 
 
-def _num_images(evidence: Evidence, dataset: str) -> int:
-    """The number of test images of a data set."""
-    return evidence.inputs.num_images(Cell(dataset, evidence.inputs.models[0], dataset))
+def _num_images(evidence: Evidence, dataset: str) -> tuple[int, int]:
+    """The numbers of training images and of test images of a data set."""
+    inputs = evidence.inputs
+    return inputs.num_training_images(dataset), inputs.num_images(Cell(dataset, inputs.models[0], dataset))
 
 
 def _winner(evidence: Evidence, one: Winner) -> dict[str, Any]:
@@ -58,9 +65,10 @@ def _winner(evidence: Evidence, one: Winner) -> dict[str, Any]:
     }
 
 
-def _weights(evidence: Evidence) -> Iterator[dict[str, str]]:
+def _weights(evidence: Evidence) -> Iterator[dict[str, Any]]:
     """Colorfulness and L2 of each pair of models with and without class weights, on its own data set."""
     inputs, facts = evidence.inputs, claims.Facts(evidence.inputs)
+    of_lines = {(one.source, one.target, one.method, one.measure): one.interval.value for one in evidence.measures}
     pairs = [pair for pair in claims.PAIRS if {*pair} <= {*inputs.models}]
     for dataset in inputs.datasets:
         for plain, weighted in pairs:
@@ -72,6 +80,9 @@ def _weights(evidence: Evidence) -> Iterator[dict[str, str]]:
                 "weighted": model_title(weighted),
                 "plain": model_title(plain),
                 "color": ON_COLORFULNESS[1 + _sign(color)],
+                "color_values": [
+                    format_number(of_lines[dataset, dataset, method, "colorfulness"], "colorfulness") for method in both
+                ],
                 "color_text": format_interval(color, "colorfulness", sign="+"),
                 "cost": ("lower", "not clearly different", "higher")[1 + _sign(l2)],
                 "cost_text": format_interval(l2, "l2", sign="+"),

@@ -36,7 +36,7 @@ def build(evidence: Evidence) -> Section | None:
             }
             for method in sorted(methods, key=lambda method: names.index(method.model))
         ]
-        plots.append({"points": points, "truth": _truth(evidence.measures, source, target)})
+        plots.append({"points": points, "truth": true_colorfulness(evidence.measures, source, target)})
     data = {
         "models": [[model_title(name), name in UNTRAINED] for name in names],
         "pairs": [f"{table1.titles[source]} → {table1.titles[target]}" for source, target in pairs],
@@ -46,7 +46,7 @@ def build(evidence: Evidence) -> Section | None:
     return Section("tradeoff", "Colorful or correct?", {}, data)
 
 
-def _truth(lines: list[Line], source: str, target: str) -> float | None:
+def true_colorfulness(lines: list[Line], source: str, target: str) -> float | None:
     """The colorfulness of the true images, which is the same for all methods; None if it is not known."""
     found = (one.interval.value for one in lines if (one.source, one.target, one.measure) == (source, target, TRUTH))
     return next((round(value, 2) for value in found if math.isfinite(value)), None)

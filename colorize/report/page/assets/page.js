@@ -18,6 +18,16 @@ const page = {
     });
   },
 
+  // The first click on a heading puts the first word or the best value at the top. The vendored script, which sorts
+  // afterwards, reads the class `asc`.
+  sortBestFirst() {
+    document.addEventListener("click", (event) => {
+      const heading = event.target.closest("th");
+      const table = heading && heading.closest("table.sortable");
+      if (table) table.classList.toggle("asc", heading.dataset.first !== "highest");
+    }, true);
+  },
+
   // An element with attributes and children. Strings become text, never HTML.
   element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -47,3 +57,4 @@ const page = {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   },
 };
+page.sortBestFirst();
