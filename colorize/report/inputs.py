@@ -38,6 +38,8 @@ PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
 IMAGE_ARRAYS = ("key", "group")  # in the files with measures of each image; the other arrays are measures
+Unions = Mapping[str, tuple[str, str]]  # name of a union: the two data sets that it joins
+NO_UNIONS: Unions = MappingProxyType({})
 DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
@@ -125,12 +127,7 @@ class Inputs:
     """
 
     def __init__(
-        self,
-        datasets: list[str],
-        models: list[str],
-        seeds: list[int],
-        root: Path = Path(),
-        unions: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+        self, datasets: list[str], models: list[str], seeds: list[int], root: Path = Path(), unions: Unions = NO_UNIONS
     ) -> None:
         if not datasets or not models or not seeds:
             raise DataError("nothing to report: `datasets`, `models` and `seeds` in params.yaml must not be empty")
@@ -156,8 +153,7 @@ class Inputs:
 
     def _parts(self, dataset: str) -> set[str]:
         """The plain data sets in a union; any other data set itself."""
-        members = self.unions.get(dataset, ())
-        return set().union(*map(self._parts, members)) or {dataset}
+        return set().union(*map(self._parts, self.unions.get(dataset, ()))) or {dataset}
 
     @property
     def classifiers(self) -> list[str]:
