@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test browser verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repro train-all test browser scale verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,9 @@ test: $(READY) ## run the tests on all cores
 browser: $(READY) ## install what the tests of the pages need: a browser, and two packages
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-browser.txt
 	@tools/install_browser.sh
+
+scale: $(READY) ## install what buckets, clusters and zstd need, and an S3 server for the tests
+	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-scale.txt
 
 verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify

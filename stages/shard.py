@@ -16,7 +16,8 @@ def main(dataset: str) -> None:
         if members := union.find(dataset, folders):
             manifests = joint.link(dataset, members, settings.shard, folders)
         else:
-            manifests = build.shard(dataset, settings.shard, folders)
+            manifests = build.shard(dataset, settings.shard, folders, stage.code)
+    build.discard(dataset)  # after the stage's last check; if this check fails, the next run continues from there
     print(build.describe(manifests))
 
 

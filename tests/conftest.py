@@ -19,10 +19,14 @@ from colorize.data import shards, verified
 from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
 from tests.helpers.layouts import expect_one_line, real_layouts  # noqa: F401 - fixtures
+from tests.helpers.object_stores import odd_store, s3, s3_server  # noqa: F401 - fixtures
+from tests.helpers.stand_ins import without_plots  # noqa: F401 - a fixture
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup makes it deaf to that one
+
+os.fsync = lambda descriptor: None  # no test cuts the power, so there is no need to wait for the disk
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -34,13 +38,14 @@ hypothesis.settings.load_profile("ci")
 
 _SLOWEST = (
     "test_pipeline.py",
-    "test_seeds.py",
-    "test_extending.py",
     "tools/test_run_cells.py",
     "product/test_recorded.py",
+    "test_extending.py",
     "faults/",
-    "fuzz/",
+    "test_seeds.py",
+    "report/test_intervals.py",
     "product/",
+    "fuzz/",
 )
 
 

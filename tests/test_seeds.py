@@ -100,7 +100,7 @@ def refusal(project: Path, folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
+def small(tmp_path_factory, without_plots) -> Path:
     """A data set, a model and a seed, recorded by DVC and committed; nothing has been run since."""
     folder = tmp_path_factory.mktemp("seeds")
     project = projects.make_project(folder / "project", ("cnn",), steps=2, select="last")

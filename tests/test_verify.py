@@ -25,7 +25,7 @@ def dvc(project: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, without_plots) -> Path:
     """A project whose stages up to one evaluation have run, recorded by DVC."""
     folder = tmp_path_factory.mktemp("verify")
     project = projects.make_project(folder / "project", (MODEL,), steps=2)

@@ -26,7 +26,7 @@ from colorize.runtime import DataError
 MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
-_COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class Listing(NamedTuple):
@@ -36,17 +36,28 @@ class Listing(NamedTuple):
     skipped: dict[str, int]
 
 
-def scan(path: Path) -> Listing:
+def scan(path: Path, subfolder: str = "") -> Listing:
     """List an archive or folder.
 
-    Links, devices and the resource forks that macOS adds are skipped and counted. If several members have the same
-    name, only the last one is listed, as when extracting. Directories are neither listed nor counted.
+    Args:
+        path: the archive or folder.
+        subfolder: list only this folder below the folder; the names still begin with it.
+
+    Devices, links in archives and the resource forks that macOS adds are skipped and counted. In a folder, links are
+    followed. If several members have the same name, only the last one is listed, as when extracting. Directories are
+    neither listed nor counted.
 
     Raises:
         DataError: the archive is missing, of an unknown kind, compressed, encrypted, truncated or damaged. A tar with
             one damaged header is refused as a whole, because the members after this header cannot be found.
     """
-    found, skipped = {"folder": _list_folder, "zip": _list_zip, "tar": _list_tar}[kind_of(path)](path)
+    kind = kind_of(path)
+    if kind == "list":
+        raise DataError(f"{path}: a list of images holds no files; give the folder or archive that holds them")
+    if kind == "folder":
+        found, skipped = _list_folder(path, subfolder)
+    else:
+        found, skipped = {"zip": _list_zip, "tar": _list_tar}[kind](path)
     found.sort(key=itemgetter(0))  # stable: members with the same name stay in the order of the archive
     last = [entry for entry, after in pairwise(found) if entry[0] != after[0]] + found[-1:]
     entries = [entry for entry in last if not _is_resource_fork(entry[0])]
@@ -61,26 +72,37 @@ def _is_resource_fork(name: str) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """The kind of an archive, `folder`, `zip` or `tar`, determined by its first bytes and not by its name.
+    """The kind of an archive, `folder`, `list`, `zip` or `tar`, determined by its first bytes and not by its name.
+
+    A list of images has no mark in its first bytes, and is known by its name: `.csv`.
 
     Raises:
         DataError: the file cannot be read, is empty, or is compressed as a whole.
     """
     if path.is_dir():
         return "folder"
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
+    head = _head(path)
     if not head:
         raise DataError(f"{path}: the file is empty; delete it and download it again")
-    for magic, tool in _COMPRESSED.items():
-        if head.startswith(magic):
-            raise DataError(
-                f"{path}: compressed as a whole, so its members cannot be read in place; run `{tool}` on it"
-            )
+    if tool := compression_of(path):
+        raise DataError(f"{path}: compressed as a whole with {tool}, so its members cannot be read in place; unpack it")
+    if path.suffix == ".csv":
+        return "list"
     return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else "tar"
+
+
+def compression_of(path: Path) -> str | None:
+    """The program that compressed a file as a whole, such as `gzip`; None if it is not compressed."""
+    head = _head(path)
+    return next((program for magic, program in _COMPRESSED.items() if head.startswith(magic)), None)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(8)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
 
 
 class Reader:
@@ -98,6 +120,8 @@ class Reader:
         """
         self.path = Path(path)
         self._kind = kind_of(self.path)
+        if self._kind == "list":  # of files relative to its folder
+            self.path, self._kind = self.path.parent, "folder"
         self._map = None if self._kind == "folder" else _map_file(self.path)
         self._view = None if self._map is None else memoryview(self._map)
 
@@ -235,13 +259,17 @@ def _refuse_overlaps(path: Path, infos: list[zipfile.ZipInfo]) -> None:
             )
 
 
-def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
-    """Regular files below a folder, and the number of skipped items of each kind; links are not followed."""
+def _list_folder(path: Path, subfolder: str = "") -> tuple[list[Entry], Counter]:
+    """Regular files below a folder, and the number of skipped items of each kind.
+
+    Links are followed, except to a folder above themselves: they would never end.
+    """
     found: list[Entry] = []
     skipped: Counter[str] = Counter()
-    folders = [""]
+    top = path / subfolder
+    folders = [(f"{subfolder}/" if subfolder else "", frozenset([_identity(top.stat())]))]
     while folders:
-        prefix = folders.pop()
+        prefix, above = folders.pop()
         try:
             with os.scandir(path / prefix) as items:
                 children = sorted(items, key=lambda item: item.name)
@@ -249,15 +277,25 @@ def _list_folder(path: Path) -> tuple[list[Entry], Counter]:
             raise DataError(f"{path / prefix}: {error.strerror}; make the folder readable") from error
         for child in children:
             name = prefix + child.name
-            if child.is_symlink():
-                skipped["symbolic link"] += 1
-            elif child.is_dir(follow_symlinks=False):
-                folders.append(name + "/")
-            elif child.is_file(follow_symlinks=False):
-                found.append(Entry(_checked_name(path, name), 0, child.stat(follow_symlinks=False).st_size))
+            try:
+                status = child.stat()
+            except OSError:
+                skipped["broken link" if child.is_symlink() else "unreadable"] += 1
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if _identity(status) in above:
+                    skipped["link to a folder above it"] += 1
+                else:
+                    folders.append((name + "/", above | {_identity(status)}))
+            elif stat.S_ISREG(status.st_mode):
+                found.append(Entry(_checked_name(path, name), status.st_mtime_ns, status.st_size))
             else:
                 skipped["device, pipe or socket"] += 1
     return found, skipped
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _checked_name(path: Path, name: str) -> str:

@@ -7,17 +7,15 @@ records size, modification time and checksum, so that a file of 24 GB is hashed 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from colorize import runtime
+from colorize.archives import buckets, disk, urls
 from colorize.runtime import DataError
 
 if TYPE_CHECKING:
@@ -42,6 +40,11 @@ class Wanted(NamedTuple):
     digest: str  # hex
 
     @property
+    def shown(self) -> str:
+        """The URL for messages, without a query, which can hold a token."""
+        return runtime.without_secrets(self.url)
+
+    @property
     def part(self) -> Path:
         """Path of the unfinished download."""
         return self.path.with_name(self.path.name + ".part")
@@ -61,7 +64,7 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
 
     Args:
         path: path of the file.
-        url: address to download it from.
+        url: address to download it from; an object in a bucket needs the extra `buckets`.
         size: its length in bytes; None if unknown.
         algorithm: `md5` or `sha256`.
         digest: its expected checksum, hex.
@@ -79,20 +82,12 @@ def ensure(path: Path, url: str, size: int | None, algorithm: str, digest: str) 
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path):
+        with disk.locked(path):
             if not path.is_file():  # another process may have downloaded it meanwhile
                 _download(wanted)
     except OSError as error:
-        raise _disk_error(wanted, error) from error
+        raise disk.explained(path, error) from error
     return path
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a raw archive during the block; wait while another process holds it."""
-    with path.with_name(f".{path.name}.lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _verify_found(wanted: Wanted) -> None:
@@ -134,16 +129,26 @@ def _hash(path: Path, algorithm: str) -> str:
 
 def _download(wanted: Wanted) -> None:
     """Download into the part file, verify it and rename it."""
-    _fetch(wanted)
+    if urls.is_bucket(wanted.url):
+        _fetch_object(wanted)
+    else:
+        _fetch(wanted)
     found = _hash(wanted.part, wanted.algorithm)
     if found != wanted.digest:
-        wanted.part.unlink()  # it is unknown which bytes are wrong, so resuming would always fail
+        buckets.discard(wanted.part)  # it is unknown which bytes are wrong, so resuming would always fail
         raise DataError(
-            f"{wanted.url}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
+            f"{wanted.shown}: {wanted.algorithm} is {found}, expected {wanted.digest}; the download was deleted; try "
             "again, or correct the source file if the publisher has changed the archive"
         )
-    wanted.part.replace(wanted.path)
+    buckets.publish(wanted.part, wanted.path)
     runtime.write_json(wanted.marker, _fingerprint(wanted))
+
+
+def _fetch_object(wanted: Wanted) -> None:
+    """Complete the part file with the bytes of an object in a bucket."""
+    (found,) = buckets.list_objects(wanted.url)
+    _check_total(wanted, found.size)
+    buckets.receive(found, wanted.part)
 
 
 def _fetch(wanted: Wanted) -> None:
@@ -160,7 +165,8 @@ def _fetch(wanted: Wanted) -> None:
             reason = "connection cut"
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
             raise DataError(
-                f"{wanted.url}: leads to an address that is not http or https ({error}); check the address in the "
+                f"{wanted.shown}: leads to an address that is not http or https "
+                f"({runtime.without_secrets(str(error))}); check the address in the "
                 f"source file, or put the file at {wanted.path} by hand"
             ) from error
         except requests.exceptions.RequestException as error:
@@ -168,7 +174,7 @@ def _fetch(wanted: Wanted) -> None:
         failures = 0 if _part_size(wanted) > have else failures + 1
         if failures >= ATTEMPTS:
             raise DataError(
-                f"{wanted.url}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts failed; run again "
+                f"{wanted.shown}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts failed; run again "
                 f"to resume, or put the file at {wanted.path} by hand"
             )
         if failures:
@@ -197,7 +203,7 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
         return False
     if response.status_code not in (200, 206):
         raise DataError(
-            f"{wanted.url}: the server answers {response.status_code} {response.reason}; check the address in the "
+            f"{wanted.shown}: the server answers {response.status_code} {response.reason}; check the address in the "
             f"source file, or put the file at {wanted.path} by hand"
         )
     if response.status_code == 200:
@@ -206,18 +212,22 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
         wanted.part.unlink(missing_ok=True)
         return False
     total = _total(response, have)
+    _check_total(wanted, total)
+    return _append(wanted, response, have, wanted.size or total)
+
+
+def _check_total(wanted: Wanted, total: int | None) -> None:
     if wanted.size is not None and total is not None and total != wanted.size:
         wanted.part.unlink(missing_ok=True)
         raise DataError(
-            f"{wanted.url}: the server offers {total:,} bytes, expected {wanted.size:,}; correct `bytes` or `url` in "
+            f"{wanted.shown}: the server offers {total:,} bytes, expected {wanted.size:,}; correct `bytes` or `url` in "
             "the source file"
         )
-    return _append(wanted, response, have, wanted.size or total)
 
 
 def _append(wanted: Wanted, response: Response, have: int, total: int | None) -> bool:
     """Write the body after the first `have` bytes of the part file; return whether the file is complete."""
-    _check_space(wanted, (total or have) - have)
+    disk.check_space(wanted.path, (total or have) - have)
     todo = (total or have) // CHUNK - have // CHUNK
     with wanted.part.open("r+b" if have else "wb") as file:
         file.seek(have)
@@ -234,7 +244,7 @@ def _append(wanted: Wanted, response: Response, have: int, total: int | None) ->
     if total is not None and size > total:
         wanted.part.unlink()
         raise DataError(
-            f"{wanted.url}: the server sent {size:,} bytes, expected {total:,}; the download was deleted; try again"
+            f"{wanted.shown}: the server sent {size:,} bytes, expected {total:,}; the download was deleted; try again"
         )
     return total is None or size == total
 
@@ -252,18 +262,3 @@ def _total(response: Response, have: int) -> int | None:
         return int(total)
     length = response.headers.get("Content-Length", "")
     return have + int(length) if length.isdigit() and response.status_code != 416 else None
-
-
-def _check_space(wanted: Wanted, needed: int) -> None:
-    free = shutil.disk_usage(wanted.path.parent).free
-    if needed > free:
-        raise DataError(
-            f"disk full: {wanted.path} needs {needed:,} bytes, {free:,} are free; free some space and run again"
-        )
-
-
-def _disk_error(wanted: Wanted, error: OSError) -> DataError:
-    free = shutil.disk_usage(wanted.path.parent).free if wanted.path.parent.is_dir() else 0
-    return DataError(
-        f"{wanted.path}: {error.strerror or error} ({free:,} bytes free); solve this problem and run again to resume"
-    )

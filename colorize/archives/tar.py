@@ -8,17 +8,14 @@ only by zeros. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar ma
 import gc
 import mmap
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from colorize import runtime
 from colorize.archives.entry import Entry
 from colorize.runtime import DataError
 
 BLOCK = 512
-MIB = 1 << 20  # bytes
 BATCH = 4096  # headers whose checksums are computed in one call of numpy
 MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones have a few thousand at most
 
@@ -44,9 +41,8 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
     enabled = gc.isenabled()
     gc.disable()  # collection would double the time, and a million tuples without reference cycles need none
     try:
-        with runtime.progress(f"list {path.name}", -(-len(data) // MIB), "MiB") as advance:
-            walker = _Walker(data, path, advance)
-            walker.run()
+        walker = _Walker(data, path)
+        walker.run()
     finally:
         if enabled:
             gc.enable()
@@ -56,9 +52,8 @@ def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
 class _Walker:
     """State of one walk: members found, headers not yet verified, and fields for the next member."""
 
-    def __init__(self, data: mmap.mmap, path: Path, advance: Callable[[int], None]):
-        self.data, self.path, self.advance = data, path, advance
-        self.shown = 0  # MiB
+    def __init__(self, data: mmap.mmap, path: Path):
+        self.data, self.path = data, path
         self.entries: list[Entry] = []
         self.skipped: Counter = Counter()
         self.offsets: list[int] = []  # byte offsets of the headers that are not verified yet
@@ -79,7 +74,6 @@ class _Walker:
                 raise self._damaged(offset, "truncated: the end mark is missing")
             if len(self.headers) == BATCH:
                 self._verify()
-                self._show(offset)
             self.offsets.append(offset)
             self.headers.append(header)
             # fast path for the common case: a regular file without an extended header
@@ -97,11 +91,6 @@ class _Walker:
                 )
         self._verify()
         self._check_end(offset)
-        self._show(total + MIB - 1)
-
-    def _show(self, offset: int) -> None:
-        self.advance(offset // MIB - self.shown)
-        self.shown = offset // MIB
 
     def _special(self, header: bytes, offset: int) -> int:
         """Process a header that is not the common case; return the offset of the next header."""

@@ -14,10 +14,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from colorize.runtime import ParameterError
+from colorize.runtime import ParameterError, without_secrets
 
 Model = TypeVar("Model", bound=BaseModel)
-_shown = reprlib.Repr()  # shortens wrong values for messages; nested YAML aliases can make a value huge
+
+
+class _Shown(reprlib.Repr):
+    """Shortens wrong values for messages: nested YAML aliases can make a value huge. URLs lose their secrets."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(without_secrets(x), level)
+
+
+_shown = _Shown()
 _shown.maxlevel, _shown.maxstring, _shown.maxlong, _shown.maxother = 2, 80, 80, 80
 
 
@@ -80,7 +89,7 @@ def read(path: Path, missing: str) -> dict:
     except OSError:
         raise ParameterError(f"{path}: {missing}") from None
     except Exception as error:  # PyYAML raises almost anything on odd tags, long numbers and deep nesting
-        raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise ParameterError(f"{path}: not valid YAML: {without_secrets(' '.join(str(error).split()))}") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{path}: expected keys such as `train:`, found {type(values).__name__}")
     return values

@@ -22,6 +22,7 @@ from colorize.prior import smoothing
 
 _PIXELS = 1 << 17  # pixels packed and counted at a time; they fit in the processor's cache
 _FULL = (1 << 31) - 1  # largest count of an int32; a table of int64 would take twice as much of the cache
+_TASK = 100_000  # images whose colors one worker of a cluster counts
 _COLORS = 1 << 18  # colors encoded at a time
 
 
@@ -38,26 +39,43 @@ def count_colors(split: Split, name: str) -> np.ndarray:
     Returns:
         (2^24,) int64, or float64 for a union; the count of a color is at index 65536 R + 256 G + B.
     """
-    parts, weights = split.rows_of_parts, sum(part.weight for part in split.parts)
+    count, weights = _count_on_cluster if runtime.dask_address() else _count, sum(part.weight for part in split.parts)
     with runtime.progress(f"count colors of {name}", len(split), "images") as advance:
-        if len(parts) == 1:
-            return _count_part(split, parts[0], advance)
+        if len(split.parts) == 1:
+            return count(split, range(len(split)), advance)
         counts = np.zeros(1 << 24)
-        for part, rows in zip(split.parts, parts, strict=True):
-            counts += _count_part(split, rows, advance) * (part.weight / weights * len(split) / part.images)
+        for part, rows in zip(split.parts, split.rows_of_parts, strict=True):
+            counts += count(split, rows, advance) * (part.weight / weights * len(split) / part.images)
         return counts
 
 
-def _count_part(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
-    """Count the colors of one part: (2^24,) int64."""
+def _count_on_cluster(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
+    """Count the colors of the images with these row numbers on the workers of a cluster: (2^24,) int64."""
     counts = np.zeros(1 << 24, dtype=np.int64)
-    most = _FULL // split.size**2  # images whose pixels an int32 can count, even if all have the same color
-    for start in rows[::most]:
-        counts += _count(split, range(start, min(start + most, rows.stop)), advance)
+    folder = str(split.folder.absolute())
+    with runtime.workers() as pool:
+        tasks = [pool.submit(count_rows, folder, start, min(start + _TASK, rows.stop)) for start in rows[::_TASK]]
+        while tasks:
+            counts += tasks.pop(0).result()  # (2^24,) of one task takes 128 MB
+            advance(min(_TASK, len(rows)))
     return counts
 
 
+def count_rows(folder: str, start: int, stop: int) -> np.ndarray:
+    """Count the colors of the images with the row numbers `start` to `stop` - 1; a task of a worker."""
+    return _count(Split(folder), range(start, stop), lambda _: None)
+
+
 def _count(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
+    """Count the colors of the images with these row numbers: (2^24,) int64."""
+    counts = np.zeros(1 << 24, dtype=np.int64)
+    most = _FULL // split.size**2  # images whose pixels an int32 can count, even if all have the same color
+    for start in rows[::most]:
+        counts += _count_some(split, range(start, min(start + most, rows.stop)), advance)
+    return counts
+
+
+def _count_some(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
     """Count the colors of the images with these row numbers: (2^24,) int32."""
     pixels = split.size**2
     step = max(_PIXELS // pixels, 1)  # images

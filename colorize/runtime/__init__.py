@@ -8,6 +8,7 @@ they change the speed, and at most the last digits of a result:
 
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
+    COLORIZE_DASK                address of a Dask scheduler, for sharding (default: none, processes of this machine)
     COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice)
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda if available)
     COLORIZE_CACHE               device, host, stream, see data/loader.py (default: auto, which chooses one)
@@ -18,12 +19,14 @@ they change the speed, and at most the last digits of a result:
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
 """
 
+from colorize.runtime.cluster import Killed
 from colorize.runtime.environment import (
     CACHE_PLACES,
     cache_place,
     check_compiler,
     checkpoint_seconds,
     choose_device,
+    dask_address,
     gpus,
     is_compiling,
     may_wait,
@@ -33,9 +36,18 @@ from colorize.runtime.environment import (
     set_up_process,
     set_up_torch,
     state_dir,
+    tasks_at_once,
     torchrun_ranks,
 )
-from colorize.runtime.errors import Damaged, DataError, ParameterError, UserError, first_line, repair_command
+from colorize.runtime.errors import (
+    Damaged,
+    DataError,
+    ParameterError,
+    UserError,
+    first_line,
+    repair_command,
+    without_secrets,
+)
 from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
@@ -52,7 +64,7 @@ from colorize.runtime.files import (
     write_text,
 )
 from colorize.runtime.locks import Lock, holder_of, lock
-from colorize.runtime.program import executor, outputs, run
+from colorize.runtime.program import call_in_child, executor, outputs, run, workers
 from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
 from colorize.runtime.terminal import progress, say
 
@@ -61,17 +73,20 @@ __all__ = [
     "FAULT_POINTS",
     "Damaged",
     "DataError",
+    "Killed",
     "Lock",
     "ParameterError",
     "UserError",
     "atomic_text",
     "atomic_write",
     "cache_place",
+    "call_in_child",
     "check_compiler",
     "check_written",
     "checkpoint_seconds",
     "choose_device",
     "comma_separated",
+    "dask_address",
     "die_with_parent",
     "executor",
     "fault_point",
@@ -100,7 +115,10 @@ __all__ = [
     "state_dir",
     "stop_requested",
     "sweep",
+    "tasks_at_once",
     "torchrun_ranks",
+    "without_secrets",
+    "workers",
     "write_array",
     "write_json",
     "write_text",

@@ -15,6 +15,7 @@ from colorize.runtime.errors import ParameterError, first_line
 
 CACHE_PLACES = ("auto", "device", "host", "stream")
 
+_TASKS_OF_CLUSTER = 1000  # 2,000 waiting tasks take 36 MB of a scheduler's memory
 _TORCHRUN = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
 
 
@@ -44,6 +45,16 @@ def processes() -> int:
     """Number of worker processes."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return _whole_number("COLORIZE_PROCS", cores)
+
+
+def dask_address() -> str | None:
+    """Address of the Dask scheduler whose workers run the tasks; None for processes of this machine."""
+    return os.environ.get("COLORIZE_DASK") or None
+
+
+def tasks_at_once() -> int:
+    """Number of tasks to submit before one is finished: enough for all workers, and few enough for little memory."""
+    return _TASKS_OF_CLUSTER if dask_address() else 4 * processes()
 
 
 def checkpoint_seconds(default: int) -> int:

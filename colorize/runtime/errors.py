@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+# User name and password, up to the last @. A password can contain `/` and `?`; but in `host:80/a@b` there is none.
+_USER = re.compile(r"(://)(?:[^\s/?]*|[^\s/?:\[]*:(?!\d+(?:/|$))\S*)@")
+_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
 
 
 class UserError(ValueError):
@@ -30,6 +35,11 @@ class Damaged(DataError):
 def first_line(error: Exception) -> str:
     """First line of an error message, without the details that libraries add."""
     return str(error).partition("\n")[0]
+
+
+def without_secrets(text: str) -> str:
+    """The text, without user names, passwords and queries in its URLs: a query can hold a signature or a token."""
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
 def repair_command(place: Path | None = None, stage: str = "") -> str:

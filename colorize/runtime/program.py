@@ -5,18 +5,32 @@ from __future__ import annotations
 import contextlib
 import inspect
 import multiprocessing
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, TypeVar
 
-from colorize.runtime import environment, signals, terminal
+from colorize.runtime import cluster, environment, signals, terminal
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
+
+Result = TypeVar("Result")
+
+_LOOK_S = 0.2  # seconds between two calls of `watch`
+
+
+def workers() -> contextlib.AbstractContextManager[Executor]:
+    """The workers of a stage: those of a Dask cluster if COLORIZE_DASK is set, else processes of this machine."""
+    if address := environment.dask_address():
+        return cluster.executor(address)
+    return executor(environment.processes())
 
 
 @contextlib.contextmanager
@@ -58,10 +72,68 @@ def _begin_worker(to_parent: Connection) -> None:
     Args:
         to_parent: connection for the reason why a worker ends itself; the parent prints the first reason it gets.
     """
+    _end_with_parent()
+    signals.handle_bus_errors(to_parent.send)
+
+
+def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signals.handle_bus_errors(to_parent.send)
+    terminal.silence()
     signals.die_with_parent(signal.SIGKILL)
+
+
+def call_in_child(function: Callable[..., Result], *arguments: object, watch: Callable[[], object] = int) -> Result:
+    """Call a function in a forked child process, and return its result.
+
+    This is for a library whose threads do not survive a fork (workers that are forked later would hang), and whose
+    calls do not return for a signal. The child is killed when this call ends, also by a signal, and what it prints on
+    stderr is discarded. A daemonic process, which cannot have children, calls the function itself.
+
+    Args:
+        function: function to call; its arguments are not pickled, but its result and its errors are.
+        arguments: its arguments.
+        watch: function that is called every 0.2 seconds meanwhile, and once at the end.
+
+    Raises:
+        DataError: the child was killed. All errors of the function are raised here too.
+    """
+    if multiprocessing.current_process().daemon:
+        return function(*arguments)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_send_result, args=(sender, function, arguments), daemon=True)
+    with _ctrl_c_blocked():
+        child.start()
+    sender.close()  # only the child has it now, so `recv` notices when the child ends
+    try:
+        while not receiver.poll(_LOOK_S):
+            # `poll` notices a killed child too, except if a child of another thread has inherited `sender`
+            if not child.is_alive() and not receiver.poll():
+                raise EOFError
+            watch()
+        result, error = receiver.recv()
+        watch()
+    except EOFError:
+        raise DataError("a child process was killed, probably because memory ran out; run again") from None
+    finally:
+        child.kill()
+        child.join()
+        receiver.close()
+    if error is not None:
+        raise error
+    return result
+
+
+def _send_result(sender: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    _end_with_parent()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        sender.send((function(*arguments), None))
+    except BaseException as error:
+        if not isinstance(error, UserError):
+            error.add_note(traceback.format_exc())
+        sender.send((None, error))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,15 @@ _PAUSE_S = 5  # seconds between two progress lines
 _RECORD_PAUSE_S = 0.5  # seconds between two records, even if a training makes thousands of steps per second
 
 
+_is_silent = False
+
+
+def silence() -> None:
+    """Show no progress in this process, because it is a worker and its parent shows the progress."""
+    global _is_silent
+    _is_silent = True
+
+
 def say(text: str) -> None:
     """Print lines to stdout. If stdout is closed or the disk is full, discard this and all later output."""
     try:
@@ -40,7 +49,9 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     Yields:
         function to call with the number of units done since the last call.
     """
-    if path := environment.progress_record():
+    if _is_silent:
+        yield lambda _: None
+    elif path := environment.progress_record():
         yield _Records(path, description, total, unit).advance
         _write_record(path, {})  # not after an error or a signal, so that the last count stays visible
     elif sys.stderr.isatty():

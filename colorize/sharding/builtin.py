@@ -29,7 +29,7 @@ from PIL import Image as Pillow
 from pydantic import Field, field_validator, model_validator
 
 from colorize import runtime
-from colorize.archives import download
+from colorize.archives import disk
 from colorize.config.strict_yaml import Section
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
@@ -116,7 +116,7 @@ def build(recipe: Recipe, folder: Path) -> dict[str, Path]:
         return paths
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with download.locked(folder / recipe.name):
+        with disk.locked(folder / recipe.name):
             if not _is_built(recipe, paths):  # another process may have been faster
                 _write_archives(recipe, paths)
     except OSError as error:

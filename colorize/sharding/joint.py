@@ -18,7 +18,7 @@ from colorize.data import shards, verified
 from colorize.data.shards import SPLITS, SplitName
 from colorize.layout import Folders, stage_name
 from colorize.runtime import DataError, ParameterError
-from colorize.sharding import build, leakage
+from colorize.sharding import leakage, summary
 from colorize.sharding.union import Member, digest
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def link(name: str, members: Sequence[Member], settings: Shard, folders: Folders
     """
     manifests = {split: _link_split(name, split, members, settings, folders) for split in SPLITS}
     outs = {split: folders.shards(split, name) for split in SPLITS}
-    for split in leakage.HELD_OUT:
-        manifests[split]["leaked"] = leakage.find(outs["train"], outs[split])
-    build.check_leaks(name, manifests, settings.max_leaked)
+    with runtime.workers() as pool:
+        for split in leakage.HELD_OUT:
+            manifests[split]["leaked"] = leakage.find(pool, outs["train"], outs[split], manifests["train"]["images"])
+    summary.check_leaks(name, manifests, settings.max_leaked)
     for split, manifest in manifests.items():
         runtime.write_json(outs[split] / "manifest.json", manifest)
     return manifests

@@ -1,34 +1,26 @@
-"""Read the description of a data set, `sources/<name>.yaml`, and list its images.
+"""Read the description of a data set, `sources/<name>.yaml`, and find its archives.
 
-    source = load("tiny_imagenet")
-    paths = locate(source, raw_dir)              # paths of existing, built (the sample) or downloaded archives
-    splits = list_images(source, paths).splits   # one sorted list per split; an image's position is its key
-
-A source names archives to download (`archives`), a local folder, zip or tar (`path`), or photographs from which
-archives are built (`sample`). The pipeline does not track raw archives. The checksum of the source file identifies
-the data.
+A source names archives to download (`archives`), a local folder, zip or tar, or several (`path`), or photographs from
+which archives are built (`sample`). The pipeline does not track raw archives. The checksum of the source file
+identifies the data.
 """
 
 import fnmatch
 import hashlib
 import re
-import sys
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from colorize import runtime
-from colorize.archives import containers, download
-from colorize.archives.entry import Entry
+from colorize.archives import download, parts, urls
+from colorize.archives.parts import Part
 from colorize.config import strict_yaml
 from colorize.config.strict_yaml import Section
-from colorize.data.shards import SPLITS, SplitName
+from colorize.data.shards import SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
-from colorize.sharding import labels
 from colorize.sharding.labels import LabelList
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
@@ -39,13 +31,26 @@ PATH = "path"  # name of the archive of a source that has a local path
 _ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
 
 
+def _is_image(name: str) -> bool:
+    return re.fullmatch(_ANY_IMAGE, name) is not None
+
+
 class Archive(Section):
     """An archive that is downloaded if it is missing."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    url: str  # https, http, s3, gs or az
     bytes: Annotated[int, Field(gt=0)] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    extracted: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None = None  # the folder that the archive consists of
+
+    @field_validator("url")
+    @classmethod
+    def _names_one_file(cls, url: str) -> str:
+        urls.check(url)
+        if urls.names_many(url):
+            raise ValueError("expected the address of one object, not of a folder or a pattern")
+        return url
 
     @model_validator(mode="after")
     def _has_digest(self) -> "Archive":
@@ -115,6 +120,19 @@ class Fractions(Section):
         return "test" if share < self.test else "val" if share < self.test + self.val else "train"
 
 
+class ClassFile(Section):
+    """The file beside an image that gives its class: `cat7.cls` or `cat7.json` beside `cat7.jpg`."""
+
+    ending: Annotated[str, Field(pattern=r"^\w+$")] = "cls"
+    key: str | None = None  # of the JSON object in the file; without it, the class is the whole text of the file
+
+    @model_validator(mode="after")
+    def _has_key(self) -> "ClassFile":
+        if (self.ending == "json") != (self.key is not None):
+            raise ValueError("give a key for the ending json, and for no other ending")
+        return self
+
+
 class Source(Section):
     """Description of one data set: where it comes from, and which files belong to each split."""
 
@@ -128,6 +146,14 @@ class Source(Section):
     fractions: Fractions | None = None  # instead of `splits`
     images: Pattern = Pattern()  # with `fractions`: which files are images, and their class
     lists: list[LabelList] = Field(default_factory=list)  # classes and groups of images whose names do not tell them
+    class_file: ClassFile | None = None  # the file beside each image that gives its class
+
+    @field_validator("path")
+    @classmethod
+    def _holds_no_secret(cls, path: str | None) -> str | None:
+        if path is not None and urls.is_url(path):
+            urls.check(path)
+        return path
 
     @field_validator("archives")
     @classmethod
@@ -141,8 +167,8 @@ class Source(Section):
     def _is_complete(self) -> "Source":
         if sum([bool(self.archives), self.path is not None, self.sample is not None]) != 1:
             raise ValueError("give exactly one of archives, path and sample")
-        if bool(self.splits) == bool(self.fractions):
-            raise ValueError("give exactly one of splits and fractions")
+        if sum([bool(self.splits), self.fractions is not None, self.is_list]) != 1:
+            raise ValueError("give exactly one of splits and fractions, or a list of images (.csv) as path")
         for split in self.splits:
             self.archive_of(split)
         for number, wanted in enumerate(self.lists):
@@ -150,6 +176,11 @@ class Source(Section):
         if self.fractions and len(self.files) != 1:
             raise ValueError("fractions needs exactly one archive")
         return self
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a CSV file lists the images and gives their splits."""
+        return self.path is not None and self.path.endswith(".csv") and not self.splits and self.fractions is None
 
     @property
     def files(self) -> list[str]:
@@ -178,23 +209,6 @@ class Source(Section):
         return [wanted for wanted in self.lists if self._archive_named(wanted.archive, "lists") == archive]
 
 
-class Member(NamedTuple):
-    """One image of a split."""
-
-    key: int  # position in the sorted listing of the split
-    class_name: str
-    entry: Entry
-    archive: Path
-    group: str = ""  # name of a group of images that are not independent; empty if it is unknown
-
-
-class Images(NamedTuple):
-    """The images of a source."""
-
-    splits: dict[SplitName, list[Member]]
-    skipped: dict[str, dict[str, int]]  # archive -> kind (such as OTHER) -> number of files that are in no split
-
-
 def load(name: str, folder: Path | str = "sources") -> Source:
     """Read and check the description of a data set.
 
@@ -219,7 +233,7 @@ def load(name: str, folder: Path | str = "sources") -> Source:
     return source
 
 
-def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
+def locate(source: Source, raw_dir: Path | str) -> list[Part]:
     """Find the archives of a source; build or download missing ones.
 
     Args:
@@ -227,7 +241,7 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
         raw_dir: folder of the raw archives.
 
     Returns:
-        The path of each archive, by its name in `Source.files`.
+        The archives in the order of `Source.files`; several for a local path that names several.
 
     Raises:
         DataError: a local path or a photograph is missing, or a download failed or has another digest.
@@ -235,146 +249,61 @@ def locate(source: Source, raw_dir: Path | str) -> dict[str, Path]:
     """
     raw_dir = Path(raw_dir)
     if source.path is not None:
-        return {PATH: _find_local(source.path, raw_dir)}
+        if urls.is_url(source.path):
+            return parts.find_objects(PATH, source.path)
+        return _find_local(source.path, raw_dir)
     if source.sample is not None:
         try:
-            return embedded.build(source.sample, raw_dir)
+            paths = embedded.build(source.sample, raw_dir)
         except ParameterError as error:
             raise ParameterError(f"{source._file}: {error}") from None
-    return {
-        name: download.ensure(raw_dir / name, archive.url, archive.bytes, *archive.digest)
-        for name, archive in source.archives.items()
-    }
+        return [parts.part_of(name, path) for name, path in paths.items()]
+    return [_obtain(name, archive, raw_dir) for name, archive in source.archives.items()]
 
 
-def _find_local(path: str, raw_dir: Path) -> Path:
+def _obtain(name: str, archive: Archive, raw_dir: Path) -> Part:
+    """Find an archive, or the folder to which somebody extracted it; else download it."""
+    path = raw_dir / name
+    if archive.extracted and not path.exists() and (raw_dir / archive.extracted).is_dir():
+        return parts.part_of(name, raw_dir)._replace(subfolder=archive.extracted)
+    return parts.part_of(name, download.ensure(path, archive.url, archive.bytes, *archive.digest))
+
+
+def _find_local(path: str, raw_dir: Path) -> list[Part]:
     """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
     # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
     candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
-        if candidate.exists():
-            return candidate
+        if found := parts.find(PATH, candidate, _is_image):
+            return found
     tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 
 
-def describe_archives(source: Source, paths: dict[str, Path]) -> dict[str, dict]:
+def describe_archives(source: Source, found: list[Part]) -> dict[str, dict]:
     """Describe the archives for the manifests; the result is the same on all machines with the same archives.
 
     Args:
         source: the description.
-        paths: the result of `locate`.
+        found: the result of `locate`.
 
     Returns:
         For each name in `files`: `file`, the name on the disk; `bytes`, the length; `is_published`, whether the file is
-        the verified published archive (None if none was published). `bytes` is None for a folder. It is also None for
-        the sample, because the length of its zip depends on the version of zlib.
+        the verified published archive (None if none was published, or it was extracted); `archives`, their number, only
+        if there are several. `bytes` is None for a folder. It is also None for the sample, because the length of its
+        zip depends on the version of zlib.
     """
-    found = {}
-    for name, path in paths.items():
-        size = None if path.is_dir() or source.sample else path.stat().st_size
+    described = {}
+    for name in source.files:
+        here = [part for part in found if part.file == name]
+        is_set = bool(here[0].prefix)
+        sizes = [part.bytes for part in here if part.bytes is not None]
+        size = None if not sizes or source.sample else sum(sizes)
         published = source.archives.get(name)
         # `locate` has verified every file of the published length
-        is_published = published and published.bytes in (None, size)
-        found[name] = {"file": path.name, "bytes": size, "is_published": is_published}
-    return found
-
-
-def list_images(source: Source, paths: dict[str, Path], splits: Sequence[SplitName] = SPLITS) -> Images:
-    """List the images of the splits, sorted by name. Every archive is scanned once, and no image is decoded.
-
-    Args:
-        source: the description.
-        paths: the result of `locate`.
-        splits: names of the splits to list.
-
-    Raises:
-        DataError: the source lacks one of the splits, no file matches, or an archive is damaged.
-    """
-    if source.splits and (missing := [split for split in splits if split not in source.splits]):
-        raise DataError(
-            f"{source._file}: no split {missing[0]!r} (splits: {', '.join(source.splits)}); add it under `splits`"
-        )
-    found: dict[SplitName, list[Member]] = {}
-    label_lists: dict[str, dict[str, labels.Label]] = {}  # by archive and file, for error messages
-    skipped = {}
-    for file, path in paths.items():
-        listing = containers.scan(path)  # half a gigabyte for Places, so only one listing exists at a time
-        here = [split for split in splits if source.archive_of(split) == file]
-        assign = _by_fractions if source.fractions else _by_names
-        members, others = assign(source, here, path, listing)
-        found |= members
-        lists = source.lists_of(file)
-        label_lists |= {f"{path}: {wanted.file}": labels.read(wanted, path, listing) for wanted in lists}
-        others -= len({name for wanted in lists for name in (wanted.file, wanted.classes) if name})
-        skipped[file] = dict(sorted((+Counter({**listing.skipped, OTHER: others})).items()))
-        for split in here:
-            if not found[split]:
-                raise DataError(f"{path}: {_why_empty(source, split, listing)}")
-    for name, read in label_lists.items():
-        _add_labels(found, read, name)
-    return Images({split: found[split] for split in splits}, skipped)
-
-
-def _add_labels(found: dict[SplitName, list[Member]], read: dict[str, labels.Label], name: str) -> None:
-    """Replace class and group of the images that a list names."""
-    count = 0
-    for members in found.values():
-        for position, member in enumerate(members):
-            label = labels.label_of(read, member.entry[0])
-            if label is not None:
-                class_name, group = label.class_name or member.class_name, label.group or member.group
-                members[position] = member._replace(class_name=sys.intern(class_name), group=sys.intern(group))
-                count += 1
-    if not count:
-        raise DataError(f"{name}: none of its names is an image of a split; correct `lists` in the source file")
-
-
-def _by_names(source: Source, splits: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
-    """Members of the splits, by the pattern of each split, and the number of files that match no pattern."""
-    found: dict[SplitName, list[Member]] = {split: [] for split in splits}
-    wanted = [(source.splits[split].compiled().fullmatch, members) for split, members in found.items()]
-    others = 0
-    for entry in listing.entries:
-        name, is_asked_for = entry[0], False
-        for match, members in wanted:
-            if matched := match(name):
-                members.append(Member(len(members), _class_of(matched), entry, path))
-                is_asked_for = True
-        others += not is_asked_for
-    return found, others
-
-
-def _by_fractions(source: Source, _: list[SplitName], path: Path, listing: containers.Listing) -> tuple[dict, int]:
-    """Members of all three splits, by a hash of the name, and the number of files that are not images."""
-    found: dict[SplitName, list[Member]] = {split: [] for split in SPLITS}
-    assert source.fractions is not None  # else the splits have patterns
-    match = source.images.compiled().fullmatch
-    others = 0
-    for entry in listing.entries:
-        if matched := match(entry.name):
-            members = found[source.fractions.split_of(entry.name)]
-            members.append(Member(len(members), _class_of(matched), entry, path))
-        else:
-            others += 1
-    return found, others
-
-
-def _why_empty(source: Source, split: SplitName, listing: containers.Listing) -> str:
-    pattern = source.splits[split] if source.splits else source.images
-    images = sum(1 for entry in listing.entries if pattern.compiled().fullmatch(entry.name))
-    if images:  # `fractions` assigned all of them to other splits
-        remedy = "lower fractions.val and fractions.test" if split == "train" else f"raise fractions.{split}"
-        return f"none of its {images:,} images falls into split {split!r}; {remedy} in the source file, or add images"
-    example = f", such as {listing.entries[0].name!r}" if listing.entries else ""
-    skipped = ", ".join(f"{count:,} {kind}" for kind, count in listing.skipped.items())
-    return (
-        f"no file is an image of split {split!r}; {len(listing.entries):,} files were listed{example}"
-        f"{f' (skipped: {skipped})' if skipped else ''}; "
-        f"expected names like {pattern.glob or pattern.regex or 'any image name'!r}; correct {source._file}"
-    )
-
-
-def _class_of(matched: re.Match) -> str:
-    name = matched["class"] or "" if "class" in matched.re.groupindex else matched.string.rpartition("/")[0]
-    return sys.intern(name)  # 1.8 million images of Places share 365 names
+        is_published = published and (None if here[0].is_folder else published.bytes in (None, size))
+        file = Path(source.path or "").name if is_set else here[0].subfolder or Path(here[0].path).name
+        described[name] = {"file": file, "bytes": size, "is_published": is_published}
+        if is_set:
+            described[name]["archives"] = len(here)
+    return described

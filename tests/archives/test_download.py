@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from colorize.archives import download
+from colorize.archives import disk, download
 from colorize.runtime import DataError
 from colorize.sharding import sources
+from tests.helpers.listing import list_images
 
 TRACKED = Path(__file__).parents[2] / "sources"
 TINY = "tiny-imagenet-200.zip"
@@ -117,17 +118,17 @@ def changed(source: sources.Source, **values) -> sources.Source:
 def test_missing_archives_are_downloaded_and_listed(server, tmp_path, name):
     source = served(server, name)
     paths = sources.locate(source, tmp_path / "raw")
-    assert {file: path.read_bytes() for file, path in paths.items()} == {
+    assert {part.file: Path(part.path).read_bytes() for part in paths} == {
         file: server.files[file] for file in source.files
     }
     assert not list((tmp_path / "raw").glob("*.part"))
-    assert set(sources.list_images(source, paths).splits) == {"train", "val", "test"}
+    assert set(list_images(source, paths).splits) == {"train", "val", "test"}
 
 
 def test_found_archives_are_not_downloaded_again(server, tmp_path):
     source = served(server, "tiny_imagenet")
     (tmp_path / TINY).write_bytes(server.files[TINY])
-    assert sources.locate(source, tmp_path) == {TINY: tmp_path / TINY}
+    assert [part.path for part in sources.locate(source, tmp_path)] == [str(tmp_path / TINY)]
     assert server.ranges == []
 
 
@@ -229,6 +230,18 @@ def test_a_way_out_of_http_is_refused_at_once(server, tmp_path, expect_one_line,
     assert not (tmp_path / TINY).exists()
 
 
+def test_messages_show_no_query_and_no_password(server, tmp_path):
+    source = changed(served(server, "tiny_imagenet"), url=server.url("elsewhere.zip?token=hunter2"))
+    messages = []
+    for redirect in ("ftp://user:hunter2@127.0.0.1/a.zip?Signature=hunter2", None):
+        server.redirect = redirect
+        with pytest.raises(DataError) as caught:
+            sources.locate(source, tmp_path)
+        messages.append(str(caught.value))
+    assert "ftp://127.0.0.1/a.zip" in messages[0] and "404" in messages[1]
+    assert all(server.url("elsewhere.zip") in message and "hunter2" not in message for message in messages)
+
+
 def test_a_redirect_within_http_is_followed(server, tmp_path):
     server.redirect = f"/moved/{TINY}"
     server.files[server.redirect[1:]] = server.files[TINY]
@@ -245,7 +258,7 @@ def test_sha256_is_as_good_as_md5(server, tmp_path, expect_one_line):
 
 
 def test_too_small_a_disk_is_noticed_before_the_transfer(server, tmp_path, monkeypatch, expect_one_line):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=7))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=7))
     with expect_one_line(DataError, "disk full", "7 are free"):
         sources.locate(served(server, "tiny_imagenet"), tmp_path)
 
@@ -291,10 +304,37 @@ def test_own_cut_of_a_published_archive_is_used(tmp_path, real_layouts):
     (tmp_path / TINY).write_bytes(real_layouts[TINY])
     source = sources.load("tiny_imagenet", TRACKED)
     paths = sources.locate(source, tmp_path)
-    assert len(sources.list_images(source, paths).splits["train"]) == 6
+    assert len(list_images(source, paths).splits["train"]) == 6
 
 
 def test_marker_is_plain_json(server, tmp_path):
     sources.locate(served(server, "tiny_imagenet"), tmp_path)
     marker = json.loads((tmp_path / f"{TINY}.verified").read_text())
     assert marker["bytes"] == len(server.files[TINY]) and "md5" in marker
+
+
+# --- archives in buckets ---------------------------------------------------------------------------------------------
+
+
+def in_bucket(store, name: str, data: bytes, **values) -> sources.Source:
+    store.put(name, data)
+    archive = {"url": store.url(name), "md5": hashlib.md5(data).hexdigest(), **values}
+    return sources.Source.model_validate({"archives": {"a.tar": archive}, "fractions": {"val": 0, "test": 0}})
+
+
+def test_archive_in_a_bucket_is_downloaded_and_verified(s3, tmp_path, real_layouts):
+    data = real_layouts["val_256.tar"]
+    source = in_bucket(s3, "archives/val.tar", data, bytes=len(data))
+    sources.locate(source, tmp_path)
+    assert (tmp_path / "a.tar").read_bytes() == data
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.tar.lock", "a.tar", "a.tar.verified"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [({"md5": "0" * 32}, ["md5", "0" * 32]), ({"bytes": 7}, ["3 bytes", "expected 7"])]
+)
+def test_wrong_archive_in_a_bucket_is_refused_and_deleted(s3, tmp_path, expect_one_line, values, words):
+    source = in_bucket(s3, "archives/wrong.tar", b"abc", **values)
+    with expect_one_line(DataError, s3.url("archives/wrong.tar"), *words):
+        sources.locate(source, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.lock"]

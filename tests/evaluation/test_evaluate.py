@@ -2,6 +2,7 @@
 
 import csv
 import json
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 
 from colorize.color import cielab, gamut
 from colorize.color.targets import Options
-from colorize.evaluation import evaluate
+from colorize.data.split import Split
+from colorize.evaluation import evaluate, measuring
 from colorize.evaluation.measures import MEASURES
-from colorize.evaluation.measuring import Kind, Prediction
+from colorize.evaluation.measuring import Kind, Measure, Prediction
 from colorize.layout import UNTRAINED, Folders, Run, runs_of
 from colorize.models import files
 from colorize.models.contract import build_model
@@ -299,3 +301,24 @@ def test_names_of_images_stay_text(run, tiny, tmp_path, write_images):
     for model in ("gray", "regression"):
         with pytest.raises(DataError, match=r"test/tiny/images\.csv: 1 rows, but the shards hold 6 images; run `"):
             run(model, shards=shards)
+
+
+def test_no_result_of_a_batch_is_kept_so_that_memory_does_not_grow_with_the_images(tiny, monkeypatch, settings):
+    monkeypatch.setattr(measuring, "images_at_once", lambda device, size: 2)
+    results = []
+
+    def brightness(compared) -> torch.Tensor:
+        result = measuring.mean_per_image(compared.truth.rgb)
+        results.append(weakref.ref(result))
+        return result
+
+    def advance(count: int) -> None:
+        assert count == 2 and not any(result() is not None for result in results[:-1])
+
+    predictors = {"gray": (lambda truth: Prediction(torch.zeros_like(truth.ab_norm)), Kind.COLORS)}
+    split, options = Split(tiny.folders.shards("test", "tiny")), Options.of(settings.soft_targets)
+    measures, weights = {"brightness": Measure(brightness, Kind.COLORS)}, torch.ones(gamut.NUM_BINS)
+    measured = measuring.measure_all(predictors, split, measures, weights, options, advance=advance)
+    assert len(results) == 3
+    expected = tiny.images["test"].reshape(6, -1).mean(axis=1)
+    np.testing.assert_allclose(measured["gray"]["brightness"].numpy(), expected)

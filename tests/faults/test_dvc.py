@@ -22,7 +22,7 @@ STOP = "checkpoint-written:3:STOP"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
+def undisturbed(tmp_path_factory, without_plots) -> Path:
     """A project before its training, and beside it as `done` one after it."""
     processes.load_everything()
     folder = tmp_path_factory.mktemp("dvc")

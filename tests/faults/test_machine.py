@@ -28,7 +28,7 @@ def mounted(folder: Path, options: str):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, without_plots) -> Path:
     """A project before its training."""
     processes.load_everything()
     folder = tmp_path_factory.mktemp("machine")
@@ -60,6 +60,7 @@ def test_a_full_disk_while_sharding_is_named_and_the_next_run_succeeds(project, 
         assert line.startswith("error: disk full: data/shards/train/tiny/")
         assert not list((project / "data/shards").rglob("*.tmp"))
         assert not (project / "data/shards/train/tiny/manifest.json").exists()
+    assert processes.wait(processes.start(project, SHARD, project.parent / "log")) == 0
     assert projects.tree(project) == projects.tree(made)
 
 

@@ -52,6 +52,7 @@ BACKENDS = (
 
 
 _hooks = []  # functions that were registered to run at a fork: Python does not list them
+_SIGNALS = r"^Sig(?!Q).*"  # not SigQ, which counts the signals of all processes of the user
 
 
 def note_fork_hooks() -> None:
@@ -104,7 +105,7 @@ def state() -> dict[str, str]:
         **{f"torch: {name}": repr(getattr(torch, name)()) for name in TORCH},
         **{f"torch.backends: {name}": repr(attrgetter(name)(torch.backends)) for name in BACKENDS},
         **{f"signal {number!r}": repr(signal.getsignal(number)) for number in signal.valid_signals()},
-        "signals": repr(re.findall(r"^Sig.*", status.read_text(), re.MULTILINE) if status.exists() else None),
+        "signals": repr(re.findall(_SIGNALS, status.read_text(), re.MULTILINE) if status.exists() else None),
         "torch: random state": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
         "torch: memory filled": repr(torch.utils.deterministic.fill_uninitialized_memory),
         "torch: CUDA device": repr(torch.cuda.current_device() if torch.cuda.is_available() else None),

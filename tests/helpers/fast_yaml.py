@@ -27,9 +27,13 @@ _Dumper.add_multi_representer(dict, lambda dumper, value: dumper.represent_dict(
 
 def install() -> None:
     """Have the DVC of this process use them; whatever they cannot do is left to DVC's own."""
+    from dvc.utils import serialize, strictyaml
     from dvc.utils.serialize import _yaml
 
-    _yaml.parse_yaml, _yaml._dump = faster_parser(_yaml.parse_yaml), faster_writer(_yaml._dump)
+    parse = faster_parser(_yaml.parse_yaml)
+    for module in (_yaml, serialize, strictyaml):  # each has a name of its own for the function
+        module.parse_yaml = parse
+    _yaml._dump = faster_writer(_yaml._dump)
 
 
 def faster_parser(original: Callable) -> Callable:

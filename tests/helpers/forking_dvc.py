@@ -1,4 +1,4 @@
-"""The command `dvc`, whose stages are children of this process, which has torch loaded.
+"""The command `dvc`, whose stages are children of this process, which has torch and `colorize` loaded.
 
     python tests/helpers/forking_dvc.py repro ...
 
@@ -7,9 +7,11 @@ Unlike `processes.dvc`, this runs the code of the folder in which it is started:
 
 import importlib
 import os
+import pkgutil
 import runpy
 import sys
 import traceback
+from pathlib import Path
 
 import dvc.stage.run
 from dvc.cli import main
@@ -56,5 +58,9 @@ def _run_module(command: list[str], cwd: str, env: dict[str, str]) -> None:
 if __name__ == "__main__":
     for name in LIBRARIES:
         importlib.import_module(name)
+    sys.path[0] = str(Path.cwd())
+    for module in pkgutil.walk_packages(importlib.import_module("colorize").__path__, "colorize."):
+        if not module.name.endswith("_cuda"):  # these need Triton
+            importlib.import_module(module.name)
     dvc.stage.run._run = run_stage
     sys.exit(main(sys.argv[1:]))

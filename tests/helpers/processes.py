@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,42 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import colorize
 from colorize import runtime
 from tests.helpers import fast_yaml, projects
 
 HANGS_AFTER_S = 600  # no process that is waited for takes so long
 _KNOBS = {"COLORIZE_PROCS": "2", "COLORIZE_THREADS": "1", "COLORIZE_DEVICE": "cpu", "COLORIZE_CHECKPOINT_SECONDS": "0"}
+
+_LIBRARIES = (  # most of them are imported only when a function that needs them is called
+    "dulwich.porcelain",
+    "dulwich.stash",
+    "dvc.cachemgr",
+    "dvc.data_cloud",
+    "dvc.dirs",
+    "dvc.utils.hydra",
+    "dvc.utils.plots",
+    "dvc.utils.strictyaml",
+    "dvc_data.fs",
+    "dvc_data.hashfile.db.local",
+    "dvc_data.hashfile.status",
+    "dvc_data.index.checkout",
+    "dvc_render.vega",
+    "dvc_studio_client.post_live_metrics",
+    "dvc_task.proc.manager",
+    "fontTools.subset",
+    "fsspec.implementations.memory",
+    "hydra.core.override_parser.overrides_parser",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.pyplot",
+    "networkx",
+    "pandas",
+    "ruamel.yaml",
+    "safetensors.torch",
+    "scmrepo.git.backend.pygit2.filter",
+    "torch._dynamo",
+    "torchvision",
+)
 
 
 def fork(body: Callable[[], object], folder: Path, log: Path, errors: Path | None = None, **environment: str) -> int:
@@ -146,13 +178,19 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def load_everything() -> None:
-    """Import what the stages import, late imports too, so that children need not."""
+    """Import what the stages, the tools and DVC import, late imports too, so that children need not."""
     import matplotlib
     import torch
+    from PIL import Image
 
     matplotlib.use("Agg")
-    for name in ("dvc.repo", "matplotlib.pyplot", "pandas", "safetensors.torch", "torch._dynamo", "torchvision"):
+    for name in (*_LIBRARIES, *(f"stages.{name}" for name in projects.POINTS)):
         importlib.import_module(name)
-    for name in projects.POINTS:
-        importlib.import_module(f"stages.{name}")
+    for package in (colorize, importlib.import_module("dvc.repo")):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("_cuda"):  # these need Triton
+                importlib.import_module(module.name)
+    Image.init()
+    importlib.import_module("dvc.cli.parser").get_main_parser()  # keeps its result, and so does the next line
+    importlib.import_module("matplotlib.mathtext").MathTextParser("agg").parse("$x$")
     torch.set_num_threads(1)

@@ -1,9 +1,12 @@
-"""Compares one Triton kernel with its plain formula: `python tests/ops/kernels.py loss_cuda cuda`.
+"""Compares the Triton kernels with plain formulas, and prints JSON: `python tests/ops/kernels.py cuda`.
 
 A program of its own, because Triton reads TRITON_INTERPRET when it is imported: with it, kernels run on a CPU.
 """
 
+import json
 import sys
+import traceback
+from collections.abc import Callable
 
 import torch
 
@@ -77,9 +80,17 @@ def check_targets_cuda(device: str) -> None:
 
 CHECKS = {"loss_cuda": check_loss_cuda, "targets_cuda": check_targets_cuda, "transform_cuda": check_transform_cuda}
 
-if __name__ == "__main__":
-    name, device = sys.argv[1:]
+
+def result(check: Callable[[str], None], device: str) -> str:
+    """The word "equal", or the traceback of a check that failed."""
     torch.manual_seed(0)
+    try:
+        check(device)
+    except Exception:
+        return traceback.format_exc()
+    return "equal"
+
+
+if __name__ == "__main__":
     torch.backends.cuda.matmul.allow_tf32 = False
-    CHECKS[name](device)
-    print("equal")
+    print(json.dumps({name: result(check, sys.argv[1]) for name, check in CHECKS.items()}))

@@ -26,7 +26,7 @@ def verify(project: Path, *arguments: str, cwd: Path | None = None) -> subproces
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, without_plots) -> Path:
     """A project in git, two of whose profiles are a small run and another one, recorded by DVC."""
     folder = tmp_path_factory.mktemp("made")
     project = projects.make_project(folder / "project", (MODEL,), steps=2)

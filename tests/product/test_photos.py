@@ -33,7 +33,7 @@ def assert_one_line(done: subprocess.CompletedProcess, *words: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory, without_plots) -> Path:
     """A project whose test images have names like numbers, with a trained model and one evaluation."""
     project = make_project(tmp_path_factory.mktemp("photos") / "project", ("unet",), steps=2)
     raw = project / "data/raw/tiny.zip"

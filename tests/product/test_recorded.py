@@ -113,7 +113,7 @@ def recorded(project: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> dict[str, Path]:
+def made(tmp_path_factory, without_plots) -> dict[str, Path]:
     """Copies of a project before each stage, those before it recorded by DVC, and as `done` one with all of them."""
     folder = tmp_path_factory.mktemp("made")
     project = projects.make_project(folder / "project", (MODEL,), steps=20)

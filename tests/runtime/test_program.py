@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
 from colorize import runtime
+from colorize.runtime import program
 
 
 def start(repo: Path, body: str, *arguments: str) -> subprocess.Popen:
@@ -77,3 +79,55 @@ def test_an_error_drops_the_work_not_yet_begun():
             pool.submit(time.sleep, 0.2)
         raise KeyError
     assert time.monotonic() - begun < 5  # of 10 seconds of work
+
+
+# --- a function in a child -------------------------------------------------------------------------------------------
+
+
+def raise_unknown():
+    raise KeyError("lost")
+
+
+def test_a_child_returns_results_of_any_size_and_ends(tmp_path):
+    pid, text = runtime.call_in_child(lambda: (os.getpid(), "x" * 10**6))
+    assert pid != os.getpid() and len(text) == 10**6
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_child_that_ends_between_two_looks_has_returned(monkeypatch):
+    monkeypatch.setattr(program, "_LOOK_S", 0)
+    monkeypatch.setattr(BaseProcess, "is_alive", lambda child: child.join())  # after it, the child has ended
+    assert runtime.call_in_child(lambda: time.sleep(0.05) or "result") == "result"
+
+
+def test_errors_of_a_child_are_raised_and_show_where_it_failed():
+    with pytest.raises(KeyError, match="lost") as caught:
+        runtime.call_in_child(raise_unknown)
+    assert "raise_unknown" in caught.value.__notes__[0]
+
+
+def test_a_killed_child_is_one_line(expect_one_line):
+    with expect_one_line(runtime.DataError, "killed", "run again"):
+        runtime.call_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_waiting_for_a_child_is_shown_and_can_be_interrupted(tmp_path):
+    def interrupt():
+        assert (tmp_path / "pid").exists()
+        raise KeyboardInterrupt
+
+    def body():
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        time.sleep(60)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.call_in_child(body, watch=interrupt)
+    assert time.monotonic() - began < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_child_of_a_daemonic_process_is_the_process_itself():
+    assert runtime.call_in_child(lambda: runtime.call_in_child(os.getpid) == os.getpid())

@@ -58,7 +58,9 @@ def build(tmp_path, monkeypatch, settings):
             for name, content in files.items():
                 archive.writestr(name, content)
         section = settings.shard.model_copy(update={"per_shard": 5, "max_reject_fraction": 0.5, **changes})
-        return Folders(Path(out)), sharding.shard("mine", section, Folders(Path(out)))
+        manifests = sharding.shard("mine", section, Folders(Path(out)))
+        sharding.discard("mine")  # else the next run would find its shards made
+        return Folders(Path(out)), manifests
 
     return run
 
@@ -205,7 +207,7 @@ def test_pale_images_are_left_out_by_their_colorfulness_and_are_not_broken_ones(
 
 
 def test_an_image_too_large_to_be_one_is_not_even_read(build, files, monkeypatch):
-    monkeypatch.setattr(sharding.images, "MAX_BYTES", 100_000)
+    monkeypatch.setattr("colorize.sharding.images.MAX_BYTES", 100_000)
     files["train/n00/00.png"] = bytes(100_001)
     read = containers.Reader.read
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from colorize.runtime import DataError
-from colorize.sharding import sources
+from colorize.sharding import listing, sources
+from tests.helpers.listing import list_images
 
 NAMES = ("cats/1.png", "cats/2.png", "dogs/1.png")
 
@@ -25,8 +26,8 @@ def listed(tmp_path):
         wanted = {"file": "list.txt", "columns": list(columns), **fields}
         values = {"path": str(folder), "fractions": {"val": 0, "test": 0}, "lists": [wanted]}
         source = sources.Source.model_validate(values)
-        found = sources.list_images(source, sources.locate(source, tmp_path), ["train"])
-        assert found.skipped["path"].get(sources.OTHER, 0) == (1 if "classes" not in fields else 0)  # classes.txt
+        found = list_images(source, sources.locate(source, tmp_path), ["train"])
+        assert found.skipped["path"].get(listing.OTHER, 0) == (1 if "classes" not in fields else 0)  # classes.txt
         return [(member.class_name, member.group) for member in found.splits["train"]]
 
     return read

@@ -28,14 +28,27 @@ def folder(tmp_path):
     return write
 
 
-def find(tables: Path) -> dict[str, dict]:
-    return {split: leakage.find(tables / "train", tables / split) for split in leakage.HELD_OUT}
+def find(tables: Path, count: int = 1) -> dict[str, dict]:
+    """What the manifests say, with the hashes divided into `count` parts."""
+    train, found = tables / "train", {}
+    for split in leakage.HELD_OUT:
+        parts = [leakage.find_in(str(train), str(tables / split), number, count) for number in range(count)]
+        found[split] = leakage.combine(train, tables / split, parts)
+    return found
 
 
 def test_every_held_out_image_with_a_twin_in_train_is_counted_once(folder):
     found = find(folder(train="abcab", val="xbyb", test="zc"))
     assert found["val"] == {"images": 2, "first": [["val b1", "train b1"], ["val b3", "train b1"]]}
     assert found["test"] == {"images": 1, "first": [["test c1", "train c2"]]}
+
+
+@pytest.mark.parametrize("count", [2, 7, 1000])
+def test_the_number_of_parts_changes_nothing(folder, count):
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tables = folder(train=letters + letters, val=letters[::-1] + "12", test="3z4y")
+    assert find(tables, count) == find(tables)
+    assert find(tables)["val"]["images"] == 26
 
 
 def test_twins_within_a_split_or_between_val_and_test_are_no_leaks(folder):

@@ -1,13 +1,15 @@
 """Sources are checked as a whole, and list the same images under the same keys wherever they are."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from colorize.archives import containers
+from colorize.archives import containers, parts
 from colorize.data.shards import SPLITS
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import sources
+from tests.helpers.listing import list_images
 
 TRACKED = Path(__file__).parents[2] / "sources"
 
@@ -25,18 +27,17 @@ def published(name: str, folder: Path, real_layouts: dict[str, bytes]) -> tuple[
 
 def test_keys_are_positions_in_the_sorted_listing(tmp_path, real_layouts):
     source, paths = published("tiny_imagenet", tmp_path, real_layouts)
-    train = sources.list_images(source, paths).splits["train"]
-    assert [member.key for member in train] == list(range(6))
+    train = list_images(source, paths).splits["train"]
     names = [member.entry.name for member in train]
     assert names == sorted(names) and names[1].endswith("n01443537_1.JPEG")
     assert [member.class_name for member in train] == ["n01443537"] * 3 + ["n02123045"] * 3
-    with containers.Reader(train[0].archive) as reader:
+    with containers.Reader(paths["tiny-imagenet-200.zip"]) as reader:
         assert bytes(reader.read(train[0].entry)).startswith(b"train/n01443537/images/n01443537_0.JPEG")
 
 
 def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
     source, paths = published("places365", tmp_path, real_layouts)
-    splits = sources.list_images(source, paths).splits
+    splits = list_images(source, paths).splits
     assert [member.class_name for member in splits["train"]] == [
         "a/airfield",
         "a/apartment_building/outdoor",
@@ -48,9 +49,9 @@ def test_classes_of_places_may_be_nested(tmp_path, real_layouts):
 
 
 def test_validation_images_have_the_classes_of_the_published_lists(tmp_path, real_layouts):
-    tiny = sources.list_images(*published("tiny_imagenet", tmp_path, real_layouts)).splits
+    tiny = list_images(*published("tiny_imagenet", tmp_path, real_layouts)).splits
     assert [member.class_name for member in tiny["val"]] == ["n02123045", "n01443537", "n01443537", "n02123045"]
-    places = sources.list_images(*published("places365", tmp_path, real_layouts)).splits
+    places = list_images(*published("places365", tmp_path, real_layouts)).splits
     assert [member.class_name for member in places["val"]] == ["a/apartment_building/outdoor", "a/airfield"]
     assert [member.class_name for member in places["test"]] == [""]  # none are published
     assert {member.group for members in (*tiny.values(), *places.values()) for member in members} == {""}
@@ -71,7 +72,7 @@ def test_own_folder_is_split_by_names_and_stays_split_when_images_are_added(tmp_
     source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
 
     def split_of_names():
-        splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+        splits = list_images(source, sources.locate(source, tmp_path)).splits
         return {member.entry.name: split for split in SPLITS for member in splits[split]}
 
     before = split_of_names()
@@ -86,7 +87,7 @@ def test_own_images_are_told_by_their_ending_and_classed_by_folder(tmp_path):
     fill(tmp_path / "photos", "cats/1.JPG", "cats/wild/2.webp", "3.png", "notes.txt", ".hidden.jpg",
          "__MACOSX/cats/._1.jpg", "cats/.thumbnails/1.jpg", "dots...name.tiff", "two\nlines.jpg")  # fmt: skip
     source = own(tmp_path, fractions={"val": 0, "test": 0})
-    found = sources.list_images(source, sources.locate(source, tmp_path), ["train"]).splits["train"]
+    found = list_images(source, sources.locate(source, tmp_path), ["train"]).splits["train"]
     assert {member.entry.name: member.class_name for member in found} == {
         "cats/1.JPG": "cats",
         "cats/wild/2.webp": "cats/wild",
@@ -99,7 +100,7 @@ def test_own_images_are_told_by_their_ending_and_classed_by_folder(tmp_path):
 def test_own_splits_by_shell_patterns(tmp_path):
     fill(tmp_path / "photos", "train/a.jpg", "val/b.jpg", "test/c.jpg", "test/c.txt")
     source = own(tmp_path, splits={name: {"glob": f"{name}/*.jpg"} for name in SPLITS})
-    splits = sources.list_images(source, sources.locate(source, tmp_path)).splits
+    splits = list_images(source, sources.locate(source, tmp_path)).splits
     assert [[member.entry.name for member in splits[name]] for name in SPLITS] == [
         ["train/a.jpg"],
         ["val/b.jpg"],
@@ -110,15 +111,40 @@ def test_own_splits_by_shell_patterns(tmp_path):
 def test_relative_path_is_looked_up_among_the_raw_archives(tmp_path):
     fill(tmp_path / "raw" / "holiday", "a.jpg")
     source = own(tmp_path, path="holiday", fractions={"val": 0, "test": 0})
-    assert sources.locate(source, tmp_path / "raw") == {"path": tmp_path / "raw" / "holiday"}
+    (part,) = sources.locate(source, tmp_path / "raw")
+    assert part.path == str(tmp_path / "raw" / "holiday")
 
 
-def test_links_that_no_split_sees_are_counted(tmp_path):
-    fill(tmp_path / "photos", "a.jpg")
-    (tmp_path / "photos" / "b.jpg").symlink_to("a.jpg")
+def test_links_to_photos_are_photos_and_links_to_nothing_are_counted(tmp_path):
+    fill(tmp_path, "disk/a.jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "b.jpg").symlink_to(tmp_path / "disk" / "a.jpg")
+    (tmp_path / "photos" / "c.jpg").symlink_to("nowhere")
     source = own(tmp_path, fractions={"val": 0, "test": 0})
-    listed = sources.list_images(source, sources.locate(source, tmp_path), ["train"])
-    assert listed.skipped == {"path": {"symbolic link": 1}}
+    listed = list_images(source, sources.locate(source, tmp_path), ["train"])
+    assert [member.name for member in listed.splits["train"]] == ["b.jpg"]
+    assert listed.skipped == {"path": {"broken link": 1}}
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet", "places365"])
+def test_an_extracted_archive_counts_as_the_archive(tmp_path, real_layouts, monkeypatch, name):
+    monkeypatch.setattr(sources.download, "ensure", lambda path, *_: path)  # the small archives have other checksums
+    source, paths = published(name, tmp_path, real_layouts)
+    expected = list_images(source, paths)
+    for file, path in paths.items():
+        if source.archives[file].extracted:
+            shutil.unpack_archive(path, tmp_path)
+            path.unlink()
+    found = sources.locate(source, tmp_path)
+    listed = list_images(source, found)
+    for split, members in expected.splits.items():
+        assert [member[1:] for member in listed.splits[split]] == [member[1:] for member in members]
+    assert listed.skipped == expected.skipped
+    described = sources.describe_archives(source, found)
+    assert {entry["file"] for entry in described.values() if entry["bytes"] is None} == {
+        archive.extracted for archive in source.archives.values() if archive.extracted
+    }
+    assert not any(entry["is_published"] for entry in described.values() if entry["bytes"] is None)
 
 
 def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch):
@@ -128,27 +154,31 @@ def test_relative_path_is_looked_up_in_the_main_repository(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
     source = own(tmp_path, path="photos", fractions={"val": 0, "test": 0})
-    assert sources.locate(source, tmp_path / "raw") == {"path": tmp_path / "main" / "photos"}
+    (part,) = sources.locate(source, tmp_path / "raw")
+    assert part.path == str(tmp_path / "main" / "photos")
 
 
 def test_every_archive_is_scanned_once(tmp_path, real_layouts, monkeypatch):
+    """Except those with lists of classes, which are small where they are archives of their own."""
     scanned = []
     scan = containers.scan
-    monkeypatch.setattr(containers, "scan", lambda path: scanned.append(path.name) or scan(path))
+    monkeypatch.setattr(containers, "scan", lambda path, *below: scanned.append(path.name) or scan(path, *below))
     for name in ("tiny_imagenet", "places365"):
         source, paths = published(name, tmp_path, real_layouts)
-        sources.list_images(source, paths)
-    assert scanned == [*sources.load("tiny_imagenet", TRACKED).files, *sources.load("places365", TRACKED).files]
+        list_images(source, paths)
+    files = [*sources.load("tiny_imagenet", TRACKED).files, *sources.load("places365", TRACKED).files]
+    assert sorted(scanned) == sorted([*files, *["filelist_places365-standard.tar"] * 3])
 
 
 def test_found_archives_are_described_without_their_place(tmp_path, real_layouts):
     source, paths = published("tiny_imagenet", tmp_path, real_layouts)
-    (archive,) = sources.describe_archives(source, paths).values()
+    found = [parts.part_of(file, path) for file, path in paths.items()]
+    (archive,) = sources.describe_archives(source, found).values()
     size = len(real_layouts["tiny-imagenet-200.zip"])
     assert archive == {"file": "tiny-imagenet-200.zip", "bytes": size, "is_published": False}
     original = source.archives[archive["file"]].model_copy(update={"bytes": size})
     source = source.model_copy(update={"archives": {archive["file"]: original}})
-    assert sources.describe_archives(source, paths)[archive["file"]]["is_published"] is True
+    assert sources.describe_archives(source, found)[archive["file"]]["is_published"] is True
     fill(tmp_path / "photos", "a.jpg")
     mine = own(tmp_path, fractions={"val": 0, "test": 0})
     described = sources.describe_archives(mine, sources.locate(mine, tmp_path))
@@ -168,9 +198,9 @@ def test_empty_and_missing_splits_are_refused(tmp_path, expect_one_line):
     source = own(tmp_path, splits={"train": {"glob": "train/*"}, "val": {"glob": "val/*"}})
     paths = sources.locate(source, tmp_path)
     with expect_one_line(DataError, "'val'", "val/*", "train/a.jpg"):
-        sources.list_images(source, paths, ["train", "val"])
+        list_images(source, paths, ["train", "val"])
     with expect_one_line(DataError, "no split 'test'"):
-        sources.list_images(source, paths)
+        list_images(source, paths)
 
 
 def test_too_few_images_for_the_fractions_are_told_so(tmp_path, expect_one_line):
@@ -181,17 +211,16 @@ def test_too_few_images_for_the_fractions_are_told_so(tmp_path, expect_one_line)
     ):
         source = own(tmp_path, fractions=fractions)
         with expect_one_line(DataError, tmp_path / "photos", remedy):
-            sources.list_images(source, sources.locate(source, tmp_path))
+            list_images(source, sources.locate(source, tmp_path))
 
 
-def test_a_folder_of_links_alone_names_how_many_were_skipped(tmp_path, expect_one_line):
-    fill(tmp_path, "a.jpg")
+def test_a_folder_of_broken_links_names_how_many_were_skipped(tmp_path, expect_one_line):
     (tmp_path / "photos").mkdir()
     for name in ("b.jpg", "c.jpg"):
-        (tmp_path / "photos" / name).symlink_to(tmp_path / "a.jpg")
+        (tmp_path / "photos" / name).symlink_to(tmp_path / "nowhere.jpg")
     source = own(tmp_path, fractions={"val": 0.1, "test": 0.1})
-    with expect_one_line(DataError, "0 files", "skipped: 2 symbolic link"):
-        sources.list_images(source, sources.locate(source, tmp_path))
+    with expect_one_line(DataError, "0 files", "skipped: 2 broken link"):
+        list_images(source, sources.locate(source, tmp_path))
 
 
 def write_source(folder: Path, text: str) -> None:
@@ -244,6 +273,45 @@ def test_wrong_source_files_are_refused_in_one_line(tmp_path, text, word, expect
         sources.load("mine", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://user:hunter2@h/a.zip", "~/.netrc"),
+        ("https://user:hunter2/hunter2@h/a.zip", "~/.netrc"),
+        ("https://h/a.zip?X-Amz-Credential=me&X-Amz-Signature=hunter2", "download the file yourself"),
+        ("https://h/a.zip?se=2030&sig=hunter2", "download the file yourself"),
+        ("https://h/a.zip?access_token=hunter2", "download the file yourself"),
+        ("s3://me:hunter2@bucket/a.zip", "environment variables"),
+        ("s3://bucket/a.zip?key=hunter2", "environment variables"),
+        ("ftp://me:hunter2@h/a.zip?hunter2", "s3://"),
+        ("https://h/a b", "correct it"),
+        ("s3://bucket/folder/", "one object"),
+        ("s3://bucket/*.zip", "one object"),
+    ],
+)
+def test_addresses_that_hold_a_secret_or_name_no_single_file_are_refused_without_showing_it(tmp_path, url, word):
+    write_source(
+        tmp_path, f"archives: {{a.zip: {{url: '{url}', md5: '{'0' * 32}'}}}}\nfractions: {{val: 0, test: 0}}\n"
+    )
+    with pytest.raises(ParameterError) as caught:
+        sources.load("mine", tmp_path)
+    message = str(caught.value)
+    assert "archives.a.zip.url: " in message and word in message and message.isprintable()
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://h:80/@me/a.zip?download=1", "http://h/a.zip", "s3://b/a b@c.zip", "gs://b/a.zip", "az://b/a.zip",
+     "http://[::1]:80/a@b.zip"],
+)  # fmt: skip
+def test_addresses_without_a_secret_are_accepted(tmp_path, url):
+    write_source(
+        tmp_path, f"archives: {{a.zip: {{url: '{url}', md5: '{'0' * 32}'}}}}\nfractions: {{val: 0, test: 0}}\n"
+    )
+    assert sources.load("mine", tmp_path).archives["a.zip"].url == url
+
+
 def test_unknown_data_set_lists_the_known_ones():
     known = "objects, places365, scenes, tiny_imagenet"
     with pytest.raises(ParameterError, match=f"nothing.yaml: no such data set; the data sets are: {known}$"):
@@ -267,9 +335,9 @@ def test_messages_about_images_name_the_source_file(tmp_path, expect_one_line):
     source = sources.load("mine", tmp_path)
     paths = sources.locate(source, tmp_path)
     with expect_one_line(DataError, tmp_path / "mine.yaml", "no split 'test'"):
-        sources.list_images(source, paths)
+        list_images(source, paths)
     with expect_one_line(DataError, "split 'val'", f"correct {tmp_path / 'mine.yaml'}"):
-        sources.list_images(source, paths, ["val"])
+        list_images(source, paths, ["val"])
 
 
 def test_tracked_sources_and_the_example_are_valid(tmp_path):
