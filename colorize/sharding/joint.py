@@ -73,7 +73,11 @@ def _link_split(name: str, split: SplitName, members: Sequence[Member], settings
     return {
         **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
         **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
-        **{"archive": {"file": ", ".join(map(str, sources)), "bytes": None, "is_published": None}, "skipped": {}},
+        **{
+            "archive": {"file": ", ".join(map(str, sources)), "bytes": None, "is_published": None},
+            "skipped": {},
+            "endings": {},
+        },
         **_sums(members, manifests),
         "shards": [{**shard, "name": f"{number:06d}.tar"} for number, (_, shard) in enumerate(linked)],
         "parts": _parts(name, split, members, manifests),
