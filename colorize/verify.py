@@ -149,7 +149,7 @@ def _cells() -> dict[Path, str]:
     except ParameterError:  # then only `dvc.lock` names the outs
         return {}
     folders = Folders()
-    found: dict[Path, str] = {}
+    found = {folders.source(name): stage_name("union", name) for name in settings.unions}
     for dataset in settings.datasets:
         found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
         found[folders.prior(dataset)] = stage_name("prior", dataset)

@@ -5,6 +5,7 @@ member by its offset. A member name in a zip or tar is only a label and never us
 names, newlines and very long names are therefore harmless.
 """
 
+import errno
 import mmap
 import os
 import stat
@@ -47,6 +48,13 @@ _OTHER_ARCHIVES = {  # first bytes of another archive -> its name, and the tool 
     b"MZ": ("self-extracting program for Windows", "7z x"),
     b"\x7fELF": ("program", "7z x"),
 }
+
+
+_OF_THE_MACHINE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))  # these errors say nothing about the file
+
+
+class UnreadableFile(DataError):
+    """One file of a folder cannot be read, for example because of a bad sector. Others may be readable."""
 
 
 class Listing(NamedTuple):
@@ -155,6 +163,7 @@ class Reader:
         """The bytes of one member; a view of the mapped archive if the member is not compressed.
 
         Raises:
+            UnreadableFile: the file is still in the folder, but cannot be read.
             DataError: the file is gone, the archive has become shorter, or a zip member is damaged or unpacks to more
                 than `MAX_INFLATED` bytes.
         """
@@ -187,9 +196,13 @@ class Reader:
             with open_regular(_path_of(self.path, entry.name)) as file:
                 return file.read(entry.size)  # not more, even if the file has grown
         except OSError as error:
-            raise DataError(
-                f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
-            ) from error
+            path = self.path / entry.name
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                remedy = "the file existed when the folder was listed; run again"
+                raise DataError(f"{path}: {error.strerror}; {remedy}") from error
+            if error.errno in _OF_THE_MACHINE:
+                raise DataError(f"{path}: {error.strerror}; free this resource, and run again") from error
+            raise UnreadableFile(f"{path}: {error.strerror}; make the file readable, or remove it") from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
         assert self._view is not None  # it is None only for a folder or a closed reader

@@ -6,6 +6,7 @@ shows all parameters. Numbers follow YAML 1.2 (`1e-4` is a number); duplicate ke
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,6 +39,15 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 # Largest product of the images in a line of a figure and their side in pixels. Figures show images at twice their size,
 # and the side of a JPEG has at most 65,500 pixels.
 MAX_LINE = 16_384
+
+
+class Union(Section):
+    """A data set that joins the images of two others. Both precede it in `datasets`, and each may be a union too."""
+
+    first: Name
+    second: Name
+    mix: Annotated[list[Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=2, max_length=2)]  # see below
+    # Of mix[0] + mix[1] training images, mix[0] are from `first`, and mix[1] from `second`.
 
 
 class Shard(Section):
@@ -116,6 +126,7 @@ class Settings(Section):
     """All of `params.yaml`."""
 
     datasets: Annotated[Names, Field(min_length=1)]
+    unions: dict[Name, Union]  # by name, which `datasets` lists too
     models: Annotated[Names, Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]  # each model is trained once per seed
     shard: Shard
@@ -151,9 +162,11 @@ class Settings(Section):
         wanted += [("report.figure5.source", self.report.figure5.source, "datasets")]
         wanted += [("report.figure5.target", self.report.figure5.target, "datasets")]
         wanted += [("evaluate.named", name, "datasets") for name in self.evaluate.named]
+        wanted += [("unions", name, "datasets") for name in self.unions]
         problems = [
             f"{key}: {name} is not in `{known}`" for key, name, known in wanted if name not in getattr(self, known)
         ]
+        problems += [problem for name in self.unions for problem in self._problems_of_union(name)]
         if self.report.figure4_models and not self.evaluate.num_worst:
             problems.append("report.figure4_models needs worst predictions, but evaluate.num_worst is 0")
         problems += self._long_lines()
@@ -170,9 +183,24 @@ class Settings(Section):
             if count > most
         ]
 
+    def _problems_of_union(self, name: str) -> list[str]:
+        """What is wrong with the members of a union; for a union that is not in `datasets`, nothing more is said."""
+        union, before = self.unions[name], list(itertools.takewhile(lambda other: other != name, self.datasets))
+        if union.first == union.second:
+            return [f"unions.{name}: first and second are both {union.first}"]
+        return [
+            f"unions.{name}: {member} is not before {name} in `datasets`"
+            for member in (union.first, union.second)
+            if member not in before and name in self.datasets
+        ]
+
     def dataset(self, name: str) -> str:
         """Return `name`. Raises ParameterError if it is not one of `datasets`."""
         return _known(name, self.datasets, "datasets")
+
+    def union(self, name: str) -> Union:
+        """The union of this name. Raises ParameterError if it is not one of `unions`."""
+        return self.unions[_known(name, list(self.unions), "unions")]
 
     def model(self, name: str) -> str:
         """Return `name`. Raises ParameterError if it is not one of `models`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import yaml
@@ -15,7 +17,7 @@ PARAMS = Path("params.yaml")
 _MAX_BYTES = 1 << 20  # of dvc.yaml
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLACEHOLDER = re.compile(r"\$\{item(?:\.(\w+))?\}")
+_PLACEHOLDER = re.compile(r"\$\{(?:key|item(?:\.(\w+))?)\}")
 
 
 class Definition(NamedTuple):
@@ -51,13 +53,16 @@ class Definition(NamedTuple):
         return tuple(dict.fromkeys(out.parent if out.suffix else out for out in self.outs))
 
 
-def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Definition:
+def read(
+    stage: str, item: dict[str, str], path: Path = Path("dvc.yaml"), fields: Mapping[str, str] = MappingProxyType({})
+) -> Definition:
     """Read the definition of a stage.
 
     Args:
         stage: its name in `dvc.yaml`.
         item: variables of the stage's loop and their values, such as `{"dataset": "objects"}`.
         path: path of `dvc.yaml`.
+        fields: for a loop over a mapping, fields of the item's value, such as `{"first": "objects"}`.
 
     Raises:
         DataError: the file is missing or does not define the stage.
@@ -70,13 +75,14 @@ def read(stage: str, item: dict[str, str], path: Path = Path("dvc.yaml")) -> Def
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         reason = first_line(error)
         raise DataError(f"{path}: the stage {stage!r} cannot be read ({reason}); run `git checkout {path}`") from None
-    paths = [Path(_filled(out, item)) for out in outs]
+    values = {**item, **fields}
+    paths = [Path(_filled(out, values)) for out in outs]
     name = "-".join(item.values())
     record = RECORDS / (f"{stage}-{name}.json" if item else f"{stage}.json")
     return Definition(
         name=f"{stage}@{name}" if item else stage,
         params=tuple(params),
-        deps=tuple(Path(_filled(dep, item)) for dep in deps),
+        deps=tuple(Path(_filled(dep, values)) for dep in deps),
         outs=tuple(out for out in paths if out != record),
         record=record,
     )
@@ -87,6 +93,6 @@ def _name_of(out: str | dict) -> str:
     return out if isinstance(out, str) else next(iter(out))
 
 
-def _filled(text: str, item: dict[str, str]) -> str:
-    """Replace `${item.model}`, or `${item}` if the loop has only one variable, by the value."""
-    return _PLACEHOLDER.sub(lambda found: item[found[1]] if found[1] else next(iter(item.values())), text)
+def _filled(text: str, values: dict[str, str]) -> str:
+    """Replace `${item.model}` by the value. `${item}` and `${key}` stand for the first value."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]] if found[1] else next(iter(values.values())), text)

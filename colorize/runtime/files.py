@@ -177,6 +177,26 @@ def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[object]]) ->
     return text.getvalue()
 
 
+def link(source: Path, path: Path) -> None:
+    """Give a file a second name, atomically. If the file system allows no hard link, copy the file.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), temporary)  # of a symbolic link, the file that it leads to
+        temporary.replace(path)
+    except OSError:  # another disk, or one without hard links
+        with source.open("rb") as file, atomic_write(path) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+    finally:
+        temporary.unlink(missing_ok=True)  # `replace` leaves it if both names already belong to the same file
+    note_written(path, path.stat().st_size)
+
+
 def write_json(path: Path | str, value: object) -> None:
     """Write JSON with sorted keys atomically; NaN is refused."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")

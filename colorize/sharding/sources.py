@@ -21,18 +21,12 @@ from colorize.config.strict_yaml import Section
 from colorize.data.shards import SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
+from colorize.sharding import formats
 from colorize.sharding.labels import LabelList
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
 PATH = "path"  # name of the archive of a source that has a local path
-
-# Hidden files and the resource forks that macOS adds to zips are not images, even with the extension of an image.
-_ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
-
-
-def _is_image(name: str) -> bool:
-    return re.fullmatch(_ANY_IMAGE, name) is not None
 
 
 class Archive(Section):
@@ -92,8 +86,8 @@ class Pattern(Section):
         return self
 
     def compiled(self) -> re.Pattern:
-        """The pattern for `fullmatch`; without glob and regex, it matches all files with the extension of an image."""
-        return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or _ANY_IMAGE)
+        """The pattern for `fullmatch`; without glob and regex, it matches all files with the ending of an image."""
+        return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or formats.ANY_IMAGE)
 
 
 class SplitPattern(Pattern):
@@ -279,7 +273,7 @@ def _find_local(path: str, raw_dir: Path) -> list[Part]:
     candidates = [folder / runtime.expanded(path, "path") for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
         try:
-            if found := parts.find(PATH, candidate, _is_image):
+            if found := parts.find(PATH, candidate, formats.is_image):
                 return found
             if "\0" in path or candidate.is_symlink():  # a link to itself, or to nothing
                 candidate.stat()

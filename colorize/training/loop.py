@@ -87,6 +87,7 @@ def train(
                 split.folder.parent.name: runtime.sha256_of(split.folder / "manifest.json")
                 for split in (data.train, data.val)
             },
+            **_parts(data.train),
             **_environment(group.device),
         }
         checkpoints = Checkpoints(checkpoint.folder_of(run.name, _key(sidecar, run, folders, group, code)), check)
@@ -100,6 +101,13 @@ def train(
             runtime.fault_point("train-final")
             files.save(group.output(folders.model(run)), model, sidecar)
     return checkpoints
+
+
+def _parts(split: Split) -> dict:
+    """The data sets of a union, and their shares of the training images; empty for a plain data set."""
+    if len(split.parts) == 1:
+        return {}
+    return {"parts": [{"dataset": p.dataset, "images": p.images, "weight": p.weight} for p in split.parts]}
 
 
 def _environment(device: torch.device) -> dict:
@@ -321,7 +329,7 @@ class Training:
         if failed is None:
             return
         train, seed = self._data.train, _seed_of(self._run)
-        selection = next(order.training_order(len(train), self._settings.batch_size, seed, failed))
+        selection = next(order.training_order(train.parts, self._settings.batch_size, seed, failed))
         keys = train.keys(selection.rows).tolist()
         raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
 

@@ -317,3 +317,37 @@ def test_a_data_set_model_or_seed_out_of_the_run_is_refused(text, load):
 def test_settings_cannot_be_changed(text, load):
     with pytest.raises(ValueError, match="frozen"):
         load(text).train.lr = 1.0
+
+
+UNION = "unions:\n  both: {first: objects, second: scenes, mix: [3, 1]}\n"
+
+
+def with_union(text: str, union: str = UNION, datasets: str = "- objects\n- scenes\n- both\n") -> str:
+    """The file with a union."""
+    text = re.sub(r"unions: \{\}.*\n", union, text)
+    return text.replace("- objects\n- scenes\n", datasets, 1)
+
+
+def test_a_union_has_a_name_and_two_members(text, load):
+    settings = load(with_union(text))
+    assert settings.union("both").mix == [3, 1]
+    with pytest.raises(ParameterError, match=r"objects is not in `unions` of params.yaml \(both\)"):
+        settings.union("objects")
+
+
+@pytest.mark.parametrize(
+    ("union", "datasets", "expected"),
+    [
+        (UNION, "- objects\n- scenes\n", "unions: both is not in `datasets`"),
+        (UNION, "- objects\n- both\n- scenes\n", "unions.both: scenes is not before both in `datasets`"),
+        (UNION.replace("scenes", "nowhere"), None, "unions.both: nowhere is not before both in `datasets`"),
+        (UNION.replace("scenes", "both"), None, "unions.both: both is not before both in `datasets`"),
+        (UNION.replace("scenes", "objects"), None, "unions.both: first and second are both objects"),
+        (UNION.replace("3, 1", "3, 0"), None, "unions.both.mix.1: input should be greater than or equal to 1, found 0"),
+        (UNION.replace("3, 1", "0.5, 0.5"), None, "unions.both.mix.0: input should be a valid integer"),
+        (UNION.replace("3, 1", "1, 1, 1"), None, "unions.both.mix: list should have at most 2 items"),
+        (UNION.replace(", mix: [3, 1]", ""), None, "unions.both.mix is missing"),
+    ],
+)
+def test_a_wrong_union_is_refused_before_any_stage_runs(text, refusal, union, datasets, expected):
+    assert expected in refusal(with_union(text, union, datasets or "- objects\n- scenes\n- both\n"))
