@@ -266,7 +266,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
-    if is_flooded(data) or (bytes(data[:2]) == b"\xff\xd8" and jpeg.is_flooded(data)):
+    if is_flooded(data) or ((is_jpeg := bytes(data[:2]) == b"\xff\xd8") and jpeg.is_flooded(data)):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:
