@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import io
 import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+if sys.platform == "win32":  # before the imports that Windows lacks
+    sys.exit("error: colorize needs Linux or macOS; on Windows, run it in WSL, the Linux that `wsl --install` installs")
 
 from colorize import __version__, runtime
 from colorize.layout import stage_name
@@ -40,9 +42,6 @@ _REMEDIES = {  # key: a rejection reason of sharding/images.py
 
 def start() -> None:
     """Run the program: entry point of the console script `colorize` and of `python -m colorize`."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller (`>&-`): discard the output
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     runtime.set_up_process()
     runtime.run(main, sys.argv[1:])
 
@@ -50,8 +49,6 @@ def start() -> None:
 def main(*arguments: str) -> None:
     """Parse the arguments and color every photo; if a photo failed, exit with code 3 after the last one."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may contain bytes that are not Unicode
     folder = _find_model(options.model)
     photos, failures, num_results, left_out = _find_photos(options.photos)
     num_all = len(photos) + failures
@@ -60,17 +57,25 @@ def main(*arguments: str) -> None:
         failures += _colorize_all(_load(folder, options), photos, options.out)
     if num_results:
         plural = "s" if num_results > 1 else ""
-        print(f"skipped {num_results} earlier result{plural}; to color one, name its file", file=sys.stderr)
+        runtime.note(f"skipped {num_results} earlier result{plural}; to color one, name its file")
     if left_out:
-        print(f"left out: {formats.describe(left_out)}", file=sys.stderr)
+        runtime.note(f"left out: {formats.describe(left_out)}")
     if failures:
         if num_all > 1:
-            print(f"{failures} of {num_all} photos failed; the errors are above", file=sys.stderr)
+            runtime.note(f"{failures} of {num_all} photos failed; the errors are above")
         sys.exit(DataError.exit_code)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, as all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ParameterError."""
+        raise ParameterError(f"{message}; see `{self.prog} --help`")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="colorize",
         description="Color photos with a trained model. The model uses only the lightness of a photo. The result keeps "
         "this lightness and the size of the photo; it is saved as a PNG file.",
@@ -197,7 +202,7 @@ def _make_folder(folder: Path) -> None:
 def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
     """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     if sys.stderr.isatty():
-        print(f"loading {folder}", file=sys.stderr)
+        runtime.note(f"loading {folder}")
     import colorize
 
     device = runtime.set_up_torch(options.device)
@@ -220,7 +225,7 @@ def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
             _report(photo, _reason(error))
             failures += 1
         else:
-            runtime.say(_in_a_line(line))  # continues if stdout is closed early, as by `colorize ... | head -1`
+            runtime.say(line)  # continues if stdout is closed early, as by `colorize ... | head -1`
     return failures
 
 
@@ -302,12 +307,7 @@ def _reason(error: Exception) -> str:
 
 
 def _report(path: Path, problem: str) -> None:
-    print(_in_a_line(f"error: {path}: {problem}"), file=sys.stderr)
-
-
-def _in_a_line(text: str) -> str:
-    """Escape line breaks, which file names may contain."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
+    runtime.note(f"error: {path}: {problem}")
 
 
 if __name__ == "__main__":

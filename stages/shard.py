@@ -18,7 +18,7 @@ def main(dataset: str) -> None:
         else:
             manifests = build.shard(dataset, settings.shard, folders, stage.code)
     build.discard(dataset)  # after the stage's last check; if this check fails, the next run continues from there
-    print(build.describe(manifests))
+    runtime.say(*build.describe(manifests).split("\n"))
 
 
 if __name__ == "__main__":

@@ -51,13 +51,13 @@ def main(what: str = "evaluate") -> None:
             _run_study(settings, what)
     except (KeyboardInterrupt, SystemExit) as stop:
         command = "make train-all" if what == "train" else "make repro"
-        print(f"stopped; {_HOW_TO_GO_ON.format(command)}", file=sys.stderr, flush=True)
+        runtime.note(f"stopped; {_HOW_TO_GO_ON.format(command)}")
         sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
 
 
 def _run_study(settings, what: str) -> None:
     if _is_up_to_date():
-        print("everything is up to date")
+        runtime.say("everything is up to date")
         return
     phases = plan(settings, what)
     with Runner([job for phase in phases for job in phase]) as runner:
@@ -207,7 +207,7 @@ class Runner:
                 job.state = jobs.STOPPING
                 process.terminate()
             for line in process.stdout:
-                job.output.append(line.rstrip("\n"))
+                job.output.append(runtime.escaped(line.rstrip().expandtabs()))
                 self._log.write(job.name, job.output[-1])
         self._processes.discard(process)
         has_run = jobs.stage_of(job, self._records) is not None

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -34,7 +35,16 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from colorize.layout import stage_name
-from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
+from colorize.runtime import (
+    Damaged,
+    DataError,
+    atomic_write,
+    fault_point,
+    first_line,
+    open_regular,
+    read_bytes,
+    repair_command,
+)
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -46,6 +56,8 @@ PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
 LARGEST_WEIGHT = 1_000_000  # of a part
 
+_MAX_MANIFEST = 1 << 28  # bytes; a shard takes 100
+_MAX_HEAD = 4096  # characters of the first line of a table
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
 AT_ONCE = 128
@@ -187,12 +199,12 @@ def read_manifest(folder: Path) -> dict:
     folder = Path(folder)
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_bytes(path, _MAX_MANIFEST))
         problem = _problem(manifest, (folder.parent.name, folder.name))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro {stage_name('shard', folder.name)}`") from None
     except (OSError, ValueError, RecursionError) as error:
-        problem = str(error)
+        problem = first_line(error)
     if problem:
         raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, stage_name('shard', folder.name))}`")
     if manifest["format"] != FORMAT:
@@ -321,8 +333,9 @@ def _open_table(folder: Path) -> Iterator[Iterator[list[str]]]:
     """Open the table of a split; errors of the block that damaged content causes become DataError."""
     path = folder / TABLE
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield csv.reader(file)
+        with open_regular(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+            head = file.readline(_MAX_HEAD)  # a file of zeros has no second line
+            yield csv.reader(itertools.chain([head], file))
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
         command = repair_command(folder, stage_name("shard", folder.name))
-        raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None
+        raise Damaged(f"{path}: missing or damaged ({first_line(error)}); run `{command}`") from None

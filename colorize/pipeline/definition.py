@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import yaml
 
-from colorize.runtime import DataError, first_line
+from colorize.runtime import DataError, first_line, read_bytes
 
 RECORDS = Path("data/records")  # one file per stage; no stage depends on them
 PARAMS = Path("params.yaml")
+_MAX_BYTES = 1 << 20  # of dvc.yaml
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLACEHOLDER = re.compile(r"\$\{(?:key|item(?:\.(\w+))?)\}")
@@ -32,6 +33,19 @@ class Definition(NamedTuple):
     def what(self) -> str:
         """Name for messages and locks, such as "train objects-unet-0"."""
         return self.name.replace("@", " ")
+
+    def check_links(self) -> None:
+        """Check that no folder above an out is a link.
+
+        Raises:
+            DataError: DVC would refuse to store the results behind a link, but only after all the work.
+        """
+        for out in self.outs:
+            if link := next((folder for folder in out.parents if folder.is_symlink()), None):
+                raise DataError(
+                    f"{link}: a link, and DVC stores no results behind it; make it a folder; to use another disk, run "
+                    "`dvc cache dir --local FOLDER` and `dvc config --local cache.type symlink`"
+                )
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -54,7 +68,7 @@ def read(
         DataError: the file is missing or does not define the stage.
     """
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _YAML)["stages"][stage]
+        found = yaml.load(read_bytes(path, _MAX_BYTES), _YAML)["stages"][stage]
         found = found.get("do", found)
         outs = [_name_of(out) for key in ("outs", "metrics") for out in found.get(key, [])]
         params, deps = found["params"], found["deps"]

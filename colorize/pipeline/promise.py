@@ -128,6 +128,8 @@ def stage(name: str, **item: str) -> Iterator[Promise]:
         checks.get(key, settings.dataset)(value)
     fields = settings.union(item["dataset"]).model_dump(include={"first", "second"}) if name == "union" else {}
     defined = definition.read(name, item, fields=fields)
+    if runtime.is_run_by_dvc():
+        defined.check_links()
     if runtime.torchrun_ranks()[0]:
         yield Promise(defined)
         return

@@ -9,7 +9,6 @@ workers. The manifest counts the rejected images by reason, and names the first 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,12 +81,11 @@ def _warn_of_cuts(name: str, source: sources.Source, found: Sequence[Part], desc
     """
     for part in found:
         if described[part.file]["is_published"] is False:
-            print(
+            runtime.note(
                 f"warning: {part.path}: {part.bytes:,} bytes, but the published archive has "
                 f"{source.archives[part.file].bytes:,}; it is used as your own selection of the data set; if you "
                 f"replace it, run `dvc repro -f {stage_name('shard', name)}`",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
+            )
 
 
 def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) -> dict:

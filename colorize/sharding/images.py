@@ -32,6 +32,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
 from colorize.sharding import avif, conversion, depth, jpeg, jpeg2000, mending, orientation, pages, png, profiles, webp
+from colorize.sharding.floods import is_flooded
 from colorize.sharding.formats import FORMATS, HEIC_REMEDY
 
 MAX_BYTES = 1 << 28  # length of a file
@@ -265,8 +266,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
-    is_jpeg = bytes(data[:2]) == b"\xff\xd8"
-    if is_jpeg and jpeg.is_flooded(data):
+    if is_flooded(data) or (bytes(data[:2]) == b"\xff\xd8" and jpeg.is_flooded(data)):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:

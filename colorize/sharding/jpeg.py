@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import simplejpeg
 
+from colorize.sharding.floods import MAX_SEGMENTS
+
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _PROGRESSIVE = frozenset((0xC2, 0xCA))  # 0xCA means arithmetic coding, like 0xC9 and 0xCC below
@@ -130,7 +132,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
             return segments, position + 2 + length  # libjpeg reads the header of the scan too
         elif marker == 0xFF and fill < _MAX_FILL:
             position, fill = position + 1, fill + 1
-        elif marker in _TOLD and length >= 2:
+        elif marker in _TOLD and length >= 2 and len(segments) < MAX_SEGMENTS:
             segments.append((marker, position + _SEGMENT.size, position + 2 + length))
             position += 2 + length
         else:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from colorize import runtime
 from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.archives.parts import Part
@@ -24,6 +25,9 @@ from colorize.runtime import DataError
 from colorize.sharding import formats, image_list, labels
 from colorize.sharding.index import Member
 from colorize.sharding.sources import ClassFile, Source
+
+# CPU time for matching all names of an archive: a useful pattern takes a few microseconds per name
+MATCH_S, _MATCH_S_PER_FILE = 10.0, 1e-4
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 
@@ -79,8 +83,7 @@ def list_part(
     if rows is not None:
         members, others = _by_list(source, here, rows)
     else:
-        assign = _by_fractions if source.fractions else _by_patterns
-        members, others = assign(source, here, part, listing)
+        members, others = _by_names(source, here, part, listing)
     if source.class_file is not None:
         others[f".{source.class_file.ending}"] -= _read_classes(members, source.class_file, part, path, listing)
     labeled, list_files = _add_labels(members, source, part, found, place_of, listing)
@@ -116,6 +119,22 @@ def check_images(
     for name in counts[0].labeled if counts else ():
         if not sum(entry.labeled[name] for entry in counts):
             raise DataError(f"{name}: none of its names is an image of a split; correct `lists` in the source file")
+
+
+def _by_names(
+    source: Source, splits: Sequence[SplitName], part: Part, listing: containers.Listing
+) -> tuple[dict[SplitName, list[Member]], Counter[str]]:
+    """Call `_by_fractions` or `_by_patterns` with a limit of time, because some regular expressions take forever."""
+    assign = _by_fractions if source.fractions else _by_patterns
+    limit_s = MATCH_S + _MATCH_S_PER_FILE * len(listing.entries)
+    try:
+        with runtime.cpu_limit(limit_s):
+            return assign(source, splits, part, listing)
+    except TimeoutError:
+        raise DataError(
+            f"{source._file}: matching the {len(listing.entries):,} names in {part.path} takes more than {limit_s:.0f} "
+            "seconds of CPU time; simplify `regex`: a repetition inside of a repetition, as in (a+)+, takes forever"
+        ) from None
 
 
 def _by_patterns(

@@ -67,16 +67,16 @@ class Pattern(Section):
     The class of an image is the group `class` of the regular expression. Without this group, it is the image's folder.
     """
 
-    glob: str | None = None  # `*` also matches `/`
-    regex: str | None = None
+    glob: Annotated[str, Field(max_length=2000)] | None = None  # `*` also matches `/`
+    regex: Annotated[str, Field(max_length=2000)] | None = None
 
     @field_validator("regex")
     @classmethod
     def _compiles(cls, regex: str | None) -> str | None:
         try:
             re.compile(regex or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from None
+        except (re.error, OverflowError, RecursionError) as error:  # of huge counts, and of deep nesting
+            raise ValueError(f"not a regular expression that can be used ({runtime.first_line(error)})") from None
         return regex
 
     @model_validator(mode="after")
@@ -163,6 +163,10 @@ class Source(Section):
             raise ValueError("give exactly one of archives, path and sample")
         if sum([bool(self.splits), self.fractions is not None, self.is_list]) != 1:
             raise ValueError("give exactly one of splits and fractions, or a list of images (.csv) as path")
+        if self.fractions is None and self.images != Pattern():
+            raise ValueError("images belongs to fractions; with splits, each split has its own pattern")
+        if self.path is not None and not self.path.strip():
+            raise ValueError("path is empty; expected a folder, zip or tar in the folder of raw archives")
         for split in self.splits:
             self.archive_of(split)
         for number, wanted in enumerate(self.lists):
@@ -266,10 +270,17 @@ def _obtain(name: str, archive: Archive, raw_dir: Path) -> Part:
 def _find_local(path: str, raw_dir: Path) -> list[Part]:
     """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
     # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
-    candidates = [folder / Path(path).expanduser() for folder in (raw_dir, runtime.repo_root())]
+    candidates = [folder / runtime.expanded(path, "path") for folder in (raw_dir, runtime.repo_root())]
     for candidate in candidates:
-        if found := parts.find(PATH, candidate, formats.is_image):
-            return found
+        try:
+            if found := parts.find(PATH, candidate, formats.is_image):
+                return found
+            if "\0" in path or candidate.is_symlink():  # a link to itself, or to nothing
+                candidate.stat()
+        except DataError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            raise DataError(f"{candidate}: {runtime.first_line(error)}; correct `path` in the source file") from None
     tried = " or ".join(dict.fromkeys(str(candidate) for candidate in candidates))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -257,7 +256,7 @@ class Training:
             checkpoints.save(self._step, self.state_dict())
         if runtime.stop_requested():
             where = f"after step {self._step} of {self._settings.steps}"
-            print(f"train {self._run.name}: stops {where}; run again to resume", file=sys.stderr, flush=True)
+            runtime.note(f"train {self._run.name}: stops {where}; run again to resume")
 
     def _resume(self, checkpoints: Checkpoints) -> None:
         found = checkpoints.latest()
@@ -269,7 +268,7 @@ class Training:
         if found:
             self.load_state_dict(found[1])
             self._step = step
-            print(f"train {self._run.name}: resumes after step {step}", file=sys.stderr, flush=True)
+            runtime.note(f"train {self._run.name}: resumes after step {step}")
 
     def state_dict(self) -> dict:
         """Everything that the next steps depend on, and the files written so far.
