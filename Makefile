@@ -5,17 +5,20 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repro train-all test browser scale verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repository repro train-all test browser scale verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-repro: $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
+repository: # checked before gigabytes are installed
+	@tools/check_git.sh
+
+repro: repository $(READY) ## run everything that is out of date, from raw archives to Table 1, and show the table
 	@python tools/run_cells.py
 	@python -m stages.report show
 	@echo "all results on one page, to open in a browser: data/report.html"
 
-train-all: $(READY) ## only train all models, one per GPU; `make repro` then does the rest
+train-all: repository $(READY) ## only train all models, one per GPU; `make repro` then does the rest
 	@python tools/run_cells.py train
 
 test: $(READY) ## run the tests on all cores

@@ -5,25 +5,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import io
 import itertools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+if sys.platform == "win32":  # before the imports that Windows lacks
+    sys.exit("error: colorize needs Linux or macOS; on Windows, run it in WSL, the Linux that `wsl --install` installs")
 
 from colorize import __version__, runtime
 from colorize.layout import stage_name
 from colorize.models.registry import MODELS
 from colorize.runtime import DataError, ParameterError
+from colorize.sharding import formats
 
 if TYPE_CHECKING:
     import numpy as np
 
     from colorize.photos.predict import Colorizer
 
-# Suffixes of the files that are taken from a folder; a file named on the command line may have any suffix.
-_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 _LARGE = 4_000_000  # pixels; a photo of this size takes over two seconds on a small machine, so progress is shown
 _SIGNATURE = "colorize"  # value of the PNG text `Software`; it identifies the results of earlier runs
 _SOURCE = "Source SHA-256"  # PNG text with the hash of the photo's file; only a result of the same photo is replaced
@@ -32,8 +33,8 @@ _COMPRESSION = 4  # PNG compression level; the default 6 takes three times as lo
 _DEFAULT_MODEL = "objects-unet-0"
 
 _REMEDIES = {  # key: a rejection reason of sharding/images.py
-    "16-bit": "more than 8 bits per channel; convert it to 8 bits",
-    "too large": "too large; the limits are 50 megapixels and 256 MiB",
+    "unsupported bit depth": "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
+    "too large": "too large; the limits are 50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB",
     "too small": "too small; each side needs at least 16 pixels",
     "animated": "animated; save one frame of it as an image",
 }
@@ -41,9 +42,6 @@ _REMEDIES = {  # key: a rejection reason of sharding/images.py
 
 def start() -> None:
     """Run the program: entry point of the console script `colorize` and of `python -m colorize`."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller (`>&-`): discard the output
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
     runtime.set_up_process()
     runtime.run(main, sys.argv[1:])
 
@@ -51,25 +49,33 @@ def start() -> None:
 def main(*arguments: str) -> None:
     """Parse the arguments and color every photo; if a photo failed, exit with code 3 after the last one."""
     options = _parser().parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names may contain bytes that are not Unicode
     folder = _find_model(options.model)
-    photos, failures, num_results = _find_photos(options.photos)
+    photos, failures, num_results, left_out = _find_photos(options.photos)
     num_all = len(photos) + failures
     if photos:
         _make_folder(options.out)
         failures += _colorize_all(_load(folder, options), photos, options.out)
     if num_results:
         plural = "s" if num_results > 1 else ""
-        print(f"skipped {num_results} earlier result{plural}; to color one, name its file", file=sys.stderr)
+        runtime.note(f"skipped {num_results} earlier result{plural}; to color one, name its file")
+    if left_out:
+        runtime.note(f"left out: {formats.describe(left_out)}")
     if failures:
         if num_all > 1:
-            print(f"{failures} of {num_all} photos failed; the errors are above", file=sys.stderr)
+            runtime.note(f"{failures} of {num_all} photos failed; the errors are above")
         sys.exit(DataError.exit_code)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, as all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a ParameterError."""
+        raise ParameterError(f"{message}; see `{self.prog} --help`")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="colorize",
         description="Color photos with a trained model. The model uses only the lightness of a photo. The result keeps "
         "this lightness and the size of the photo; it is saved as a PNG file.",
@@ -149,21 +155,25 @@ def _is_run(name: str) -> bool:
     return len(rest) == 2 and bool(dataset) and "/" not in dataset and rest[0] in MODELS and rest[1].isdecimal()
 
 
-def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:
+def _find_photos(named: list[Path]) -> tuple[list[Path], int, int, dict[str, int]]:
     """List the photos to color.
 
     Returns:
-        all photos, each once; the number of arguments without a photo, each reported on stderr; and the number of
-        skipped results. Results of earlier runs may be in the same folder as the photos.
+        all photos, each once; the number of arguments without a photo, each reported on stderr; the number of skipped
+        results; and the number of other files in the folders by ending, without hidden files. Results of earlier runs
+        may be in the same folder as the photos.
     """
     photos: dict[Path, Path] = {}  # resolved path -> path as given
     results: set[Path] = set()
+    others: dict[Path, str] = {}  # resolved path -> name as given
     failures = 0
     for path in named:
         try:
             found = [path]
             if path.is_dir():
-                listed = sorted(file for file in path.iterdir() if _is_photo(file))
+                files = [file for file in path.iterdir() if not file.name.startswith(".") and file.is_file()]
+                listed = sorted(file for file in files if formats.is_image(file.name))
+                others |= {file.resolve(): file.name for file in files if not formats.is_image(file.name)}
                 found = [file for file in listed if not _result_text(file)]
                 results |= {file.resolve() for file in set(listed) - set(found)}
             if not found or not found[0].exists():
@@ -173,15 +183,12 @@ def _find_photos(named: list[Path]) -> tuple[list[Path], int, int]:
         except (OSError, ValueError) as error:  # ValueError: a name with a null character
             _report(path, _reason(error))
             failures += 1
-    return list(photos.values()), failures, len(results - photos.keys())
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+    left_out = formats.endings(name for file, name in others.items() if file not in photos)
+    return list(photos.values()), failures, len(results - photos.keys()), left_out
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.suffix.lower() in _SUFFIXES and not folder.exists():
+    if formats.has_image_ending(folder.name) and not folder.exists():
         raise ParameterError(f"-o {folder}: expected a folder for the results, this is the name of a photo")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +202,7 @@ def _make_folder(folder: Path) -> None:
 def _load(folder: Path, options: argparse.Namespace) -> Colorizer:
     """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     if sys.stderr.isatty():
-        print(f"loading {folder}", file=sys.stderr)
+        runtime.note(f"loading {folder}")
     import colorize
 
     device = runtime.set_up_torch(options.device)
@@ -218,7 +225,7 @@ def _colorize_all(colorizer: Colorizer, photos: list[Path], out: Path) -> int:
             _report(photo, _reason(error))
             failures += 1
         else:
-            runtime.say(_in_a_line(line))  # continues if stdout is closed early, as by `colorize ... | head -1`
+            runtime.say(line)  # continues if stdout is closed early, as by `colorize ... | head -1`
     return failures
 
 
@@ -300,12 +307,7 @@ def _reason(error: Exception) -> str:
 
 
 def _report(path: Path, problem: str) -> None:
-    print(_in_a_line(f"error: {path}: {problem}"), file=sys.stderr)
-
-
-def _in_a_line(text: str) -> str:
-    """Escape line breaks, which file names may contain."""
-    return text.replace("\n", "\\n").replace("\r", "\\r")
+    runtime.note(f"error: {path}: {problem}")
 
 
 if __name__ == "__main__":

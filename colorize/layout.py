@@ -63,9 +63,13 @@ def evaluation_stage(run: Run) -> str:
 
 @dataclass(frozen=True)
 class Folders:
-    """Paths of the outputs of all stages, below the top folder of a repository."""
+    """Paths of the outputs of all stages, and of the sources, below the top folder of a repository."""
 
     root: Path = Path()
+
+    def source(self, dataset: str) -> Path:
+        """The description of a data set; for a union, the stage `union` writes it."""
+        return self.root / "sources" / f"{dataset}.yaml"
 
     def shards(self, split: str, dataset: str) -> Path:
         """The images of one split: tars, table and manifest."""

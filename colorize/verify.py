@@ -44,8 +44,9 @@ class Problem(NamedTuple):
     objects: tuple[Path, ...] = ()  # files of DVC's cache, to be deleted
     stages: tuple[str, ...] = ()  # stages whose entries in `dvc.lock` are to be removed
 
-    def __str__(self) -> str:
-        return f"{self.path}: {self.what}\n    repair: {self.command}"
+    def lines(self) -> tuple[str, str]:
+        """The problem and its repair, as printed."""
+        return f"{self.path}: {self.what}", f"    repair: {self.command}"
 
 
 class Checked(NamedTuple):
@@ -66,12 +67,11 @@ def main(*arguments: str) -> None:
     if is_repairing and (busy := running_stages()):
         raise DataError(f"{busy[0]}; wait until it has ended, then run the repair")
     checked = verify(place)
-    for line in (*checked.problems, *checked.notes):
-        print(line)
-    print(f"{checked.num_files:,} files checked, {len(checked.problems)} problems")
+    runtime.say(*(line for problem in checked.problems for line in problem.lines()), *checked.notes)
+    runtime.say(f"{checked.num_files:,} files checked, {len(checked.problems)} problems")
     if is_repairing:
         for line in _repair(checked.problems):
-            print(line)
+            runtime.say(line)
     elif checked.problems:
         sys.exit(DataError.exit_code)
     if not checked.num_files:
@@ -149,7 +149,7 @@ def _cells() -> dict[Path, str]:
     except ParameterError:  # then only `dvc.lock` names the outs
         return {}
     folders = Folders()
-    found: dict[Path, str] = {}
+    found = {folders.source(name): stage_name("union", name) for name in settings.unions}
     for dataset in settings.datasets:
         found |= {folders.shards(split, dataset): stage_name("shard", dataset) for split in SPLITS}
         found[folders.prior(dataset)] = stage_name("prior", dataset)

@@ -29,7 +29,7 @@ def _evaluate(stage: promise.Promise, runs: list[Run]) -> None:
     for target in settings.datasets:
         found = evaluate.evaluate(runs, target, settings.evaluate, options, Folders(), device, stage.code)
         for run, metrics in found.items():
-            print(f"{run.name} on {target}", metrics, flush=True)
+            runtime.say(f"{run.name} on {target} {metrics}")
 
 
 if __name__ == "__main__":

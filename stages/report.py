@@ -20,7 +20,7 @@ def main(command: str = "build") -> None:
         from colorize import report
 
         report.write_report(stage.settings)
-    print(report.SUMMARY)
+    runtime.say(*report.SUMMARY.split("\n"))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,17 @@ from colorize.pipeline import promise
 
 
 def main(dataset: str) -> None:
-    """Raw archives -> data/shards/<split>/<dataset>."""
+    """Raw archives, or the shards of the members of a union -> data/shards/<split>/<dataset>."""
     with promise.stage("shard", dataset=dataset) as stage:
-        from colorize.sharding import build
+        from colorize.sharding import build, joint, union
 
-        settings = stage.settings
-        manifests = build.shard(dataset, settings.shard, Folders(), stage.code)
+        settings, folders = stage.settings, Folders()
+        if members := union.find(dataset, folders):
+            manifests = joint.link(dataset, members, settings.shard, folders)
+        else:
+            manifests = build.shard(dataset, settings.shard, folders, stage.code)
     build.discard(dataset)  # after the stage's last check; if this check fails, the next run continues from there
-    print(build.describe(manifests))
+    runtime.say(*build.describe(manifests).split("\n"))
 
 
 if __name__ == "__main__":

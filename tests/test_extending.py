@@ -8,16 +8,20 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from colorize.data.order import training_order
+from colorize.data.shards import SPLITS
+from colorize.data.split import Split
 from tests.helpers import extending, forking_dvc
 from tests.helpers.clones import clone, commit, edit, run
 
-SECTIONS = ("A model", "A measure", "A data set", "A parameter")
+SECTIONS = ("A model", "A measure", "A data set", "A union of data sets", "A parameter")
 
 
 def write_photos(folder: Path) -> None:
@@ -37,7 +41,7 @@ def changed_files(repo: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory) -> Path:
-    """A clone with the ci profile, after all diffs and a run with the new model on an old and the new data set."""
+    """A clone with the ci profile, after all diffs and a run: the new model, an old and a new data set, and a union."""
     repo = clone(tmp_path_factory.mktemp("clone"))
     shutil.copy(repo / "profiles/ci.yaml", repo / "params.yaml")
     (repo / "dvc.lock").unlink(missing_ok=True)
@@ -63,11 +67,30 @@ def extended(tmp_path_factory) -> Path:
 
 def test_the_new_model_measure_and_data_set_are_in_the_tables(extended):
     text = (extended / "results/table1.md").read_text()
-    assert "Shallow Network" in text and "My Holidays" in text
+    assert "Shallow Network" in text and "My Holidays" in text and "Objects and My Holidays" in text
     with (extended / "results/measures.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["measure"] == "chroma_error" and row["model"] == "shallow"]
-    assert len(rows) == 12  # two data sets, each evaluated on both, with three decodings
+    assert len(rows) == 27  # three data sets, each evaluated on all, with three decodings
     assert all(0 < float(row["low"]) < float(row["value"]) < float(row["high"]) < 180 for row in rows)
+
+
+def test_the_union_has_the_files_of_its_members_and_their_mix(extended):
+    for split in SPLITS:
+        theirs = [extended / "data/shards" / split / name / "000000.tar" for name in ("objects", "holidays")]
+        for number, path in enumerate(theirs):
+            assert path.samefile(extended / "data/shards" / split / "joined" / f"{number:06d}.tar")
+    sidecar = json.loads((extended / "data/models/joined-shallow-0/model.json").read_text())
+    assert [(part["dataset"], part["weight"]) for part in sidecar["parts"]] == [("objects", 3), ("holidays", 1)]
+    split = Split(extended / "data/shards/train/joined")
+    rows = np.concatenate([batch.rows for batch in islice(training_order(split.parts, 4, 0), 300)])
+    assert np.count_nonzero(rows < sidecar["parts"][0]["images"]) == 900
+    with (extended / "results/generalization.csv").open(newline="") as file:
+        pairs = {(row["source"], row["target"]) for row in csv.DictReader(file)}
+    assert pairs == {("objects", "holidays"), ("holidays", "objects")}
+    prior, *theirs = (
+        np.load(extended / "data/priors" / name / "prior.npy") for name in ("joined", "objects", "holidays")
+    )
+    np.testing.assert_allclose(prior, np.dot([0.75, 0.25], theirs), atol=1e-9)
 
 
 def test_the_new_parameter_reaches_the_training(extended):

@@ -205,15 +205,15 @@ def test_a_bad_photo_does_not_stop_the_others(here, capsys):
     draw("good.png")
     Path("text\n.jpg").write_text("no photo at all")
     Path("folder").mkdir()
-    Image.fromarray(np.zeros((20, 20), np.uint16)).save("deep.png")
-    assert colorize("text\n.jpg", "deep.png", "missing.png", "folder", "good.png", "-o", "out") == 3
+    Image.fromarray(np.zeros((20, 20), np.float32)).save("deep.tif")
+    assert colorize("text\n.jpg", "deep.tif", "missing.png", "folder", "good.png", "-o", "out") == 3
     captured = capsys.readouterr()
     assert captured.out.startswith("good.png -> ")
     assert captured.err.splitlines() == [
         "error: missing.png: no such file or folder",
         "error: folder: no photos in this folder",
         "error: text\\n.jpg: not an image",
-        "error: deep.png: more than 8 bits per channel; convert it to 8 bits",
+        "error: deep.tif: more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
         "4 of 5 photos failed; the errors are above",
     ]
     assert [path.name for path in Path("out").iterdir()] == ["good.png"]
@@ -228,7 +228,7 @@ def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys
     assert capsys.readouterr().err.splitlines() == [
         "error: pipe.jpg: not a regular file",
         "error: /dev/zero: not a regular file",
-        "error: sparse.jpg: too large; the limits are 50 megapixels and 256 MiB",
+        "error: sparse.jpg: too large; the limits are 50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB",
         "3 of 4 photos failed; the errors are above",
     ]
     assert Path("out/good.png").exists()

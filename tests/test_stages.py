@@ -143,6 +143,9 @@ def test_layout_names_the_folders_that_dvc_records():
     train = definition.read("train", {"dataset": "d", "model": "m", "seed": "3"})
     evaluate = definition.read("evaluate", {"source": "d", "model": "m", "seed": "3"})
     report = definition.read("report", {})
+    union = definition.read("union", {"dataset": "d"}, fields={"first": "a", "second": "b"})
+    assert {folders.shards(split, member) for split in SPLITS for member in "ab"} < set(union.deps)
+    assert union.outs == (folders.source("d"),) and folders.source("d") in shard.deps
     assert {folders.shards(split, "d") for split in SPLITS} == set(shard.outs)
     assert folders.shards("train", "d") in prior.deps and prior.outs == (folders.prior("d"),)
     assert {folders.shards(split, "d") for split in ("train", "val")} < set(train.deps)

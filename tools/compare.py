@@ -59,7 +59,7 @@ def main(before: str = "HEAD", after: str = WORKSPACE) -> None:
         content = page.render_comparison(inputs[0], gather(inputs[1]), found, names, params)
     with runtime.atomic_write(PAGE) as file:
         file.write(content)
-    print(*summary(found, names), f"all changes, to open in a browser: {PAGE}", sep="\n")
+    runtime.say(*summary(found, names), f"all changes, to open in a browser: {PAGE}")
 
 
 def summary(found: Changes, names: list[str]) -> list[str]:

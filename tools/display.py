@@ -78,7 +78,7 @@ class Lines:
                 self._ended.append(job)
                 self._say(f"{_summary(job)} ({len(self._ended)} of {len(self._jobs)})")
                 if job.state == jobs.FAILED:
-                    self._say("\n".join(job.error()))
+                    self._say(*job.error())
         if time.monotonic() - self._said >= _SIGN_OF_LIFE_S:
             running = [job for job in self._jobs if job.state in (jobs.RUNNING, jobs.STOPPING)]
             self._say("; ".join(_life(job, self._records) for job in running))
@@ -87,9 +87,9 @@ class Lines:
         """Print the last jobs that have ended."""
         self.refresh()
 
-    def _say(self, text: str) -> None:
+    def _say(self, *lines: str) -> None:
         self._said = time.monotonic()
-        runtime.say(text)
+        runtime.say(*lines)
 
 
 def _summary(job: Job) -> str:

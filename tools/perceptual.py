@@ -223,9 +223,9 @@ def _read(paths: list[Path]) -> Iterator[np.ndarray]:
     """Yield the central square of each photo, (SIDE, SIDE, 3) uint8; report and skip files that cannot be used."""
     for path in paths:
         try:
-            yield images.decode(path.read_bytes(), SIDE).rgb
+            yield images.decode(runtime.read_bytes(path, images.MAX_BYTES), SIDE).rgb
         except (images.Reject, OSError) as error:
-            print(f"skipped {path}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            runtime.note(f"skipped {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _test_images(model: Path) -> Images:
@@ -262,12 +262,14 @@ def _report(candidates: list[Candidate], chosen: Images) -> None:
         raise DataError(f"{chosen.name}: no image could be used; the reasons are above")
     skipped = f" ({chosen.count - count} skipped)" if count < chosen.count else ""
     width = max(len(candidate.name) for candidate in candidates)
-    print(f"{count:,} {chosen.name}{skipped}\n{'':{width}}   LPIPS      FID")
+    runtime.say(f"{count:,} {chosen.name}{skipped}", f"{'':{width}}   LPIPS      FID")
     for candidate in candidates:
         fid = candidate.fid()
-        print(f"{candidate.name:{width}}  {np.mean(candidate.lpips):.4f}  {'-' if fid is None else f'{fid:.2f}':>7}")
+        runtime.say(
+            f"{candidate.name:{width}}  {np.mean(candidate.lpips):.4f}  {'-' if fid is None else f'{fid:.2f}':>7}"
+        )
     few = f"FID needs more than {FEATURES:,} images"
-    print(f"lower is better; {few if count <= FEATURES else 'compare FID only for equal numbers of images'}")
+    runtime.say(f"lower is better; {few if count <= FEATURES else 'compare FID only for equal numbers of images'}")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
 
 def main(what: str = "evaluate") -> None:
-    """Run the shards and priors of all data sets, then all models (the most expensive first), then the report."""
+    """Run the shards and priors (of unions last), then all models (the most expensive first), then the report."""
     if what not in ("train", "evaluate"):
         raise runtime.ParameterError(f"unknown word {what!r}; expected: train, evaluate")
     try:
@@ -51,13 +51,13 @@ def main(what: str = "evaluate") -> None:
             _run_study(settings, what)
     except (KeyboardInterrupt, SystemExit) as stop:
         command = "make train-all" if what == "train" else "make repro"
-        print(f"stopped; {_HOW_TO_GO_ON.format(command)}", file=sys.stderr, flush=True)
+        runtime.note(f"stopped; {_HOW_TO_GO_ON.format(command)}")
         sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
 
 
 def _run_study(settings, what: str) -> None:
     if _is_up_to_date():
-        print("everything is up to date")
+        runtime.say("everything is up to date")
         return
     phases = plan(settings, what)
     with Runner([job for phase in phases for job in phase]) as runner:
@@ -67,17 +67,21 @@ def _run_study(settings, what: str) -> None:
 
 def plan(settings, what: str) -> list[list[Job]]:
     """All jobs, in phases; a phase begins when the previous phase has ended without a failure."""
-    preparations = [
-        Job(f"{name} data", (stage_name("shard", name), stage_name("prior", name)), (stage_name("prior", name),))
-        for name in settings.datasets
-    ]
+    preparations = [[_preparation(name) for name in settings.datasets if name not in settings.unions]]
+    preparations += [[_preparation(name, "union")] for name in settings.datasets if name in settings.unions]
     by_cost = sorted(settings.models, key=lambda model: ("unet" not in model, "cnn" not in model))
     runs = [Run(dataset, model, seed) for model in by_cost for dataset in settings.datasets for seed in settings.seeds]
     if what == "train":
-        return [preparations, [_single(run.name, stage_name("train", run.name)) for run in runs]]
+        return [*preparations, [_single(run.name, stage_name("train", run.name)) for run in runs]]
     cells = [_single(run.name, stage_name("train", run.name), evaluation_stage(run)) for run in runs]
     cells += [_single(f"{name} baselines", stage_name("baseline", name)) for name in settings.datasets]
-    return [preparations, cells, [Job("report", ("report",), ())]]  # the last job is `dvc repro` of all stages
+    return [*preparations, cells, [Job("report", ("report",), ())]]  # the last job is `dvc repro` of all stages
+
+
+def _preparation(dataset: str, *before: str) -> Job:
+    """The job that makes the shards and the prior of a data set; for a union, also its description before them."""
+    stages = tuple(stage_name(stage, dataset) for stage in (*before, "shard", "prior"))
+    return Job(f"{dataset} data", stages, stages[-1:])
 
 
 def _single(name: str, *stages: str) -> Job:
@@ -203,7 +207,7 @@ class Runner:
                 job.state = jobs.STOPPING
                 process.terminate()
             for line in process.stdout:
-                job.output.append(line.rstrip("\n"))
+                job.output.append(runtime.escaped(line.rstrip().expandtabs()))
                 self._log.write(job.name, job.output[-1])
         self._processes.discard(process)
         has_run = jobs.stage_of(job, self._records) is not None

@@ -39,7 +39,7 @@ def main(name: str = "") -> None:
     PARAMS.write_bytes(profiles[name])
     for path in outs:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    print(
+    runtime.say(
         f"params.yaml is now profiles/{name}.yaml; the files of the previous profile were removed from data/ and stay "
         "in DVC's cache; `make repro` runs the new profile, or restores its results from the cache"
     )

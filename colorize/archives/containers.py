@@ -5,6 +5,7 @@ member by its offset. A member name in a zip or tar is only a label and never us
 names, newlines and very long names are therefore harmless.
 """
 
+import errno
 import mmap
 import os
 import stat
@@ -21,12 +22,39 @@ from typing import NamedTuple
 
 from colorize.archives import tar
 from colorize.archives.entry import Entry
-from colorize.runtime import DataError
+from colorize.runtime import DataError, open_regular
 
 MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSED = {  # first bytes of a file that is compressed as a whole -> program that compressed it
+    b"\x1f\x8b": "gzip",
+    b"\x1f\x9d": "compress",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x5d\x00\x00": "lzma",
+    b"LZIP": "lzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+_OTHER_ARCHIVES = {  # first bytes of another archive -> its name, and the tool that unpacks it into a folder
+    b"7z\xbc\xaf\x27\x1c": ("7z archive", "7z x"),
+    b"Rar!\x1a\x07": ("rar archive", "unrar x"),
+    b"PK\x07\x08": ("zip archive of several parts", "7z x"),
+    b"xar!": ("xar archive", "xar -x -f"),
+    b"!<arch>": ("ar archive", "ar x"),
+    b"070701": ("cpio archive", "cpio -i <"),
+    b"hsqs": ("squashfs image", "unsquashfs"),
+    b"MZ": ("self-extracting program for Windows", "7z x"),
+    b"\x7fELF": ("program", "7z x"),
+}
+
+
+_OF_THE_MACHINE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))  # these errors say nothing about the file
+
+
+class UnreadableFile(DataError):
+    """One file of a folder cannot be read, for example because of a bad sector. Others may be readable."""
 
 
 class Listing(NamedTuple):
@@ -77,7 +105,7 @@ def kind_of(path: Path) -> str:
     A list of images has no mark in its first bytes, and is known by its name: `.csv`.
 
     Raises:
-        DataError: the file cannot be read, is empty, or is compressed as a whole.
+        DataError: the file cannot be read, is empty, is compressed as a whole, or is another kind of archive.
     """
     if path.is_dir():
         return "folder"
@@ -86,6 +114,12 @@ def kind_of(path: Path) -> str:
         raise DataError(f"{path}: the file is empty; delete it and download it again")
     if tool := compression_of(path):
         raise DataError(f"{path}: compressed as a whole with {tool}, so its members cannot be read in place; unpack it")
+    for magic, (name, tool) in _OTHER_ARCHIVES.items():
+        if head.startswith(magic):
+            raise DataError(
+                f"{path}: a {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
+                "folder, and write this folder as `path` into the source file"
+            )
     if path.suffix == ".csv":
         return "list"
     return "zip" if head[:4] in (b"PK\x03\x04", b"PK\x05\x06") else "tar"
@@ -99,7 +133,7 @@ def compression_of(path: Path) -> str | None:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(8)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
@@ -129,6 +163,7 @@ class Reader:
         """The bytes of one member; a view of the mapped archive if the member is not compressed.
 
         Raises:
+            UnreadableFile: the file is still in the folder, but cannot be read.
             DataError: the file is gone, the archive has become shorter, or a zip member is damaged or unpacks to more
                 than `MAX_INFLATED` bytes.
         """
@@ -158,12 +193,16 @@ class Reader:
 
     def _read_file(self, entry: Entry) -> bytes:
         try:
-            with (self.path / entry.name).open("rb") as file:
+            with open_regular(_path_of(self.path, entry.name)) as file:
                 return file.read(entry.size)  # not more, even if the file has grown
         except OSError as error:
-            raise DataError(
-                f"{self.path / entry.name}: {error.strerror}; the file existed when the folder was listed; run again"
-            ) from error
+            path = self.path / entry.name
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                remedy = "the file existed when the folder was listed; run again"
+                raise DataError(f"{path}: {error.strerror}; {remedy}") from error
+            if error.errno in _OF_THE_MACHINE:
+                raise DataError(f"{path}: {error.strerror}; free this resource, and run again") from error
+            raise UnreadableFile(f"{path}: {error.strerror}; make the file readable, or remove it") from error
 
     def _slice(self, entry: Entry, start: int, size: int) -> memoryview:
         assert self._view is not None  # it is None only for a folder or a closed reader
@@ -208,7 +247,7 @@ def _opened(path: Path) -> Iterator[mmap.mmap]:
 
 def _map_file(path: Path) -> mmap.mmap:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be mapped into memory ({error}); download it again") from error
@@ -299,9 +338,17 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def checked_name(path: Path, name: str) -> str:
-    """The name, if it is valid UTF-8, which the tables need; otherwise a DataError is raised."""
+    """The name as text, which the tables need. The bytes on the disk count, because some locales read them wrongly.
+
+    Raises:
+        DataError: the name is not UTF-8.
+    """
     try:
-        name.encode()
-    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
         raise DataError(f"{path}: the file name {name!r} is not UTF-8; rename the file") from None
-    return name
+
+
+def _path_of(folder: Path, name: str) -> Path:
+    """The path of a listed file, in every locale."""
+    return folder / os.fsdecode(name.encode("utf-8"))

@@ -8,14 +8,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from colorize.runtime import DataError
+from colorize.runtime import DataError, note
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a raw archive during the block; wait while another process holds it."""
     with path.with_name(f".{path.name}.lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"waiting for another process that provides {path}")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

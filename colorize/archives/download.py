@@ -10,7 +10,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
 import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,12 +24,14 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from requests import Response
 
-ATTEMPTS = 6  # consecutive attempts without a new byte, after which the download fails
+ATTEMPTS = 6  # consecutive attempts with less than a new piece, after which the download fails
+MAX_WAIT_S = 600  # longest pause that a server may ask for
 BACKOFF_S = 1.0  # pause before the second attempt; doubles with each attempt
 TIMEOUT_S = (30, 60)  # limits for connecting and for the time between two reads
 CHUNK = 1 << 20  # bytes hashed at once
 PIECE = 1 << 16  # bytes received at once; a broken connection loses at most one piece
 
+_SILENT_S = 5  # longer pauses are announced
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -153,32 +158,71 @@ def _fetch_object(wanted: Wanted) -> None:
 
 def _fetch(wanted: Wanted) -> None:
     """Append to the part file until it is complete; connect again after a broken connection."""
-    import requests
-
     failures = 0
     while True:
         have = _part_size(wanted)
-        try:
-            with requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S) as response:
-                if _receive(wanted, response, have):
-                    return
-            reason = "connection cut"
-        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+        trouble = _attempt(wanted, have)
+        if trouble is None:
+            return
+        failures = 0 if _part_size(wanted) >= have + PIECE else failures + 1
+        if failures >= ATTEMPTS or trouble.wait_s > MAX_WAIT_S:
+            wish = f", and asks to wait {trouble.wait_s:,.0f} seconds" if trouble.wait_s else ""
             raise DataError(
-                f"{wanted.shown}: leads to an address that is not http or https "
-                f"({runtime.without_secrets(str(error))}); check the address in the "
-                f"source file, or put the file at {wanted.path} by hand"
-            ) from error
-        except requests.exceptions.RequestException as error:
-            reason = type(error).__name__
-        failures = 0 if _part_size(wanted) > have else failures + 1
-        if failures >= ATTEMPTS:
-            raise DataError(
-                f"{wanted.shown}: {reason} after {_part_size(wanted):,} bytes, {ATTEMPTS} attempts failed; run again "
-                f"to resume, or put the file at {wanted.path} by hand"
+                f"{wanted.shown}: {trouble.reason} after {_part_size(wanted):,} bytes{wish}, {failures} attempts "
+                f"failed; run again to resume, or put the file at {wanted.path} by hand"
             )
-        if failures:
-            time.sleep(BACKOFF_S * 2 ** (failures - 1))
+        pause_s = max(trouble.wait_s, BACKOFF_S * 2 ** (failures - 1) if failures else 0)
+        if pause_s >= _SILENT_S:
+            runtime.note(f"{wanted.shown}: {trouble.reason}; tries again in {pause_s:.0f} seconds")
+        time.sleep(pause_s)
+
+
+class Trouble(NamedTuple):
+    """A failed attempt, after which another one may succeed."""
+
+    reason: str
+    wait_s: float = 0  # seconds that the server asks to wait
+
+
+def _attempt(wanted: Wanted, have: int) -> Trouble | None:
+    """Connect once, and append to the first `have` bytes of the part file; None if it is complete."""
+    import requests
+    import urllib3
+
+    try:
+        with requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S) as response:
+            if response.status_code in _RETRIED_STATUS:
+                return Trouble(f"the server answers {response.status_code} {response.reason}", _retry_after(response))
+            if _receive(wanted, response, have):
+                return None
+            encoding = response.headers.get("Content-Encoding")
+            return Trouble(f"the server compresses the file with {encoding}" if encoding else "connection cut")
+    except DataError:
+        raise
+    except ValueError as error:  # the address of the source file, or one that the server leads to
+        reason = runtime.without_secrets(runtime.first_line(error))
+        raise DataError(
+            f"{wanted.shown}: leads to an address that is not http or https, or not valid ({reason}); check the "
+            f"address in the source file, or put the file at {wanted.path} by hand"
+        ) from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        return Trouble(type(error).__name__)
+
+
+def _retry_after(response: Response) -> float:
+    """Seconds until the time that the header Retry-After gives, in seconds or as a date; 0 without it."""
+    text = response.headers.get("Retry-After", "")
+    if (seconds := _whole_number(text)) is not None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0
+
+
+def _whole_number(text: str) -> int | None:
+    """The value of a number in a header; None if it is not one, or has more digits than the length of any file."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _part_size(wanted: Wanted) -> int:
@@ -198,8 +242,6 @@ def _receive(wanted: Wanted, response: Response, have: int) -> bool:
         if have == wanted.size or (wanted.size is None and _total(response, 0) == have):
             return True
         wanted.part.unlink(missing_ok=True)
-        return False
-    if response.status_code in _RETRIED_STATUS:
         return False
     if response.status_code not in (200, 206):
         raise DataError(
@@ -228,37 +270,41 @@ def _check_total(wanted: Wanted, total: int | None) -> None:
 def _append(wanted: Wanted, response: Response, have: int, total: int | None) -> bool:
     """Write the body after the first `have` bytes of the part file; return whether the file is complete."""
     disk.check_space(wanted.path, (total or have) - have)
+    limit = shutil.disk_usage(wanted.path.parent).free // 2 if total is None else total  # bytes
     todo = (total or have) // CHUNK - have // CHUNK
     with wanted.part.open("r+b" if have else "wb") as file:
         file.seek(have)
         try:
             with runtime.progress(f"download {wanted.path.name}", todo, "MiB") as advance:
-                for piece in response.iter_content(PIECE):
+                # not decoded: the bytes count, and a small compressed body could fill the disk
+                for piece in response.raw.stream(PIECE, decode_content=False):
                     shown = file.tell() // CHUNK
                     file.write(piece)
                     advance(file.tell() // CHUNK - shown)
+                    if file.tell() > limit:
+                        break
         finally:
             file.flush()
             os.fsync(file.fileno())
         size = file.tell()
-    if total is not None and size > total:
+    if size > limit:
         wanted.part.unlink()
+        what = "the announced length" if total is not None else "half of the free disk space, and announces no length"
         raise DataError(
-            f"{wanted.shown}: the server sent {size:,} bytes, expected {total:,}; the download was deleted; try again"
+            f"{wanted.shown}: the server sends more than {limit:,} bytes, {what}; the download was deleted; correct "
+            "`bytes` or `url` in the source file"
         )
     return total is None or size == total
 
 
 def _range_start(response: Response) -> int | None:
     """First byte in a Content-Range header "bytes 100-199/200"."""
-    start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(start) if start.isdigit() else None
+    return _whole_number(response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0])
 
 
 def _total(response: Response, have: int) -> int | None:
     """Length of the whole file in bytes, as the server reports it; None if it does not."""
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    if total.isdigit():
-        return int(total)
-    length = response.headers.get("Content-Length", "")
-    return have + int(length) if length.isdigit() and response.status_code != 416 else None
+    if (total := _whole_number(response.headers.get("Content-Range", "").rpartition("/")[2])) is not None:
+        return total
+    length = _whole_number(response.headers.get("Content-Length", ""))
+    return None if length is None or response.status_code == 416 else have + length

@@ -56,7 +56,8 @@ def part_of(file: str, path: Path, prefix: str = "") -> Part:
         status = path.stat()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; put the archive there, or correct the path") from error
-    containers.checked_name(path.parent, prefix.removesuffix("/"))
+    if prefix:
+        prefix = f"{containers.checked_name(path.parent, prefix.removesuffix('/'))}/"
     if path.is_dir() or path.suffix == ".csv":
         return Part(file, str(path.absolute()), prefix, None, None)
     return Part(file, str(path.absolute()), prefix, status.st_size, f"{status.st_mtime_ns}-{status.st_ino}")

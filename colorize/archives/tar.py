@@ -7,6 +7,7 @@ only by zeros. Formats: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar ma
 
 import gc
 import mmap
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from colorize.runtime import DataError
 
 BLOCK = 512
 BATCH = 4096  # headers whose checksums are computed in one call of numpy
+MAX_PADDING = 1 << 26  # bytes of zeros at the end; tar writes a few thousand
 MAX_EXTENSION = 1 << 20  # bytes of a long name or of a pax header; real ones have a few thousand at most
 
 _REGULAR = b"0\x007"
@@ -29,6 +31,9 @@ _WITHOUT_DATA = {  # type -> name under which such members are counted; folders 
     ord("6"): "device or pipe",
 }
 _ZERO_BLOCK = bytes(BLOCK)
+_PAX_RECORD = re.compile(rb"([0-9]{1,7}) ([^=\n]{1,1000})=")  # length of the whole record, key
+_PAX_KEYS = (b"path", b"size")
+_SPARSE = "GNU.sparse"  # start of the keys of sparse members
 
 
 def walk(data: mmap.mmap, path: Path) -> tuple[list[Entry], Counter]:
@@ -107,7 +112,7 @@ class _Walker:
             if _WITHOUT_DATA[kind]:
                 self.skipped[_WITHOUT_DATA[kind]] += 1
             return start  # links and devices store no data, so ignore the size field
-        if kind == ord("S") or any(key.startswith("GNU.sparse") for key in fields):
+        if kind == ord("S") or _SPARSE in fields:
             raise self._damaged(
                 offset, "a sparse member, which cannot be read in place", "make the tar again without --sparse"
             )
@@ -139,17 +144,19 @@ class _Walker:
     def _pax_records(self, body: bytes, offset: int) -> dict[str, bytes]:
         """Parse records "length key=value\\n". The length includes its own digits; a value may contain newlines."""
         records: dict[str, bytes] = {}
-        while body.strip(b"\0"):
-            try:
-                length = int(body[: body.index(b" ")])
-                key, value = body[body.index(b" ") + 1 : length - 1].split(b"=", 1)
-            except ValueError:
-                raise self._damaged(offset, "an unreadable pax header") from None
-            if length > len(body) or body[length - 1 : length] != b"\n":
+        body, start = body.rstrip(b"\0"), 0
+        while start < len(body):
+            found = _PAX_RECORD.match(body, start)  # reads only the length and the key
+            end = start + int(found[1]) if found else 0
+            if not found or end < found.end() + 1 or body[end - 1 : end] != b"\n":
                 raise self._damaged(offset, "an unreadable pax header")
-            records[_text(key)] = value
-            body = body[length:]
-        return {key: value for key, value in records.items() if key in ("path", "size") or key.startswith("GNU.sparse")}
+            key = found[2]
+            if key in _PAX_KEYS:
+                records[key.decode()] = body[found.end() : end - 1]
+            elif key.startswith(_SPARSE.encode()):
+                records[_SPARSE] = b""  # one entry for all keys, so that thousands of keys cost no time for each member
+            start = end
+        return records
 
     def _number(self, header: bytes, offset: int) -> int:
         """Value of the size field: octal digits, or base 256 if the first bit is set."""
@@ -165,7 +172,7 @@ class _Walker:
         return size
 
     def _pax_size(self, value: bytes, offset: int) -> int:
-        if not value.isdigit():
+        if not re.fullmatch(rb"[0-9]{1,19}", value):
             raise self._damaged(offset, "an unreadable pax size")
         return int(value)
 
@@ -191,6 +198,9 @@ class _Walker:
         """Check that only zeros, at least two blocks, follow. A header overwritten with zeros is not the end mark."""
         if self.announced or offset + 2 * BLOCK > len(self.data):
             raise self._damaged(offset, "truncated: the end mark is missing")
+        if len(self.data) - offset > MAX_PADDING:
+            what = f"{len(self.data) - offset:,} bytes after the end mark, the limit is {MAX_PADDING:,}"
+            raise self._damaged(offset, f"{what}: a header is missing, or the file is not completely written")
         step = 1 << 20
         for start in range(offset, len(self.data), step):
             chunk = self.data[start : start + step]

@@ -14,8 +14,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from colorize.runtime import ParameterError, without_secrets
+from colorize.runtime import ParameterError, explain_os_error, read_bytes, without_secrets
 
+MAX_BYTES = 1 << 20  # of a file that people write
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -82,12 +83,14 @@ def read(path: Path, missing: str) -> dict:
         missing: text after the path in the error message if the file does not exist.
 
     Raises:
-        ParameterError: the file does not exist, is not YAML, or is not a mapping.
+        ParameterError: the file does not exist, cannot be read, is too large, is not YAML, or is not a mapping.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError:
+        values = yaml.load(read_bytes(path, MAX_BYTES).decode("utf-8"), _Loader)
+    except FileNotFoundError:
         raise ParameterError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise ParameterError(explain_os_error(error)) from None
     except Exception as error:  # PyYAML raises almost anything on odd tags, long numbers and deep nesting
         raise ParameterError(f"{path}: not valid YAML: {without_secrets(' '.join(str(error).split()))}") from None
     if not isinstance(values, dict):

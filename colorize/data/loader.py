@@ -73,7 +73,7 @@ def training_batches(
         The part of a global batch that belongs to this process: batch_size / size images.
     """
     device = torch.device(device)
-    selections = order.training_order(len(split), batch_size, seed, start_step, share)
+    selections = order.training_order(split.parts, batch_size, seed, start_step, share)
     if place == "auto":
         place = "device" if _fits(split, device) else "host"
     if place == "device":

@@ -10,26 +10,41 @@ loss, because JPEG would move a fifth of them to other ab bins.
     <split>/<dataset>/000000.tar     members 00000000.ppm ...; the key is the index in the sorted listing of the split,
                                      so that a rejected image leaves a gap and changes no other key
 
+The split of a union has the tars of two data sets, its parts. The manifest lists the parts, and the first key of each:
+the key of an image is this number plus the key in the tar. So the tars are the same files as those of the data sets.
+
 Each split is a separate output, so that training depends on train and val only, and evaluation depends on test only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import io
 import itertools
 import json
 import re
 import reprlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from colorize.layout import stage_name
-from colorize.runtime import Damaged, DataError, atomic_write, fault_point, repair_command
+from colorize.runtime import (
+    Damaged,
+    DataError,
+    atomic_write,
+    fault_point,
+    first_line,
+    open_regular,
+    read_bytes,
+    repair_command,
+)
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -39,10 +54,22 @@ COLUMNS = ("key", "class", "group", "source", "xxh128", "colorfulness", "is_gray
 TAR_BLOCK = 512
 PPM_HEADER = 64
 END_OF_TAR = bytes(2 * TAR_BLOCK)
+LARGEST_WEIGHT = 1_000_000  # of a part
 
+_MAX_MANIFEST = 1 << 28  # bytes; a shard takes 100
+_MAX_HEAD = 4096  # characters of the first line of a table
 _MAX_SIZE = 1024  # pixels, the limit of `shard.size`
 # Images per group. A whole group is decoded, then hashed: each change between the two steps refills the CPU caches.
 AT_ONCE = 128
+
+
+class Part(NamedTuple):
+    """Consecutive images of a split that come from one data set. Only the split of a union has more than one part."""
+
+    dataset: str
+    images: int  # number of images
+    first_key: int = 0  # added to the keys in the tars
+    weight: int = 1  # share of the training images: the weight divided by the sum of the weights of all parts
 
 
 class Geometry(NamedTuple):
@@ -172,12 +199,12 @@ def read_manifest(folder: Path) -> dict:
     folder = Path(folder)
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_bytes(path, _MAX_MANIFEST))
         problem = _problem(manifest, (folder.parent.name, folder.name))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; make it with `dvc repro {stage_name('shard', folder.name)}`") from None
     except (OSError, ValueError, RecursionError) as error:
-        problem = str(error)
+        problem = first_line(error)
     if problem:
         raise Damaged(f"{path}: damaged ({problem}); run `{repair_command(folder, stage_name('shard', folder.name))}`")
     if manifest["format"] != FORMAT:
@@ -208,7 +235,16 @@ def _problem(manifest: object, place: tuple[str, str]) -> str:
         return "a shard is listed twice"
     if not _is_count(manifest.get("images")) or manifest["images"] != sum(shard["images"] for shard in shards):
         return "the number of images is wrong"
+    if "parts" in manifest and not _are_parts(manifest["parts"], manifest["images"]):
+        return "the list of parts is wrong"
     return ""
+
+
+def parts_of(manifest: dict) -> list[Part]:
+    """The parts of a split, in the order of its images; a split of a plain data set is a single part."""
+    if "parts" not in manifest:
+        return [Part(manifest["dataset"], manifest["images"])]
+    return [Part(**part) for part in manifest["parts"]]
 
 
 def _is_shard(entry: object) -> bool:
@@ -222,12 +258,56 @@ def _is_shard(entry: object) -> bool:
     )
 
 
+def _are_parts(parts: object, images: int) -> bool:
+    """Whether a value is a list of parts that have so many images together."""
+    if not isinstance(parts, list) or not all(map(_is_part, parts)):
+        return False
+    return images == sum(part["images"] for part in parts)
+
+
+def _is_part(entry: object) -> bool:
+    """Whether an entry has the fields of a `Part`."""
+    return (
+        isinstance(entry, dict)
+        and {"dataset", "images", "first_key"} <= entry.keys() <= {*Part._fields}
+        and isinstance(entry["dataset"], str)
+        and _is_count(entry["first_key"])
+        and all(_is_count(entry[name]) and entry[name] > 0 for name in entry.keys() & {"images", "weight"})
+        and entry.get("weight", 1) <= LARGEST_WEIGHT
+    )
+
+
 def _is_text(value: object, pattern: str) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0  # `isinstance` would accept a bool
+
+
+def table_lines(rows: Iterable[Sequence[object]]) -> str:
+    """Lines of a table that end in a line feed. With this line end, csv.writer itself would not quote a return."""
+    lines: list[str] = []
+    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
+    return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
+
+
+def read_rows(folder: Path) -> Iterator[list[str]]:
+    """Yield the rows of a split's table: one text per column of `COLUMNS`.
+
+    Args:
+        folder: folder of the split.
+
+    Raises:
+        DataError: the table is missing or damaged.
+    """
+    with _open_table(folder) as rows:
+        if tuple(next(rows)) != COLUMNS:
+            raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+        for number, row in enumerate(rows, start=1):
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"row {number} has {len(row)} columns")
+            yield row
 
 
 def read_column(folder: Path, name: str) -> Iterator[str]:
@@ -242,13 +322,20 @@ def read_column(folder: Path, name: str) -> Iterator[str]:
     Raises:
         DataError: the table is missing or damaged.
     """
+    with _open_table(folder) as rows:
+        column = next(rows).index(name)
+        for row in rows:
+            yield row[column]
+
+
+@contextlib.contextmanager
+def _open_table(folder: Path) -> Iterator[Iterator[list[str]]]:
+    """Open the table of a split; errors of the block that damaged content causes become DataError."""
     path = folder / TABLE
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            column = next(rows).index(name)
-            for row in rows:
-                yield row[column]
+        with open_regular(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+            head = file.readline(_MAX_HEAD)  # a file of zeros has no second line
+            yield csv.reader(itertools.chain([head], file))
     except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
         command = repair_command(folder, stage_name("shard", folder.name))
-        raise Damaged(f"{path}: missing or damaged ({error}); run `{command}`") from None
+        raise Damaged(f"{path}: missing or damaged ({first_line(error)}); run `{command}`") from None

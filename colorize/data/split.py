@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ class Split:
         self.geometry = shards.Geometry(manifest["size"])
         self.paths = [folder / entry["name"] for entry in entries]
         self.counts = [entry["images"] for entry in entries]  # images of each shard
+        self.parts = shards.parts_of(manifest)
         remedy = f"run `{repair_command(folder, stage_name('shard', folder.name))}`"
         for path, count in zip(self.paths, self.counts, strict=True):
             _check_geometry(path, self.geometry, count, remedy)
@@ -46,11 +48,18 @@ class Split:
         """Side of the images, pixels."""
         return self.geometry.size
 
+    @property
+    def rows_of_parts(self) -> list[range]:
+        """The row numbers of the images of each part."""
+        ends = itertools.accumulate(part.images for part in self.parts)
+        return [range(end - part.images, end) for part, end in zip(self.parts, ends, strict=True)]
+
     def keys(self, rows: np.ndarray) -> np.ndarray:
         """The keys of some images: (B,) row numbers -> (B,) int64."""
         digits = torch.empty((len(rows), 8), dtype=torch.uint8)
         self._keys.gather(rows, digits)
-        return digits.numpy().view("S8").ravel().astype(np.int64)
+        part = np.searchsorted([of_part.stop for of_part in self.rows_of_parts], rows, side="right")
+        return digits.numpy().view("S8").ravel().astype(np.int64) + np.array([p.first_key for p in self.parts])[part]
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """The pixels of some images: (B,) row numbers -> (B, S, S, 3) uint8 sRGB."""

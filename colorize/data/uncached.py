@@ -8,6 +8,7 @@ current batch is used. After an image is copied, it is dropped from the page cac
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -39,6 +40,9 @@ class UncachedReader(contextlib.ExitStack):
         paths: paths of the tars.
         counts: number of images in each tar.
         geometry: geometry of their members.
+
+    Raises:
+        DataError: there are more shards than files that the process may open.
     """
 
     def __init__(self, paths: list[Path], counts: list[int], geometry: Geometry):
@@ -46,10 +50,19 @@ class UncachedReader(contextlib.ExitStack):
         self._geometry = geometry
         self._ends = np.cumsum(counts)
         self._paths: dict[int, Path] = {}  # by descriptor
-        for path in paths:
-            descriptor = os.open(path, os.O_RDONLY)
-            self.callback(os.close, descriptor)
-            self._paths[descriptor] = path
+        try:
+            for path in paths:
+                descriptor = os.open(path, os.O_RDONLY)
+                self.callback(os.close, descriptor)
+                self._paths[descriptor] = path
+        except OSError as error:
+            self.close()
+            if error.errno != errno.EMFILE:
+                raise
+            raise DataError(
+                f"COLORIZE_CACHE=stream: {len(paths):,} shards need as many open files, more than this process may "
+                "have; allow more with `ulimit -n`, set a larger shard.per_shard, or set COLORIZE_CACHE=host"
+            ) from None
 
     def announce(self, rows: np.ndarray) -> list[Place]:
         """Tell the kernel to start reading images, and do not wait for them.

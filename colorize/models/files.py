@@ -22,6 +22,9 @@ from colorize.layout import stage_name
 from colorize.models import contract
 from colorize.runtime import Damaged, DataError
 
+MAX_BYTES = 1 << 32  # of the weights; those of the widest model have less than a gigabyte
+_MAX_SIDECAR = 1 << 20  # bytes
+
 _NEEDED = {  # key of `model.json`: check of its value
     "model": lambda value: isinstance(value, str) and value.isidentifier(),
     "width": lambda value: type(value) in (int, float) and 0 < value <= 4,  # the range of `train.width`
@@ -68,9 +71,9 @@ def load(folder: Path, device: str | torch.device = "cpu") -> tuple[contract.Net
     except DataError as error:  # a model of other code, for example of another branch: the files are not damaged
         raise DataError(f"{folder / 'model.json'}: {error}") from None
     try:
-        state = safetensors.torch.load(path.read_bytes())
+        state = safetensors.torch.load(runtime.read_bytes(path, MAX_BYTES))
         model.load_state_dict(state)
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError):  # each of these occurs for damaged headers
+    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError, AttributeError):  # damaged headers
         what = f"not the weights of a {sidecar['model']} of width {sidecar['width']}"
         raise Damaged(f"{path}: {what}; {_retraining(folder)}") from None
     for name, tensor in model.state_dict().items():
@@ -102,6 +105,7 @@ def check(folder: Path) -> dict:
     sidecar = read_sidecar(folder)
     path = folder / "model.safetensors"
     try:
+        runtime.check_size(path, MAX_BYTES)
         is_intact = runtime.sha256_of(path) == sidecar["weights_sha256"]
     except OSError as error:
         raise Damaged(f"{path}: missing or damaged ({error.strerror}); {_remedy(folder)}") from None
@@ -118,13 +122,14 @@ def read_sidecar(folder: Path) -> dict:
     """
     path = folder / "model.json"
     try:
-        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        sidecar = json.loads(runtime.read_bytes(path, _MAX_SIDECAR))
     except FileNotFoundError:
         command = f"dvc repro {stage_name('train', folder.name)}"
         remedy = f"train the model with `{command}`" if _repository(folder) else "expected the folder of a model"
         raise DataError(f"{path}: no such file; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: damaged ({error}); {_remedy(folder)}") from None
+        reason = getattr(error, "strerror", None) or runtime.first_line(error)
+        raise Damaged(f"{path}: damaged ({reason}); {_remedy(folder)}") from None
     if not isinstance(sidecar, dict):
         raise Damaged(f"{path}: not a JSON object; {_remedy(folder)}")
     for key, is_valid in _NEEDED.items():

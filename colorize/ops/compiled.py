@@ -7,7 +7,6 @@ compiled network with the network, values and gradients.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import torch
@@ -46,7 +45,7 @@ def compile_network(network: Callable[[Tensor], Tensor], device: torch.device) -
                 raise  # not a compiler failure: compilation ends before a CUDA graph is recorded
             failed = True
             reason = f"{type(error).__name__}: {runtime.first_line(error)}"[:200]
-            print(f"torch.compile failed ({reason}); continuing without it", file=sys.stderr, flush=True)
+            runtime.note(f"torch.compile failed ({reason}); continuing without it")
             return network(x)
 
     return run

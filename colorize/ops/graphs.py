@@ -7,7 +7,6 @@ function: they give the same results and change its state in the same way.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -109,4 +108,4 @@ def _clear_cublas_workspaces() -> None:
 
 
 def _say(reason: str) -> None:
-    print(f"no CUDA graph ({reason}); continuing without it", file=sys.stderr, flush=True)
+    runtime.note(f"no CUDA graph ({reason}); continuing without it")

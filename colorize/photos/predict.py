@@ -10,7 +10,11 @@ hue stay the same. All full-size work is done in strips, so that a photo of 24 m
 
 from __future__ import annotations
 
+import os
+import reprlib
+import struct
 from collections.abc import Callable
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +48,11 @@ def load(
     path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
 ) -> Colorizer:
     """See `colorize.load`. The ValueError is a DataError for a bad model, a ParameterError for a bad option."""
-    device = runtime.choose_device(device)
+    if not isinstance(path, str | os.PathLike):
+        raise ParameterError(f"path {_shown(path)}: expected the path of a model's folder")
+    if device is not None and not isinstance(device, str | torch.device):
+        raise ParameterError(f"device {_shown(device)}: expected a name, such as `cpu` or `cuda:1`")
+    device = runtime.choose_device(device and str(device))
     with torch.random.fork_rng(devices=[]):  # building a model uses random numbers for weights, which are then replaced
         model, sidecar = files.load(Path(path), device)
     return Colorizer(model, sidecar["model"], sidecar["size"], device, size, temperature)
@@ -76,10 +84,10 @@ class Colorizer:
         size: int | None = None,
         temperature: float | None = None,
     ):
-        if size is not None and not SIZES[0] <= size <= SIZES[1]:
-            raise ParameterError(f"size {size}: expected {SIZES[0]} to {SIZES[1]} pixels")
-        if temperature is not None and not 0 <= temperature <= 1:
-            raise ParameterError(f"temperature {temperature}: expected 0 (the mode) to 1 (the mean)")
+        if size is not None and not (_is_number(size, Integral) and SIZES[0] <= size <= SIZES[1]):
+            raise ParameterError(f"size {_shown(size)}: expected {SIZES[0]} to {SIZES[1]} pixels")
+        if temperature is not None and not (_is_number(temperature, Real) and 0 <= temperature <= 1):
+            raise ParameterError(f"temperature {_shown(temperature)}: expected 0 (the mode) to 1 (the mean)")
         if temperature is not None and not isinstance(model, Classifier):
             raise ParameterError(f"temperature {temperature}: a {name} model has no temperature; leave it out")
         self._model = model
@@ -169,13 +177,30 @@ def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
                 f"image of mode {image.mode}: expected RGB or L; colorize.sharding.images.open_rgb(bytes) converts "
                 "any file"
             )
-        image = np.asarray(ImageOps.exif_transpose(image))
+        image = _decoded(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
     is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not is_shaped or image.size == 0:
         raise ValueError(f"array {image.shape} of {image.dtype}: expected (H, W, 3) or (H, W) of uint8")
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
+def _decoded(image: Pillow.Image) -> np.ndarray:
+    """The upright pixels. Pillow decodes a file only now, so its errors appear here."""
+    try:
+        return np.asarray(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, struct.error) as error:  # what Pillow raises for damaged and closed files
+        raise ValueError(f"the image cannot be decoded ({runtime.first_line(error)})") from error
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """A wrong value for a message: short, because a caller may pass the content of a file."""
+    return str(value) if isinstance(value, int | float) else reprlib.repr(value)
 
 
 def _join(rgb: np.ndarray, ab: Tensor, advance: Callable[[int], None]) -> Colorized:

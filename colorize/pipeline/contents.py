@@ -33,7 +33,7 @@ def _check_shards(folder: Path) -> None:
     manifest, table = shards.read_manifest(folder), folder / shards.TABLE
     for shard in manifest["shards"]:
         _check_shard(folder / shard["name"], shard["sha256"])
-    rows = sum(1 for _ in table.open("rb")) - 1 if table.exists() else 0
+    rows = sum(1 for _ in runtime.open_regular(table)) - 1 if table.exists() else 0
     if rows < manifest["images"]:  # more rows are possible: a name may contain a line break
         raise Damaged(f"{table}: {rows} rows, but the manifest lists {manifest['images']} images")
 

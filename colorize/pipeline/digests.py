@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from colorize import runtime
+
 LARGE = 1 << 22  # bytes
 
 _SETTLED_S = 2.0  # a file that changed more recently may change again within one tick of its timestamps
@@ -31,7 +33,7 @@ def md5(content: bytes) -> str:
 
 def md5_of_file(path: Path) -> str:
     """MD5 of a file's content, in hex."""
-    with path.open("rb") as file:
+    with runtime.open_regular(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 

@@ -126,7 +126,10 @@ def stage(name: str, **item: str) -> Iterator[Promise]:
     checks: dict[str, Callable[[str], object]] = {"model": settings.model, "seed": settings.seed}
     for key, value in item.items():
         checks.get(key, settings.dataset)(value)
-    defined = definition.read(name, item)
+    fields = settings.union(item["dataset"]).model_dump(include={"first", "second"}) if name == "union" else {}
+    defined = definition.read(name, item, fields=fields)
+    if runtime.is_run_by_dvc():
+        defined.check_links()
     if runtime.torchrun_ranks()[0]:
         yield Promise(defined)
         return

@@ -15,6 +15,7 @@ from colorize.pipeline import digests, records
 from colorize.pipeline.digests import Listing
 
 LOCK = Path("dvc.lock")
+_MAX_BYTES = 1 << 30  # of a file that DVC writes
 
 
 class Out(NamedTuple):
@@ -60,7 +61,11 @@ class Recorded(NamedTuple):
         """Listing of the folder with this hash; None if its object is not in the cache or cannot be read."""
         path = self.object(md5)
         try:
-            return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())} if path else None
+            return (
+                {entry["relpath"]: entry["md5"] for entry in json.loads(runtime.read_bytes(path, _MAX_BYTES))}
+                if path
+                else None
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -73,7 +78,7 @@ class Recorded(NamedTuple):
         for path in (Path(name), self.object(md5)):
             try:
                 if path and path.is_file() and digests.md5_of_file(path) == md5:
-                    return records.parse(path.read_bytes())
+                    return records.parse(runtime.read_bytes(path, _MAX_BYTES))
             except (OSError, ValueError):
                 continue
         return None
@@ -122,7 +127,7 @@ def _read_lock(unreadable: list[tuple[Path, str]]) -> list[RecordedRun]:
     if not LOCK.exists():
         return []
     try:
-        stages = yaml.load(LOCK.read_bytes(), strict_yaml.FastLoader)["stages"]
+        stages = yaml.load(runtime.read_bytes(LOCK, _MAX_BYTES), strict_yaml.FastLoader)["stages"]
         found = [RecordedRun(str(name), LOCK, entry) for name, entry in stages.items()]
     except Exception as error:  # PyYAML raises almost anything on damaged bytes
         unreadable.append((LOCK, runtime.first_line(error)))
@@ -133,7 +138,7 @@ def _read_lock(unreadable: list[tuple[Path, str]]) -> list[RecordedRun]:
 def _read_run(path: Path, unreadable: list[tuple[Path, str]]) -> RecordedRun | None:
     """The entry in a file of the run cache; None if it cannot be read."""
     try:
-        entry = yaml.load(path.read_bytes(), strict_yaml.FastLoader)
+        entry = yaml.load(runtime.read_bytes(path, _MAX_BYTES), strict_yaml.FastLoader)
         run = RecordedRun(str(entry["cmd"]), path, entry)
     except Exception as error:  # as in _read_lock
         unreadable.append((path, runtime.first_line(error)))

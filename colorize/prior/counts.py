@@ -1,7 +1,8 @@
-"""Exact color counts of a training set: by color, by ab bin, and by lightness; mean and median color.
+"""Color counts of a training set: by color, by ab bin, and by lightness; mean and median color.
 
 Images have far fewer distinct colors than pixels. So this module first counts the packed 24-bit colors, and then
-converts and encodes each distinct color once. Every pixel is counted, and the color counts are exact.
+converts and encodes each distinct color once. Every pixel is counted, and the color counts of a plain data set are
+exact. Those of a union are mixed in the proportions of training, so they are not whole numbers.
 """
 
 from __future__ import annotations
@@ -28,28 +29,35 @@ _COLORS = 1 << 18  # colors encoded at a time
 def count_colors(split: Split, name: str) -> np.ndarray:
     """Count the pixels of every 8-bit RGB color.
 
+    The parts of a union are mixed as in training: the counts of each part are multiplied by a factor, so that its share
+    of the pixels is its share of the training images. The sum of all counts stays the number of pixels.
+
     Args:
         split: images to count.
         name: name of the data set, for the progress display.
 
     Returns:
-        (2^24,) int64; the count of a color is at index 65536 R + 256 G + B.
+        (2^24,) int64, or float64 for a union; the count of a color is at index 65536 R + 256 G + B.
     """
+    count, weights = _count_on_cluster if runtime.dask_address() else _count, sum(part.weight for part in split.parts)
     with runtime.progress(f"count colors of {name}", len(split), "images") as advance:
-        if runtime.dask_address():
-            return _count_on_cluster(split, advance)
-        return _count(split, range(len(split)), advance)
+        if len(split.parts) == 1:
+            return count(split, range(len(split)), advance)
+        counts = np.zeros(1 << 24)
+        for part, rows in zip(split.parts, split.rows_of_parts, strict=True):
+            counts += count(split, rows, advance) * (part.weight / weights * len(split) / part.images)
+        return counts
 
 
-def _count_on_cluster(split: Split, advance: Callable[[int], None]) -> np.ndarray:
+def _count_on_cluster(split: Split, rows: range, advance: Callable[[int], None]) -> np.ndarray:
+    """Count the colors of the images with these row numbers on the workers of a cluster: (2^24,) int64."""
     counts = np.zeros(1 << 24, dtype=np.int64)
     folder = str(split.folder.absolute())
     with runtime.workers() as pool:
-        starts = range(0, len(split), _TASK)
-        tasks = [pool.submit(count_rows, folder, start, min(start + _TASK, len(split))) for start in starts]
+        tasks = [pool.submit(count_rows, folder, start, min(start + _TASK, rows.stop)) for start in rows[::_TASK]]
         while tasks:
             counts += tasks.pop(0).result()  # (2^24,) of one task takes 128 MB
-            advance(min(_TASK, len(split)))
+            advance(min(_TASK, len(rows)))
     return counts
 
 
@@ -90,7 +98,7 @@ def _count_some(split: Split, rows: range, advance: Callable[[int], None]) -> np
 class _Colors(NamedTuple):
     """N distinct colors of a training set."""
 
-    pixels: np.ndarray  # (N,) int64, pixels that have the color
+    pixels: np.ndarray  # (N,) int64 or float64, pixels that have the color
     lab: Tensor  # (1, 3, N, 1)
 
 
@@ -123,28 +131,28 @@ def bin_counts(colors: np.ndarray, options: Options) -> tuple[np.ndarray, np.nda
     pixels (Zhang et al. 2016).
 
     Args:
-        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+        colors: (2^24,), the pixels of every color, as `count_colors` returns them.
         options: options of the soft encoding.
 
     Returns:
-        counts: (Q,) int64, the pixels of each nearest bin.
+        counts: (Q,) int64, the pixels of each nearest bin; rounded for a union.
         joint: (Q, Q) float64, the sums of the encoding's values, by nearest bin and bin of the encoding.
     """
-    counts = np.zeros(gamut.NUM_BINS, dtype=np.int64)
+    counts = np.zeros(gamut.NUM_BINS, dtype=colors.dtype)
     joint = np.zeros(gamut.NUM_BINS**2)
     for part in _distinct_colors(colors):
         nearest, bins, pixels = _encode(part, options)
         np.add.at(counts, nearest, part.pixels)
         places = nearest[:, None] * gamut.NUM_BINS + bins
         joint += np.bincount(places.ravel(), pixels.ravel(), minlength=len(joint))
-    return counts, joint.reshape(gamut.NUM_BINS, gamut.NUM_BINS)
+    return np.rint(counts).astype(np.int64), joint.reshape(gamut.NUM_BINS, gamut.NUM_BINS)
 
 
 def lightness_counts(colors: np.ndarray, options: Options, weights: np.ndarray) -> np.ndarray:
     """Sum up the soft encodings of the pixels by level of lightness.
 
     Args:
-        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+        colors: (2^24,), the pixels of every color, as `count_colors` returns them.
         options: options of the soft encoding.
         weights: (W, Q), W times a weight for each bin; each pixel is multiplied by the weight of its own bin.
 
@@ -168,7 +176,7 @@ def mean_and_median(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Of all constant colors, the mean has the lowest L2 on the counted images, and the median has the lowest L1.
 
     Args:
-        colors: (2^24,) int64, the pixels of every color, as `count_colors` returns them.
+        colors: (2^24,), the pixels of every color, as `count_colors` returns them.
 
     Returns:
         mean and median, (2,) float64 each, CIELAB units.
@@ -183,4 +191,4 @@ def _median(values: np.ndarray, pixels: np.ndarray) -> float:
     """The lower median of values that occur `pixels` times."""
     order = np.argsort(values)
     below = np.cumsum(pixels[order])  # pixels up to and including each value
-    return float(values[order[np.searchsorted(below, (below[-1] + 1) // 2)]])
+    return float(values[order[np.searchsorted(below, below[-1] / 2)]])

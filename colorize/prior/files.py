@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from colorize.color import gamut
-from colorize.runtime import Damaged, DataError, first_line, repair_command
+from colorize.runtime import Damaged, DataError, first_line, read_bytes, repair_command
+
+_MAX_BYTES = 1 << 28  # of an array; the largest has 250 kB
 
 
 def load_array(path: Path, shape: tuple[int, ...] = (gamut.NUM_BINS,), is_color: bool = False) -> np.ndarray:
@@ -26,7 +28,7 @@ def load_array(path: Path, shape: tuple[int, ...] = (gamut.NUM_BINS,), is_color:
             float32, or all zero.
     """
     try:
-        file = io.BytesIO(path.read_bytes())
+        file = io.BytesIO(read_bytes(path, _MAX_BYTES))
         array = np.load(file, allow_pickle=False)
         problem = _problem(array, shape, np.int64 if path.stem == "counts" else np.float64, is_color)
         if file.read():  # a damaged header length shifts all values and leaves extra bytes

@@ -63,7 +63,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
     """Write every table, figure and page. Equal inputs give files with equal bytes.
 
     Args:
-        settings: `params.Settings`; `datasets`, `models`, `seeds`, `report` and `evaluate.named` are read.
+        settings: `params.Settings`; `datasets`, `unions`, `models`, `seeds`, `report` and `evaluate.named` are read.
         root: folder that contains `results/`, `data/` and `sources/`.
 
     Raises:
@@ -71,7 +71,7 @@ def write_report(settings: Settings, root: Path = Path()) -> None:
             results that params.yaml does not name.
         ParameterError: `sources/titles.yaml` is damaged.
     """
-    inputs = Inputs(settings.datasets, settings.models, settings.seeds, root)
+    inputs = _inputs(settings, root)
     refuse_leftovers(inputs)
     sheets = _photo_figures(inputs, settings)
     with progress("write the report", total=len(sheets) + 5, unit="files") as advance:
@@ -109,7 +109,12 @@ def _plots(evidence: Evidence) -> dict[str, bytes]:
 
 def read_table(settings: Settings, root: Path = Path()) -> table.Table:
     """Table 1, read from the evaluations; arguments and errors are those of `write_report`."""
-    return table.read_table(Inputs(settings.datasets, settings.models, settings.seeds, root))
+    return table.read_table(_inputs(settings, root))
+
+
+def _inputs(settings: Settings, root: Path) -> Inputs:
+    unions = {name: (union.first, union.second) for name, union in settings.unions.items()}
+    return Inputs(settings.datasets, settings.models, settings.seeds, root, unions)
 
 
 def show_table(table1: table.Table, console: Console | None = None) -> None:

@@ -6,7 +6,8 @@ For a model trained on A and the test images of B:
 
 `cross` is the loss of the model trained on A, `own` that of the same kind of model trained on B, and `reference` that
 of a baseline of B. With 0, the model of A is as good as the model of B. With 1, it is only as good as the baseline. All
-three are measured on the same images, so harder images alone do not make the ratio larger.
+three are measured on the same images, so harder images alone do not make the ratio larger. A and B have no image in
+common: a union of data sets is not compared with its own parts.
 
 The cross entropy is the plain one. The weighted cross entropies of `cross` and `own` use the class weights of different
 data sets, so their difference has no meaning.
@@ -55,7 +56,7 @@ class Generalization:
 
 
 def generalizations(inputs: Inputs) -> list[Generalization]:
-    """All pairs of different data sets, with all models and all measures that a model has.
+    """All pairs of data sets without common images, with all models and all measures that a model has.
 
     Raises:
         DataError: the measures of a cell are missing or damaged; names the file and the stage that makes it.
@@ -64,7 +65,7 @@ def generalizations(inputs: Inputs) -> list[Generalization]:
         found
         for source in inputs.datasets
         for target in inputs.datasets
-        if source != target
+        if not inputs.have_common_images(source, target)
         for model in inputs.models
         for found in _of_cell(inputs, Cell(source, model, target))
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ PREDICTION_ARRAYS = {  # array in predictions.npz: its `dtype.kind`
     "key": "i", "truth": "u", "gray": "u", "predicted": "u", "l2": "f", "is_saved": "b", "is_worst": "b", "source": "U",
 }  # fmt: skip
 IMAGE_ARRAYS = ("key", "group")  # in the files with measures of each image; the other arrays are measures
+Unions = Mapping[str, tuple[str, str]]  # name of a union: the two data sets that it joins
+NO_UNIONS: Unions = MappingProxyType({})
 DISTRIBUTION_ARRAYS = {"annealed_mean": "u", "entropy": "f"}  # the same; only classifiers have these arrays
 
 
@@ -117,15 +120,19 @@ class Inputs:
         models: in the order in which they are shown.
         seeds: of the trainings; figures and the gallery show the models of the first one.
         root: top folder of the repository.
+        unions: the two data sets that each union joins, by its name.
 
     Raises:
         DataError: there is no data set, no model or no seed.
     """
 
-    def __init__(self, datasets: list[str], models: list[str], seeds: list[int], root: Path = Path()) -> None:
+    def __init__(
+        self, datasets: list[str], models: list[str], seeds: list[int], root: Path = Path(), unions: Unions = NO_UNIONS
+    ) -> None:
         if not datasets or not models or not seeds:
             raise DataError("nothing to report: `datasets`, `models` and `seeds` in params.yaml must not be empty")
         self.datasets, self.models, self.seeds, self.folders = list(datasets), list(models), list(seeds), Folders(root)
+        self.unions = dict(unions)
         self._predictions: dict[Cell, Predictions] = {}
         self._details_read: dict[Path, Any] = {}
         self._images_read: dict[Path, Images] = {}
@@ -139,6 +146,14 @@ class Inputs:
         """
         titles = labels.read_titles(self.folders.root / labels.TITLES)
         return {dataset: titles.get(dataset, dataset) for dataset in self.datasets}
+
+    def have_common_images(self, dataset: str, other: str) -> bool:
+        """Whether the data sets are equal, or have a part in common because one is a union, or both are."""
+        return not self._parts(dataset).isdisjoint(self._parts(other))
+
+    def _parts(self, dataset: str) -> set[str]:
+        """The plain data sets in a union; any other data set itself."""
+        return set().union(*map(self._parts, self.unions.get(dataset, ()))) or {dataset}
 
     @property
     def classifiers(self) -> list[str]:

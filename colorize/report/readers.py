@@ -13,6 +13,8 @@ import numpy as np
 
 from colorize.runtime import DataError, first_line, repair_command
 
+_MAX_BYTES = 1 << 32  # of a file; those of the paper's data sets are smaller
+
 
 def read_arrays(
     path: Path,
@@ -63,6 +65,8 @@ def _unreadable(path: Path, stage: str, problem: str) -> DataError:
 def _require(path: Path, stage: str) -> None:
     if not path.is_file():
         raise DataError(f"{path} is missing: run `dvc repro {stage}`")
+    if (size := path.stat().st_size) > _MAX_BYTES:
+        raise _unreadable(path, stage, f"{size:,} bytes, the limit is {_MAX_BYTES:,}")
 
 
 def read_json(path: Path, stage: str) -> Any:

@@ -19,6 +19,11 @@ they change the speed, and at most the last digits of a result:
     COLORIZE_FAULT               a fault point, for tests: faults.py      (default: none)
 """
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("colorize needs Linux or macOS; on Windows, use it in WSL")
+
 from colorize.runtime.cluster import Killed
 from colorize.runtime.environment import (
     CACHE_PLACES,
@@ -27,8 +32,10 @@ from colorize.runtime.environment import (
     checkpoint_seconds,
     choose_device,
     dask_address,
+    expanded,
     gpus,
     is_compiling,
+    is_run_by_dvc,
     may_wait,
     processes,
     raw_dir,
@@ -44,6 +51,7 @@ from colorize.runtime.errors import (
     DataError,
     ParameterError,
     UserError,
+    explain_os_error,
     first_line,
     repair_command,
     without_secrets,
@@ -52,10 +60,14 @@ from colorize.runtime.faults import FAULT_POINTS, fault_point
 from colorize.runtime.files import (
     atomic_text,
     atomic_write,
+    check_size,
     check_written,
     comma_separated,
+    link,
     note_written,
+    open_regular,
     prepare_folder,
+    read_bytes,
     sha256_of,
     sweep,
     write_array,
@@ -64,8 +76,8 @@ from colorize.runtime.files import (
 )
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import call_in_child, executor, outputs, run, workers
-from colorize.runtime.signals import die_with_parent, finish_step, is_orphaned, stop_requested
-from colorize.runtime.terminal import progress, say
+from colorize.runtime.signals import cpu_limit, die_with_parent, finish_step, is_orphaned, stop_requested
+from colorize.runtime.terminal import escaped, note, progress, say
 
 __all__ = [
     "CACHE_PLACES",
@@ -81,13 +93,18 @@ __all__ = [
     "cache_place",
     "call_in_child",
     "check_compiler",
+    "check_size",
     "check_written",
     "checkpoint_seconds",
     "choose_device",
     "comma_separated",
+    "cpu_limit",
     "dask_address",
     "die_with_parent",
+    "escaped",
     "executor",
+    "expanded",
+    "explain_os_error",
     "fault_point",
     "finish_step",
     "first_line",
@@ -95,14 +112,19 @@ __all__ = [
     "holder_of",
     "is_compiling",
     "is_orphaned",
+    "is_run_by_dvc",
+    "link",
     "lock",
     "may_wait",
+    "note",
     "note_written",
+    "open_regular",
     "outputs",
     "prepare_folder",
     "processes",
     "progress",
     "raw_dir",
+    "read_bytes",
     "repair_command",
     "repo_root",
     "run",

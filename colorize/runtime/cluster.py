@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colorize.runtime import terminal
 from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Cluster(Executor):
                 "`dask scheduler`, or unset the variable"
             ) from None
         if not client.scheduler_info()["workers"]:
-            print(f"waiting for workers of {self._address}", file=sys.stderr, flush=True)
+            terminal.note(f"waiting for workers of {self._address}")
         return client
 
     def _disconnect(self) -> None:
@@ -168,7 +168,7 @@ class _Cluster(Executor):
             self._lost.wait()
             if self._is_closed:
                 return
-            print(f"lost the scheduler {self._address}; trying to reach it again", file=sys.stderr, flush=True)
+            terminal.note(f"lost the scheduler {self._address}; trying to reach it again")
             with self._lock:
                 self._sent.clear()
             self._disconnect()  # without the lock, which the callbacks of the client need

@@ -6,6 +6,8 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,10 @@ from colorize.runtime.errors import ParameterError, first_line
 
 CACHE_PLACES = ("auto", "device", "host", "stream")
 
+_MANY_FILES = 1 << 16  # open files; COLORIZE_CACHE=stream opens all shards of a split at once
+_LARGEST = 10**9  # of numbers without an own limit
+_LARGEST_COUNT = 1024  # of processes and threads; more do not fit on a machine
 _TASKS_OF_CLUSTER = 1000  # 2,000 waiting tasks take 36 MB of a scheduler's memory
-_TORCHRUN = (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
 
 
 def repo_root() -> Path:
@@ -25,8 +29,28 @@ def repo_root() -> Path:
 
 
 def raw_dir() -> Path:
-    """Folder of the raw archives."""
-    return repo_root() / (os.environ.get("COLORIZE_RAW") or Path("data", "raw"))
+    """Folder of the raw archives.
+
+    Raises:
+        ParameterError: COLORIZE_RAW starts with the home folder (`~name`) of an unknown user.
+    """
+    return repo_root() / expanded(os.environ.get("COLORIZE_RAW") or "data/raw", "COLORIZE_RAW")
+
+
+def expanded(path: str, key: str) -> Path:
+    """A path of the user; `~` and `~name` at its start are replaced by home folders.
+
+    Args:
+        path: the path.
+        key: name of the variable or parameter, for the error message.
+
+    Raises:
+        ParameterError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ParameterError(f"{key}: {path}: there is no such user; write the whole path") from None
 
 
 def state_dir() -> Path:
@@ -34,17 +58,19 @@ def state_dir() -> Path:
     return repo_root() / ".state"
 
 
-def _whole_number(name: str, default: int, at_least: int = 1) -> int:
+def _whole_number(name: str, default: int, at_least: int = 1, at_most: int = _LARGEST) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < at_least:
-        raise ParameterError(f"{name}={text}: expected a whole number of at least {at_least}")
+    is_short = re.fullmatch(r"[0-9]{1,12}", text)  # Python refuses to convert thousands of digits
+    if not is_short or not at_least <= int(text) <= at_most:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise ParameterError(f"{name}={shown}: expected a whole number of at least {at_least} and at most {at_most}")
     return int(text)
 
 
 def processes() -> int:
     """Number of worker processes."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return _whole_number("COLORIZE_PROCS", cores)
+    return _whole_number("COLORIZE_PROCS", cores, at_most=_LARGEST_COUNT)
 
 
 def dask_address() -> str | None:
@@ -73,8 +99,8 @@ def gpus() -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        with contextlib.suppress(FileNotFoundError):
-            listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # no driver, or one that does not answer
+            listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60)
             return [str(n) for n, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
     return [name for name in (visible or "").split(",") if name]
 
@@ -97,8 +123,23 @@ def is_compiling() -> bool:
 
 
 def torchrun_ranks() -> tuple[int, int, int]:
-    """Rank, local rank and world size of this process, as set by `torchrun`; (0, 0, 1) without `torchrun`."""
-    rank, local_rank, size = (int(os.environ.get(name, default)) for name, default in _TORCHRUN)
+    """Rank, local rank and world size of this process, as set by `torchrun`; (0, 0, 1) without `torchrun`.
+
+    Raises:
+        ParameterError: a variable has a wrong value. Or another program, such as the scheduler of a cluster, set the
+            variables of a group of several processes: then this process would wait forever for the others.
+    """
+    size = _whole_number("WORLD_SIZE", 1)
+    rank, local_rank = (_whole_number(name, 0, at_least=0) for name in ("RANK", "LOCAL_RANK"))
+    if max(rank, local_rank) >= size:
+        raise ParameterError(
+            f"RANK={rank}, LOCAL_RANK={local_rank}: expected less than WORLD_SIZE, {size}; run `unset RANK LOCAL_RANK`"
+        )
+    if size > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        raise ParameterError(
+            f"WORLD_SIZE={size}, but `torchrun` did not start this process; start it with `torchrun`, or run "
+            "`unset WORLD_SIZE RANK LOCAL_RANK` before it"
+        )
     return rank, local_rank, size
 
 
@@ -114,10 +155,14 @@ def progress_record() -> Path | None:
 
 
 def set_up_process() -> None:
-    """Set environment variables for libraries; a program calls this before it imports torch.
+    """Set environment variables for libraries and allow many open files; a program calls this before it imports torch.
 
     Only programs (stages, the command line, benchmarks) call it: importing the library does not change the process.
     """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it says
+        wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     # How often an idle OpenMP thread checks for work before it sleeps. GNU OpenMP reads it when torch is loaded. By
     # default, threads spin for milliseconds; two trainings on two cores then take fifty times as long as one.
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
@@ -133,7 +178,7 @@ def set_up_torch(device: str | None = None) -> str:
     import torch
 
     if os.environ.get("COLORIZE_THREADS"):
-        torch.set_num_threads(_whole_number("COLORIZE_THREADS", 1))
+        torch.set_num_threads(_whole_number("COLORIZE_THREADS", 1, at_most=_LARGEST_COUNT))
     name = choose_device(device)
     if torch.device(name).type == "cuda" and torch.device(name).index is not None:
         torch.cuda.set_device(name)  # Triton starts its kernels on the current device
@@ -150,8 +195,8 @@ def choose_device(device: str | None = None) -> str:
 
     name = device or os.environ.get("COLORIZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=name).tolist()  # a device such as `meta` has no values
+    except Exception as error:  # torch raises almost anything for a device that it does not know or that is not there
         reason = first_line(error)
         raise ParameterError(f"the device {name} cannot be used here ({reason}); try COLORIZE_DEVICE=cpu") from None
     return name

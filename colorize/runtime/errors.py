@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -33,8 +35,28 @@ class Damaged(DataError):
 
 
 def first_line(error: Exception) -> str:
-    """First line of an error message, without the details that libraries add."""
-    return str(error).partition("\n")[0]
+    """First line of an error message, without the details that libraries add, and without error numbers and paths."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (reason or str(error)).partition("\n")[0]
+
+
+def explain_os_error(error: OSError) -> str:
+    """An error of the operating system as a message for users: the file, the reason and the remedy."""
+    reason = error.strerror or first_line(error) or type(error).__name__
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    remedy = _REMEDIES.get(error.errno or 0, "check the path, its permissions and the disk")
+    return f"{where}{reason[:1].lower()}{reason[1:]}; {remedy}"
+
+
+_REMEDIES = {  # error number -> remedy, if it is not the path
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "free some space and run again",
+    errno.EMFILE: "allow more open files with `ulimit -n`",
+    errno.ENFILE: "close other programs and run again",
+    errno.EAGAIN: "allow more processes with `ulimit -u`, or lower COLORIZE_PROCS",
+    errno.ENOMEM: "free memory and run again",
+    errno.EFBIG: "see the limit for file sizes, `ulimit -f`",
+}
 
 
 def without_secrets(text: str) -> str:

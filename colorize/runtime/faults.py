@@ -8,6 +8,7 @@ COLORIZE_FAULT=shard-member:3:TERM   SIGTERM when it reaches the point for the t
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 
@@ -45,7 +46,12 @@ def fault_point(name: str) -> None:
 
 def _pass(name: str, armed: str) -> None:
     wanted, count, number, *rest = [*armed.split(":"), *("", "1", "KILL")[armed.count(":") + 1 :]]
-    if rest or wanted not in FAULT_POINTS or not count.isdecimal() or not hasattr(signal, f"SIG{number}"):
+    if (
+        rest
+        or wanted not in FAULT_POINTS
+        or not re.fullmatch("[0-9]{1,9}", count)
+        or not hasattr(signal, f"SIG{number}")
+    ):
         raise ParameterError(
             f"COLORIZE_FAULT={armed}: no such fault point; the fault points are {', '.join(FAULT_POINTS)}"
         )

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -38,7 +39,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         DataError: the file cannot be written: disk full, or no permission. Other errors of the block are not changed.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.tmp"
     try:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,11 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name of a file that leaves room for a suffix: at most 255 bytes are allowed."""
+    return name if len(os.fsencode(name)) < 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 class _Output(io.BufferedIOBase):
@@ -111,7 +117,7 @@ class _Output(io.BufferedIOBase):
 
 @contextlib.contextmanager
 def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Iterator[None]:
-    """Raise errors that a user can fix as DataError; do not change other errors."""
+    """Raise errors of a file as DataError, except if its name is too long: then only this file is affected."""
     try:
         yield
     except OSError as error:
@@ -125,11 +131,11 @@ def _explained(path: Path, needed: int = 0, file: BinaryIO | None = None) -> Ite
             raise DataError(
                 f"{path}: needs {needed:,} bytes, more than the limit for file sizes; see `ulimit -f`"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise DataError(
-                f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
-            ) from error
-        raise
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and its permissions"
+        ) from error
 
 
 def _existing(folder: Path) -> Path:
@@ -169,6 +175,26 @@ def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[object]]) ->
     writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def link(source: Path, path: Path) -> None:
+    """Give a file a second name, atomically. If the file system allows no hard link, copy the file.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), temporary)  # of a symbolic link, the file that it leads to
+        temporary.replace(path)
+    except OSError:  # another disk, or one without hard links
+        with source.open("rb") as file, atomic_write(path) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
+    finally:
+        temporary.unlink(missing_ok=True)  # `replace` leaves it if both names already belong to the same file
+    note_written(path, path.stat().st_size)
 
 
 def write_json(path: Path | str, value: object) -> None:
@@ -255,7 +281,47 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # in a container whose first process does not reap orphans, they remain zombies
 
 
+def open_regular(path: Path | str) -> io.BufferedReader:
+    """Open a file for reading. Named pipes and devices are refused, because reading them may never end.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular file.
+    """
+    path = Path(path)
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 (closed by the caller)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file, but a named pipe or a device", str(path))
+    return file
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # otherwise a named pipe would wait for its other end
+
+
+def check_size(path: Path | str, limit: int) -> None:
+    """Check that a file has at most `limit` bytes.
+
+    Raises:
+        OSError: the file does not exist, or it is too large.
+    """
+    size = Path(path).stat().st_size
+    if size > limit:
+        raise OSError(errno.EINVAL, f"too large: {size:,} bytes, the limit is {limit:,}", str(path))
+
+
+def read_bytes(path: Path | str, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes; its length is checked before it is read.
+
+    Raises:
+        OSError: the file cannot be read, is not a regular file, or is too large.
+    """
+    with open_regular(path) as file:
+        check_size(path, limit)
+        return file.read(limit)
+
+
 def sha256_of(path: Path | str) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with Path(path).open("rb") as file:
+    """SHA-256 of a regular file's content, in hex; errors are those of `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

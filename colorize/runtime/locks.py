@@ -8,12 +8,11 @@ import functools
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from colorize.runtime import environment
+from colorize.runtime import environment, terminal
 from colorize.runtime.errors import DataError
 from colorize.runtime.files import make_folder
 
@@ -132,14 +131,14 @@ def _announce(path: Path, what: str, wait: bool) -> None:
     who = _describe(path)
     if not wait:
         raise DataError(f"{what} is already running ({who}); wait until it ends, or stop it")
-    print(f"waiting for {what}, which is already running ({who})", file=sys.stderr, flush=True)
+    terminal.note(f"waiting for {what}, which is already running ({who})")
 
 
 def _describe(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())
         return f"PID {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError):  # the holder has not yet written its data
+    except (OSError, ValueError, LookupError, TypeError):  # the holder has not yet written its data
         return "another process"
 
 

@@ -14,10 +14,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from colorize.runtime import cluster, environment, signals, terminal
-from colorize.runtime.errors import DataError, ParameterError, UserError, first_line
+from colorize.runtime.errors import DataError, ParameterError, UserError, explain_os_error, first_line
 from colorize.runtime.files import prepare_folder, sweep
 from colorize.runtime.locks import lock
 
@@ -163,25 +163,34 @@ def outputs(what: str, *folders: Path) -> Iterator[None]:
 def run(main: Callable[..., None], arguments: list[str]) -> None:
     """Call `main(*arguments)`. Exit codes: 0 complete, 2 parameters, 3 data, 129 / 130 / 143 interrupted.
 
-    A UserError is printed as one line on stderr. An interrupted stage must not exit with 0, or DVC would record
-    incomplete outputs as complete.
+    A UserError and an error of the operating system are printed as one line on stderr. An interrupted stage must not
+    exit with 0, or DVC would record incomplete outputs as complete.
     """
+    terminal.open_streams()
     signals.install_handlers()
     terminal.begin_records()
     try:
         _check_arguments(main, arguments)
         main(*arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(f"error: {error}", error.exit_code)
+    except OSError as error:
+        _end(f"error: {explain_os_error(error)}", DataError.exit_code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end("interrupted", 130)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        print(f"error: out of memory ({first_line(error)}); lower train.batch_size, or free memory", file=sys.stderr)
-        sys.exit(DataError.exit_code)
+        what = f"out of memory ({first_line(error)})"
+        _end(f"error: {what}; lower train.batch_size, or free memory", DataError.exit_code)
+    finally:
+        terminal.flush_streams()
+        signals.restore_handlers()
+
+
+def _end(line: str, code: int) -> NoReturn:
+    terminal.note(line)
+    sys.exit(code)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

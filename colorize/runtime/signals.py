@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from colorize.runtime import environment
+from colorize.runtime import environment, terminal
 from colorize.runtime.errors import DataError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -44,6 +44,13 @@ def install_handlers() -> None:
             signal.signal(number, _handle)
     if environment.is_run_by_dvc():
         die_with_parent(signal.SIGTERM)
+
+
+def restore_handlers() -> None:
+    """Let signals end this process at once; otherwise, a signal during the interpreter's exit prints a traceback."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is _handle:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def die_with_parent(number: int) -> None:
@@ -81,7 +88,7 @@ def handle_bus_errors(report: Callable[[str], None]) -> None:
 
 def _print_error(line: str) -> None:
     restored = "\x1b[?25h\n" if os.isatty(2) else ""  # shows the cursor again, which a progress bar hides
-    os.write(2, os.fsencode(f"{restored}error: {line}\n"))
+    os.write(2, os.fsencode(f"{restored}error: {terminal.escaped(line)}\n"))
 
 
 def _shortened_files() -> Iterator[str]:
@@ -116,6 +123,29 @@ def _leave(number: int) -> None:
 
 
 @contextlib.contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block when this process has used so many seconds of CPU time in it.
+
+    It interrupts pure Python and the module `re`. It has no effect outside of the main thread, where Python handles no
+    signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"more than {seconds:.0f} seconds of CPU time")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextlib.contextmanager
 def finish_step() -> Iterator[None]:
     """Delay signals until the block ends; then a signal ends the process. A block inside another one has no effect."""
     if _State.is_deferring:
@@ -130,7 +160,7 @@ def finish_step() -> Iterator[None]:
     if caught is not None:
         _leave(caught)
     if is_orphaned():
-        print("stopped: the dvc process that started this stage has ended", file=sys.stderr)
+        terminal.note("stopped: the dvc process that started this stage has ended")
         _leave(signal.SIGTERM)
 
 

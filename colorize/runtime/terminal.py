@@ -1,15 +1,21 @@
-"""Progress of long tasks, on a terminal, as lines or as records in files."""
+"""Lines on stdout and stderr, and progress of long tasks: on a terminal, as lines or as records in files.
+
+Text from outside (names of files, answers of servers, errors of libraries) may contain control characters, with which
+it could move the cursor, hide text or fake a line. All text therefore passes `escaped` before it is shown.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from colorize.runtime import environment
 
@@ -26,12 +32,55 @@ def silence() -> None:
     _is_silent = True
 
 
-def say(text: str) -> None:
-    """Print lines to stdout. If stdout is closed or the disk is full, discard this and all later output."""
+def escaped(text: object) -> str:
+    """Text on one line; a character that is not printable is shown as an escape sequence such as `\\n` or `\\x1b`."""
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+
+
+def say(*lines: object) -> None:
+    """Print lines to stdout, escaped. If stdout is closed or the disk is full, discard this and all later output."""
+    _print(sys.stdout, lines)
+
+
+def note(*lines: object) -> None:
+    """Print lines to stderr, escaped. If stderr is closed or the disk is full, discard this and all later output."""
+    _print(sys.stderr, lines)
+
+
+def _print(stream: TextIO, lines: Iterable[object]) -> None:
     try:
-        print(text, flush=True)
+        print(*map(escaped, lines), sep="\n", file=stream, flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let a stream that cannot be written to lead to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def open_streams() -> None:
+    """Prepare stdout and stderr of a program: a closed one discards its output, and no text is impossible to write."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller (`>&-`)
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (for as long as the process lives)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_streams() -> None:
+    """Write what is left in stdout and stderr. Otherwise a full disk would change the exit code at the very end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _discard(stream)
 
 
 @contextlib.contextmanager
@@ -66,16 +115,15 @@ def _progress_bar(description: str, total: int, unit: str) -> Iterator[Callable[
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    text = TextColumn("{task.description}")
     columns = (
-        text,
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(escaped(description), total=total)
         yield functools.partial(bar.advance, task)
 
 
@@ -89,9 +137,7 @@ def _progress_lines(description: str, total: int, unit: str) -> Callable[[int], 
         now = time.monotonic()
         if now - shown >= _PAUSE_S:
             shown = now
-            print(
-                f"{description}: {done:,} of {total:,} {unit} after {now - started:.0f} s", file=sys.stderr, flush=True
-            )
+            note(f"{description}: {done:,} of {total:,} {unit} after {now - started:.0f} s")
 
     return advance
 

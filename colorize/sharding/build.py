@@ -9,11 +9,7 @@ workers. The manifest counts the rejected images by reason, and names the first 
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +60,12 @@ def shard(name: str, settings: Shard, folders: Folders, code: str = "") -> dict[
                 **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
                 **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
                 **{"archive": described[archive], "skipped": summary.skipped(job, archive, counts)},
+                "endings": summary.endings(job, archive, counts),
                 **_publish(job, name, split, out, settings),
             }
         for split in leakage.HELD_OUT:
-            manifests[split]["leaked"] = _find_leaks(pool, manifests, name, split, folders)
+            train, other = (folders.shards(which, name) for which in ("train", split))
+            manifests[split]["leaked"] = leakage.find(pool, train, other, manifests["train"]["images"])
     summary.check_leaks(name, manifests, settings.max_leaked)
     runtime.fault_point("shard-manifest")
     for split, manifest in manifests.items():
@@ -82,12 +80,11 @@ def _warn_of_cuts(name: str, source: sources.Source, found: Sequence[Part], desc
     """
     for part in found:
         if described[part.file]["is_published"] is False:
-            print(
+            runtime.note(
                 f"warning: {part.path}: {part.bytes:,} bytes, but the published archive has "
                 f"{source.archives[part.file].bytes:,}; it is used as your own selection of the data set; if you "
                 f"replace it, run `dvc repro -f {stage_name('shard', name)}`",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
+            )
 
 
 def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) -> dict:
@@ -105,25 +102,6 @@ def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) 
             file.writelines(job.table(split, number))
     for number, record in zip(numbers, records, strict=True):
         if record.sha256:
-            _link(job.tar(split, number), out / job.tar(split, number).name)
-            runtime.note_written(out / job.tar(split, number).name, record.bytes)
+            # so that it is not lost if the run is interrupted
+            runtime.link(job.tar(split, number), out / job.tar(split, number).name)
     return found
-
-
-def _link(path: Path, target: Path) -> None:
-    """Give a finished tar a second name, so that it is not lost if the run is interrupted; copy it to another disk."""
-    try:
-        os.link(path, target)
-    except OSError:  # another disk, or one without hard links
-        with path.open("rb") as source, runtime.atomic_write(target) as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-
-
-def _find_leaks(
-    pool: Executor, manifests: dict[SplitName, dict], name: str, split: SplitName, folders: Folders
-) -> dict:
-    train, other = (folders.shards(which, name) for which in ("train", split))
-    count = -(-manifests["train"]["images"] // leakage.PART)
-    places = (str(train.absolute()), str(other.absolute()))
-    tasks = [pool.submit(leakage.find_in, *places, number, count) for number in range(count)]
-    return leakage.combine(train, other, [task.result() for task in tasks])

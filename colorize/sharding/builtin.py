@@ -19,6 +19,7 @@ import itertools
 import json
 import tarfile
 import zipfile
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, NamedTuple
@@ -42,7 +43,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # the pixels depend on the code of these files and on the versions of these packages
 _CODE = [
     Path(__file__).with_name(f"{name}.py")
-    for name in ("builtin", "images", "jpeg", "orientation", "png", "profiles", "tiling", "webp")
+    for name in ("builtin", "floods", "images", "jpeg", "orientation", "png", "profiles", "tiling", "webp")
 ]
 _PACKAGES = ("numpy", "pillow", "simplejpeg")
 
@@ -51,33 +52,46 @@ class Photo(Section):
     """One photograph and the map from its tiles to the splits."""
 
     class_name: Annotated[str, Field(alias="class")]  # name of its folder in the archive
-    package: str  # Python package that contains the photograph
-    file: str  # path of the photograph, relative to the package
+    package: Literal["matplotlib", "scipy", "skimage", "sklearn"]  # Python package that contains the photograph
+    file: Annotated[str, Field(max_length=200)]  # path of the photograph, relative to the package
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     credit: str
-    tiles: str  # the map: one line per row of tiles, one letter per tile
+    tiles: Annotated[str, Field(max_length=10_000)]  # the map: one line per row of tiles, one letter per tile
 
     _is_a_map = field_validator("tiles")(check_map)
+
+    @field_validator("file")
+    @classmethod
+    def _is_below_the_package(cls, file: str) -> str:
+        if Path(file).is_absolute() or ".." in Path(file).parts or not file.isprintable():
+            raise ValueError("expected a path below the folder of the package")
+        return file
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Side = Annotated[int, Field(ge=16, le=10_000)]  # pixels
 
 
 class Counts(Section):
     """Images of each split."""
 
-    train: Annotated[int, Field(ge=1)]
-    val: Annotated[int, Field(ge=1)]
-    test: Annotated[int, Field(ge=1)]
+    train: Count
+    val: Count
+    test: Count
 
 
 class Recipe(Section):
     """Recipe of one data set of the sample: the key `sample` of a source file."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]  # names the archives and seeds the random generators
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)
+    ]  # names the archives and seeds the random generators
     layout: Literal["tiny_imagenet", "places"]
     size: Annotated[int, Field(ge=16, le=1024)]  # side of the images, pixels
-    smallest: Annotated[int, Field(ge=16)]  # smallest and largest side of the crops, pixels of the photo
-    largest: Annotated[int, Field(ge=16)]
+    smallest: Side  # smallest and largest side of the crops, in pixels of the photo
+    largest: Side
     counts: Counts
-    gray: Annotated[int, Field(ge=0)]  # training images stored without color; 2 % in Tiny ImageNet
+    gray: Annotated[int, Field(ge=0, le=1_000_000)]  # training images stored without color; 2 % in Tiny ImageNet
     photos: Annotated[dict[str, Photo], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -172,7 +186,7 @@ def read_photo(photo: Photo) -> bytes:
     folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0] if folders else photo.package) / photo.file
     try:
-        data = path.read_bytes()
+        data = runtime.read_bytes(path, images.MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; run `pip install -r requirements.txt`") from error
     found = hashlib.sha256(data).hexdigest()
@@ -192,8 +206,8 @@ def check_sides(recipe: Recipe, tilings: dict[str, Tiling]) -> None:
     for name, tiling in tilings.items():
         for split in SYMBOLS:
             for component in tiling.components_of(split):
-                sides = range(recipe.largest, 0, -1)
-                fitting = next(side for side in sides if len(tiling.corners(component, side)))  # 1 always fits
+                sides = range(1, recipe.largest + 1)  # if a side fits, smaller sides fit too; 1 always fits
+                fitting = bisect_left(sides, True, key=lambda side: not len(tiling.corners(component, side)))
                 if fitting < recipe.largest:
                     raise ParameterError(
                         f"sample.largest: {recipe.largest}, but the crops in some {split} tiles of the photo {name} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -46,7 +45,7 @@ def run(pool: Executor, job: Job, name: str) -> list[Counts]:
     counts = [count for count in flow.counts if count is not None]
     listing.check_images(job.source, job.found, counts)
     if flow.kept:
-        print(f"{name}: {flow.kept:,} shards were finished in an earlier run", file=sys.stderr, flush=True)
+        runtime.note(f"{name}: {flow.kept:,} shards were finished in an earlier run")
     with runtime.progress(f"shard {name}", sum(sum(count.images.values()) for count in counts), "images") as advance:
         advance(flow.images)
         while flow.is_busy:

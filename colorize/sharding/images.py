@@ -6,11 +6,13 @@ input bytes, both return 8-bit sRGB or raise `Reject` with one of a few fixed re
 - Plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) at which both
   sides are at least `size`. Then they are cropped to the central square and resized with antialiasing if necessary.
 - Pillow decodes all other files. The orientation from EXIF or XMP is applied. Alpha is blended onto white unless it is
-  zero everywhere. Palettes, CMYK and other color profiles are converted to sRGB. `Image.note` lists these conversions.
+  zero everywhere. Palettes, CMYK, other color profiles, and up to 16 bits per channel are converted to sRGB of 8 bits.
+  Of several pages, the first is used; thumbnails do not count. `Image.note` lists these conversions.
 - A JPEG is not plain if decoders may read its header in different ways. If Pillow and libjpeg read different image
   sizes, the file is rejected as damaged.
-- Images of more than 50 million pixels (checked in the header, before decoding), JPEGs of more than 256 scans,
-  animations, and images of more than 8 bits per channel are rejected.
+- A JPEG that libjpeg refuses is mended if none of its pixels is lost (`mending.py`), and then decoded like any other.
+- Images of more than 50 million pixels (JPEG 2000 and AVIF: 25 million; checked in the header, before decoding), JPEGs
+  of more than 256 scans, animations, JPEGs of 12 bits, and images of more than 16 bits per channel are rejected.
 - Truncated files are rejected, because decoders fill the missing pixels with gray.
 
 The images of both data sets of the paper are square, so the central crop changes only images of other data sets.
@@ -18,7 +20,8 @@ The images of both data sets of the paper are square, so the central crop change
 
 import io
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import simplejpeg
@@ -28,14 +31,16 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
-from colorize.sharding import jpeg, orientation, png, profiles, webp
+from colorize.sharding import avif, conversion, depth, jpeg, jpeg2000, mending, orientation, pages, png, profiles, webp
+from colorize.sharding.floods import is_flooded
+from colorize.sharding.formats import FORMATS, HEIC_REMEDY
 
 MAX_BYTES = 1 << 28  # length of a file
 MAX_PIXELS = 50_000_000  # decoding keeps up to four copies of 4 bytes per pixel
+EXPENSIVE_COST = 2  # decoding a JPEG 2000 or an AVIF takes up to twice the memory per pixel of other formats
 MAX_SCANS = 256  # of a progressive JPEG; encoders write about 10, and each scan takes a pass over the whole image
 MIN_SIDE = 16  # pixels; there is nothing to learn from smaller images
 GRAY_TOLERANCE = 1  # 8-bit levels; color conversion may change a channel of a neutral pixel by one level
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # not EPS, for which Pillow starts Ghostscript
 
 EMPTY = "empty file"
 NOT_AN_IMAGE = "not an image"
@@ -44,22 +49,19 @@ DAMAGED = "damaged"
 TOO_LARGE = "too large"
 TOO_SMALL = "too small"
 ANIMATED = "animated"
-DEEP = "16-bit"
+DEEP = "unsupported bit depth"
+HEIC = f"HEIC: {HEIC_REMEDY}"
+UNREADABLE = "unreadable"
 GRAYSCALE = "grayscale"
 PALE = "low colorfulness"
-REASONS = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_LARGE, TOO_SMALL, ANIMATED, DEEP, GRAYSCALE, PALE)
+REASONS = (
+    *(EMPTY, NOT_AN_IMAGE, HEIC, UNREADABLE, TRUNCATED, DAMAGED, TOO_LARGE, TOO_SMALL, ANIMATED, DEEP),
+    *(GRAYSCALE, PALE),
+)
 UNWANTED = (GRAYSCALE, PALE)  # intact files that a parameter excludes
+MENDED = "harmless JPEG errors ignored"
 
-_UPRIGHT = {  # EXIF orientation -> operation that turns the photo upright
-    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
-    3: Pillow.Transpose.ROTATE_180,
-    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
-    5: Pillow.Transpose.TRANSPOSE,
-    6: Pillow.Transpose.ROTATE_270,
-    7: Pillow.Transpose.TRANSVERSE,
-    8: Pillow.Transpose.ROTATE_90,
-}
-_ORIENTATION_TAG = 0x0112
+_Picture = TypeVar("_Picture")
 
 
 class Reject(Exception):
@@ -107,10 +109,7 @@ def decode(
     Raises:
         Reject: the file is not used; `reason` says why.
     """
-    rgb, note = _decode_plain_jpeg(data, size, out), None
-    if rgb is None:
-        photo, note = _open(data)
-        rgb = fit_square(photo, size)
+    rgb, note = _mending(_decode_square, data, size, out)
     if out is not None and rgb is not out:
         out[:] = rgb
         rgb = out
@@ -139,13 +138,54 @@ def open_rgb(data: bytes | memoryview) -> Pillow.Image:
 
 def open_with_note(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     """Like `open_rgb`, but also returns the conversions that were needed, as in `Image.note`."""
-    photo, note = _open(data)
+    photo, note = _mending(_open, data)
     photo.info.clear()  # orientation and profile are already applied and must not be applied again
     return photo, note
 
 
-def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | None) -> np.ndarray | None:
-    """Decode a plain JPEG to (size, size, 3) uint8, in `out` if possible; None if `_open` must decode the file."""
+def _mending(
+    read: Callable[..., tuple[_Picture, str | None]], data: bytes | memoryview, *arguments: object
+) -> tuple[_Picture, str | None]:
+    """Read a file, and if it is a JPEG with harmless errors, read the mended file; returns the picture and the note."""
+    try:
+        return read(data, *arguments)
+    except Reject as reject:
+        mended = _mend(data) if reject.reason in (DAMAGED, TRUNCATED) else None
+        if mended is None:
+            raise
+        try:
+            picture, note = read(mended, *arguments)
+        except Reject as still:
+            raise reject if still.reason in (DAMAGED, TRUNCATED) else still from None
+        return picture, f"{note}, {MENDED}" if note else MENDED
+
+
+def _mend(data: bytes | memoryview) -> bytes | None:
+    """The mended JPEG, whose header passes all checks; None if there is nothing to mend or if it cannot be mended."""
+    if bytes(data[:2]) != b"\xff\xd8" or len(data) > MAX_BYTES or jpeg.is_flooded(data):
+        return None
+    mended = mending.mend(data)
+    header = jpeg.read_header(mended) if mended else None
+    if mended is None or header is None:
+        return None
+    _check_header(header.width, header.height, header.bits)
+    _check_scans(header, mended)
+    return mending.without_filler(mended, header.components)
+
+
+def _decode_square(data: bytes | memoryview, size: int, out: np.ndarray | None) -> tuple[np.ndarray, str | None]:
+    """Decode any file to (size, size, 3) uint8, in `out` if possible; also returns the note of the conversions."""
+    decoded = _decode_plain_jpeg(data, size, out)
+    if decoded is not None:
+        return decoded
+    photo, note = _open(data)
+    return fit_square(photo, size), note
+
+
+def _decode_plain_jpeg(
+    data: bytes | memoryview, size: int, out: np.ndarray | None
+) -> tuple[np.ndarray, str | None] | None:
+    """Decode a plain JPEG like `_decode_square`; None if `_open` must decode the file."""
     header = jpeg.read_header(data)
     if header is None or header.components not in (1, 3) or not _is_upright_srgb(header) or len(data) > MAX_BYTES:
         return None
@@ -158,10 +198,12 @@ def _decode_plain_jpeg(data: bytes | memoryview, size: int, out: np.ndarray | No
         if not jpeg.is_confirmed(data, header):
             return None  # the header was remembered from an earlier file, and the reason must not depend on that file
         raise Reject(_reason_for(error)) from error
+    mpf = header.metadata.mpf
+    note = None if mpf is None else ", ".join(pages.notes_of_jpeg(mpf, data)) or None
     if rgb.shape == (size, size, 3):
-        return rgb if buffer is None else buffer
+        return rgb if buffer is None else buffer, note
     # a buffer of another shape was not filled: it still holds pixels of an earlier image
-    return fit_square(Pillow.fromarray(rgb), size) if buffer is None else None
+    return (fit_square(Pillow.fromarray(rgb), size), note) if buffer is None else None
 
 
 def _scales_to(header: jpeg.Header, size: int) -> bool:
@@ -170,18 +212,18 @@ def _scales_to(header: jpeg.Header, size: int) -> bool:
 
 
 def _is_upright_srgb(header: jpeg.Header) -> bool:
-    exif, xmp, profile = header.metadata
+    exif, xmp, profile, _ = header.metadata
     if (exif or xmp) and orientation.read(exif, xmp) != 1:
         return False
     return profile is None or (header.components == 3 and profiles.is_srgb(profile))
 
 
-def _check_header(width: int, height: int, bits: int = 8) -> None:
+def _check_header(width: int, height: int, bits: int = 8, max_bits: int = 8) -> None:
     if width * height > MAX_PIXELS:
         raise Reject(TOO_LARGE)
     if min(width, height) < MIN_SIDE:
         raise Reject(TOO_SMALL)
-    if bits > 8:
+    if bits > max_bits:
         raise Reject(DEEP)
 
 
@@ -224,17 +266,18 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
-    is_jpeg = bytes(data[:2]) == b"\xff\xd8"
-    if is_jpeg and jpeg.read_header(data) is None and jpeg.is_flooded(data):
+    if is_flooded(data) or ((is_jpeg := bytes(data[:2]) == b"\xff\xd8") and jpeg.is_flooded(data)):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images (MAX_PIXELS limits them) and odd metadata
-            if is_jpeg and (repaired := jpeg.without_broken_profile(data)):
-                photo, note = _to_srgb(_load(repaired))
-                return photo, ", ".join([note, profiles.UNUSABLE] if note else [profiles.UNUSABLE])
-            return _to_srgb(_load(data))
+            repaired = _checked_jpeg(data) if is_jpeg else None
+            notes: list[str] = []
+            # without a second reference to the loaded photo, which would keep its memory
+            photo = conversion.to_srgb(_load(repaired or data, notes), notes)
+            notes += [profiles.UNUSABLE] if repaired else []
+            return photo, ", ".join(notes) or None
     except (Reject, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -242,6 +285,17 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
     except Pillow.UnidentifiedImageError as error:
         raise Reject(_reason_unidentified(data)) from error
     except Exception as error:  # damaged bytes raise almost any exception in Pillow
+        raise Reject(_reason_for(error)) from error
+
+
+def _checked_jpeg(data: bytes | memoryview) -> bytes | None:
+    """As `jpeg.check_header`. Pillow must not open what libjpeg refuses: it takes seconds to read megabytes of junk."""
+    try:
+        return jpeg.check_header(data)
+    except ValueError as error:
+        header, *_ = jpeg.parse(data)
+        if header is not None:
+            _check_header(header.width, header.height, header.bits)
         raise Reject(_reason_for(error)) from error
 
 
@@ -259,25 +313,34 @@ def _reason_unidentified(data: bytes | memoryview) -> str:
     header, *_ = jpeg.parse(data)
     if header is not None:
         _check_header(header.width, header.height, header.bits)  # Pillow cannot read 12-bit JPEGs
-    magic = bytes(data[:4])
-    return DAMAGED if magic[:3] == b"\xff\xd8\xff" or magic == b"\x89PNG" else NOT_AN_IMAGE
+    head = bytes(data[:4])
+    if brands := avif.read_brands(data):
+        return DAMAGED if brands & avif.AVIF_BRANDS else HEIC if brands & avif.HEIC_BRANDS else NOT_AN_IMAGE
+    return DAMAGED if head[:3] == b"\xff\xd8\xff" or head == b"\x89PNG" else NOT_AN_IMAGE
 
 
-def _load(data: bytes | memoryview) -> ImageFile:
-    """Open a file, check its header, then decode it."""
+def _load(data: bytes | memoryview, notes: list[str]) -> ImageFile:
+    """Open a file, check its header, then decode it. Conversions are added to the notes."""
     photo = Pillow.open(io.BytesIO(data), formats=FORMATS)
-    _check_header(*_size_for_decoder(photo, data), _bits(photo, data))
+    if isinstance(photo, TiffImageFile):
+        notes += pages.choose_in_tiff(photo)
+    bits = _bits(photo, data)
+    _check_header(*_size_for_decoder(photo, data), bits, depth.MAX_BITS)
     if isinstance(photo, TiffImageFile):  # a tile may be larger than its image
         _check_header(max(photo.tag_v2.get(322, MIN_SIDE), MIN_SIDE), max(photo.tag_v2.get(323, MIN_SIDE), MIN_SIDE))
-    if photo.format != "MPO" and getattr(photo, "is_animated", False):  # an MPO is a photo followed by a preview
+    if photo.format not in ("MPO", "TIFF") and getattr(photo, "is_animated", False):
         raise Reject(ANIMATED)
-    if photo.format in ("JPEG", "MPO"):
+    if isinstance(photo, JpegImageFile):
         _check_jpeg(photo, data)
+        notes += pages.notes_of_jpeg(conversion.metadata_of_jpeg(photo).mpf, data)
     elif photo.format == "PNG":
         png.check_pixels(data)
+    elif photo.format == "JPEG2000":
+        jpeg2000.check_is_whole(data, jpeg2000.read_header(data))
     elif isinstance(photo, TiffImageFile) and not _has_all_strips(photo):
         raise Reject(TRUNCATED)
     photo.load()
+    notes += [depth.REDUCED] if bits > 8 else []
     return photo
 
 
@@ -290,10 +353,25 @@ def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview) -> tuple[in
     elif photo.format == "PNG":
         header = png.read_header(data)
         size = header.width, header.height
+    elif photo.format == "JPEG2000":
+        codestream = jpeg2000.read_header(data)
+        size = codestream.width, codestream.height
+        _check_cost([size])
+    elif photo.format == "AVIF":
+        if avif.is_sequence(data):
+            raise Reject(ANIMATED)
+        _check_cost(avif.read_sizes(data))
     _check_header(*size)
     if size != photo.size:
         raise Reject(DAMAGED)
     return size
+
+
+def _check_cost(sizes: list[tuple[int, int]]) -> None:
+    """Reject if decoding pictures of these sizes takes too much memory; one may be alpha, and others previews."""
+    areas = [width * height for width, height in sizes]
+    if max(areas) * EXPENSIVE_COST > MAX_PIXELS or sum(areas) > MAX_PIXELS:
+        raise Reject(TOO_LARGE)
 
 
 def _check_jpeg(photo: Pillow.Image, data: bytes | memoryview) -> None:
@@ -314,70 +392,9 @@ def _has_all_strips(photo: TiffImageFile) -> bool:
 
 
 def _bits(photo: ImageFile, data: bytes | memoryview) -> int:
-    """Bits per channel in the file. Pillow reduces some 16-bit files to 8 bits and clips others, without a warning."""
-    if photo.mode.startswith(("I", "F")):
-        return 16
+    """Bits per channel in the file. Pillow reduces some files to 8 bits without a warning."""
     if photo.format == "PNG":
         return png.read_header(data).bits
-    if isinstance(photo, TiffImageFile):
-        return max(photo.tag_v2.get(258, (8,)))
-    if photo.format == "PPM":
-        maximum = photo.tile[0][3]
-        return 16 if isinstance(maximum, tuple) and maximum[-1] > 255 else 8
-    return 8
-
-
-def _to_srgb(photo: Pillow.Image) -> tuple[Pillow.Image, str | None]:
-    """Turn a photo upright, blend its alpha and convert it to sRGB; returns it and the note of its conversions."""
-    notes = []
-    turn, profile = _metadata_of(photo)
-    if turn is not None:
-        photo = photo.transpose(turn)
-        notes.append("orientation applied")
-    if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-        notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
-    photo, alpha = _split_alpha(photo)
-    if alpha is not None and alpha.getextrema() == (0, 0):  # programs without support for alpha leave zeros
-        alpha = None
-        notes.append("empty alpha ignored")
-    elif alpha is not None:
-        notes.append("alpha blended onto white")
-    if profile:  # it describes the stored colors, so it is applied before white is blended in
-        photo, done = profiles.apply(photo, profile)
-        notes += [done] if done else []
-    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
-    return photo if alpha is None else _on_white(photo, alpha), ", ".join(notes) or None
-
-
-def _metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
-    """The operation that turns a loaded photo upright, and its ICC profile; each is None if there is none."""
-    if isinstance(photo, JpegImageFile):  # as in `_is_upright_srgb`, so that both ways of decoding agree
-        applications = [(int(name[3:]), content) for name, content in photo.applist if name.startswith("APP")]
-        exif, xmp, profile = jpeg.gather(applications)
-        return _UPRIGHT.get(orientation.read(exif, xmp)), profile
-    profile = profiles.of_png(photo.info) if photo.format == "PNG" else photo.info.get("icc_profile")
-    try:
-        return _UPRIGHT.get(photo.getexif().get(_ORIENTATION_TAG, 1)), profile
-    except Exception:  # damaged EXIF raises almost any exception in Pillow; the pixels may be intact
-        return None, profile
-
-
-def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None]:
-    """Colors in mode L, RGB or CMYK, and the alpha channel if there is one."""
-    is_gray = photo.mode in ("1", "L", "LA", "La")
-    alpha = None
-    if photo.has_transparency_data:
-        photo = photo if photo.mode == "RGBA" else photo.convert("RGBA")
-        alpha = photo.getchannel("A")
-        if is_gray:
-            return photo.getchannel("R"), alpha
-    if photo.mode in ("L", "RGB", "CMYK"):
-        return photo, alpha
-    return photo.convert("L" if is_gray else "RGB"), alpha
-
-
-def _on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
-    """Blend a photo onto white, so that the stored colors of transparent pixels do not show."""
-    white = Pillow.new("RGB", photo.size, "white")
-    white.paste(photo, mask=alpha)
-    return white
+    if photo.format == "JPEG2000":
+        return jpeg2000.read_header(data).bits
+    return depth.bits_of(photo)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import simplejpeg
 
+from colorize.sharding.floods import MAX_SEGMENTS
+
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _PROGRESSIVE = frozenset((0xC2, 0xCA))  # 0xCA means arithmetic coding, like 0xC9 and 0xCC below
@@ -21,10 +23,13 @@ _TOLD = _FRAMES | {_APP1, _APP2}
 _SKIPPED = frozenset((0xC4, 0xCC, 0xDB, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
 _SCAN = 0xDA
 _MAX_FILL = 64  # largest number of fill bytes 0xFF in a header; encoders write none or one
-_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_EXIF, _XMP, _ICC, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # color space in libjpeg -> number
-# No encoder writes many fill bytes or markers without content. Pillow takes seconds to read megabytes of them.
-_FLOOD = re.compile(rb"\xff{1024}|(?:\xff+[\x00\x01\xd0-\xd9]){512}")
+_MARKER = re.compile(rb"\xff[^\x00\xff]")  # what precedes it in a header is skipped by decoders
+_STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without content
+# No encoder writes so many. Pillow takes seconds to read megabytes of fill bytes, or a million of empty segments.
+_MAX_SEGMENTS = 4096  # of a header, and markers without content; MAX_BYTES of the longest segments
+_MAX_SKIPPED = 1 << 16  # bytes of a header that are in no segment
 
 
 class Metadata(NamedTuple):
@@ -33,9 +38,10 @@ class Metadata(NamedTuple):
     exif: bytes | None  # starts with "Exif"
     xmp: bytes | None
     profile: bytes | None  # ICC profile; None if there is none or if one of its segments is missing
+    mpf: bytes | None  # index of the pictures in an MPO
 
 
-_NO_METADATA = Metadata(None, None, None)
+_NO_METADATA = Metadata(None, None, None, None)
 
 
 class Header(NamedTuple):
@@ -114,7 +120,9 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
     """
     segments: list[tuple[int, int, int]] = []
     fill, last = 0, len(data) - _SEGMENT.size
-    while position <= last:
+    for _ in range(_MAX_SEGMENTS):
+        if position > last:
+            return None
         prefix, marker, length = _SEGMENT.unpack_from(data, position)
         if prefix != 0xFF:
             return None
@@ -124,7 +132,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
             return segments, position + 2 + length  # libjpeg reads the header of the scan too
         elif marker == 0xFF and fill < _MAX_FILL:
             position, fill = position + 1, fill + 1
-        elif marker in _TOLD and length >= 2:
+        elif marker in _TOLD and length >= 2 and len(segments) < MAX_SEGMENTS:
             segments.append((marker, position + _SEGMENT.size, position + 2 + length))
             position += 2 + length
         else:
@@ -134,7 +142,7 @@ def _walk(data: bytes | memoryview, position: int) -> tuple[list[tuple[int, int,
 
 def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
     """Join the metadata of application segments (number, content), given in file order, in the same way as Pillow."""
-    xmp, exif, parts = None, [], []
+    xmp, mpf, exif, parts = None, None, [], []
     for number, content in segments:
         if number == 1 and content.startswith(_EXIF):
             exif.append(content[len(_EXIF) :])
@@ -142,10 +150,12 @@ def gather(segments: Iterable[tuple[int, bytes]]) -> Metadata:
             xmp = content[len(_XMP) :]
         elif number == 2 and content.startswith(_ICC) and len(content) > len(_ICC) + 1:
             parts.append(content[len(_ICC) :])
+        elif number == 2 and content.startswith(_MPF):
+            mpf = content[len(_MPF) :]
     parts.sort(key=lambda part: part[0])
     is_whole = all(part[0] == number and part[1] == len(parts) for number, part in enumerate(parts, 1))
     profile = b"".join(part[2:] for part in parts) if parts and is_whole else None
-    return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile)
+    return Metadata(_EXIF + b"".join(exif) if exif else None, xmp, profile, mpf)
 
 
 def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
@@ -157,19 +167,38 @@ def is_confirmed(data: bytes | memoryview, header: Header) -> bool:
     return (header.width, header.height, header.components) == (width, height, _COMPONENTS.get(space))
 
 
-def without_broken_profile(data: bytes | memoryview) -> bytes | None:
-    """Hide the ICC profile of a JPEG that libjpeg rejects because the profile is incomplete; None for other files."""
+def check_header(data: bytes | memoryview) -> bytes | None:
+    """Check that libjpeg reads the header of a JPEG without complaint.
+
+    Returns:
+        None; or, if libjpeg complains about an incomplete ICC profile, a file in which the profile is hidden.
+
+    Raises:
+        ValueError: any other complaint.
+    """
     try:
         simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
-        if "ICC" in str(error):
-            return bytes(data).replace(_ICC, _ICC.lower())  # decoders ignore the changed name
+        if "ICC" not in str(error):
+            raise
+        return bytes(data).replace(_ICC, _ICC.lower())  # decoders ignore the changed name
     return None
 
 
 def is_flooded(data: bytes | memoryview) -> bool:
-    """Whether a JPEG whose header `read_header` refused may have megabytes of fill bytes, which slow Pillow down."""
-    return _FLOOD.search(data) is not None
+    """Whether a JPEG has more bytes or markers without meaning before its first scan than any encoder writes."""
+    position, skipped = 2, 0
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, position, position + _MAX_SKIPPED + 2)
+        skipped += (found.start() if found else len(data)) - position
+        if skipped > _MAX_SKIPPED:
+            return True
+        if found is None or found[0][1] == _SCAN:
+            return False
+        position = found.end()
+        if found[0][1] not in _STANDALONE:
+            position += int.from_bytes(data[position : position + 2])
+    return True
 
 
 def count_scans(data: bytes | memoryview) -> int:

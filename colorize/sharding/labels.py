@@ -77,6 +77,10 @@ def _rows(file: str, num_columns: int, path: Path, listing: containers.Listing) 
     entry = next((entry for entry in listing.entries if entry.name == file), None)
     if entry is None:
         raise DataError(f"{path}: there is no file {file!r}; correct `lists` in the source file")
+    if entry.size > containers.MAX_INFLATED:
+        raise DataError(
+            f"{path}: {file}: {entry.size:,} bytes are too many for a list, the limit is {containers.MAX_INFLATED:,}"
+        )
     with containers.Reader(path) as reader:
         content = bytes(reader.read(entry))
     try:

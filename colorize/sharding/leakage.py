@@ -6,6 +6,7 @@ first bits, so that a process needs memory for one part only: 24 bytes per image
 
 from array import array
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,23 @@ def find_in(train_folder: str, folder: str, number: int, count: int) -> Leaks:
     found = np.flatnonzero(train[twins] == digests)
     first = found[:_FIRST_PAIRS]
     return Leaks(len(found), list(zip(rows[first].tolist(), train_rows[twins[first]].tolist(), strict=True)))
+
+
+def find(pool: Executor, train_folder: Path, folder: Path, images: int) -> dict:
+    """Find all leaks with worker processes.
+
+    Args:
+        pool: executor of the worker processes.
+        train_folder: folder of the training images.
+        folder: folder of the other split.
+        images: number of training images.
+
+    Returns:
+        The result of `combine`.
+    """
+    places, count = (str(train_folder.absolute()), str(folder.absolute())), -(-images // PART)
+    tasks = [pool.submit(find_in, *places, number, count) for number in range(count)]
+    return combine(train_folder, folder, [task.result() for task in tasks])
 
 
 def combine(train_folder: Path, folder: Path, found: Iterable[Leaks]) -> dict:

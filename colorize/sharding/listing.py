@@ -16,14 +16,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from colorize import runtime
 from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.archives.parts import Part
 from colorize.data.shards import SPLITS, SplitName
 from colorize.runtime import DataError
-from colorize.sharding import image_list, labels
+from colorize.sharding import formats, image_list, labels
 from colorize.sharding.index import Member
 from colorize.sharding.sources import ClassFile, Source
+
+# CPU time for matching all names of an archive: a useful pattern takes a few microseconds per name
+MATCH_S, _MATCH_S_PER_FILE = 10.0, 1e-4
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 
@@ -35,6 +39,7 @@ class Counts(NamedTuple):
 
     images: dict[SplitName, int]
     skipped: dict[str, int]  # kind (such as OTHER) -> number of files that are in no split
+    endings: dict[str, int]  # of the files of the kind OTHER -> their number
     labeled: dict[str, int]  # name of a list -> images that it names
     files: int
     unsplit: dict[SplitName, int]  # images that match the pattern of a split, or of `images`
@@ -78,17 +83,21 @@ def list_part(
     if rows is not None:
         members, others = _by_list(source, here, rows, path)
     else:
-        assign = _by_fractions if source.fractions else _by_patterns
-        members, others = assign(source, here, part, listing)
-    class_files = _read_classes(members, source.class_file, part, path, listing) if source.class_file else 0
+        members, others = _by_names(source, here, part, listing)
+    class_files = 0
+    if source.class_file is not None:
+        ending = f".{source.class_file.ending}"
+        class_files = _read_classes(members, source.class_file, part, path, listing)
+        others[ending] -= class_files
     labeled, list_files = _add_labels(members, source, part, found, place_of, listing)
-    if source.class_file:
-        labeled[f"*.{source.class_file.ending}"] = class_files
-    skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others - list_files - class_files})).items()))
+    if source.class_file is not None:
+        labeled[f"*{ending}"] = class_files
+    others.subtract(formats.endings(list_files))
+    skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others.total()})).items()))
     example = part.prefix + listing.entries[0].name if listing.entries else ""
     images = {split: len(members[split]) for split in here}
     unsplit = {split: _matching(source, split, part, listing) for split in here if not images[split]}
-    return Listed(members, Counts(images, skipped, labeled, len(listing.entries), unsplit, example))
+    return Listed(members, Counts(images, skipped, +others, labeled, len(listing.entries), unsplit, example))
 
 
 def check_splits(source: Source, splits: Sequence[SplitName] = SPLITS) -> None:
@@ -117,38 +126,55 @@ def check_images(
             raise DataError(f"{name}: names no image of a split; correct `lists` or `class_file` in {source._file}")
 
 
+def _by_names(
+    source: Source, splits: Sequence[SplitName], part: Part, listing: containers.Listing
+) -> tuple[dict[SplitName, list[Member]], Counter[str]]:
+    """Call `_by_fractions` or `_by_patterns` with a limit of time, because some regular expressions take forever."""
+    assign = _by_fractions if source.fractions else _by_patterns
+    limit_s = MATCH_S + _MATCH_S_PER_FILE * len(listing.entries)
+    try:
+        with runtime.cpu_limit(limit_s):
+            return assign(source, splits, part, listing)
+    except TimeoutError:
+        raise DataError(
+            f"{source._file}: matching the {len(listing.entries):,} names in {part.path} takes more than {limit_s:.0f} "
+            "seconds of CPU time; simplify `regex`: a repetition inside of a repetition, as in (a+)+, takes forever"
+        ) from None
+
+
 def _by_patterns(
     source: Source, splits: Sequence[SplitName], part: Part, listing: containers.Listing
-) -> tuple[dict[SplitName, list[Member]], int]:
-    """Members of the splits, by the pattern of each split, and the number of files that match no pattern."""
+) -> tuple[dict[SplitName, list[Member]], Counter[str]]:
+    """Members of the splits, by the pattern of each split, and the endings of the files that match no pattern."""
     members: dict[SplitName, list[Member]] = {split: [] for split in splits}
     wanted = [(source.splits[split].compiled().fullmatch, found) for split, found in members.items()]
-    others = 0
+    others: list[str] = []
     for entry in listing.entries:
         name, is_asked_for = part.prefix + entry[0], False
         for match, found in wanted:
             if matched := match(name):
                 found.append(Member(entry, name, _class_of(matched, part.prefix)))
                 is_asked_for = True
-        others += not is_asked_for
-    return members, others
+        if not is_asked_for:
+            others.append(name)
+    return members, Counter(formats.endings(others))
 
 
 def _by_fractions(
     source: Source, splits: Sequence[SplitName], part: Part, listing: containers.Listing
-) -> tuple[dict[SplitName, list[Member]], int]:
-    """Members of the splits, by a hash of the name, and the number of files that are not images."""
+) -> tuple[dict[SplitName, list[Member]], Counter[str]]:
+    """Members of the splits, by a hash of the name, and the endings of the files that are not images."""
     members: dict[SplitName, list[Member]] = {split: [] for split in splits}
     assert source.fractions is not None  # else the splits have patterns
     split_of, match = source.fractions.split_of, source.images.compiled().fullmatch
-    others = 0
+    others: list[str] = []
     for entry in listing.entries:
         name = part.prefix + entry[0]
         if not (matched := match(name)):
-            others += 1
+            others.append(name)
         elif (split := split_of(name)) in members:
             members[split].append(Member(entry, name, _class_of(matched, part.prefix)))
-    return members, others
+    return members, Counter(formats.endings(others))
 
 
 def _class_of(matched: re.Match, prefix: str) -> str:
@@ -159,11 +185,11 @@ def _class_of(matched: re.Match, prefix: str) -> str:
 
 def _by_list(
     source: Source, splits: Sequence[SplitName], rows: Sequence[image_list.Row], path: Path
-) -> tuple[dict[SplitName, list[Member]], int]:
-    """Members of the splits of a list of images, and the number of images of other splits."""
+) -> tuple[dict[SplitName, list[Member]], Counter[str]]:
+    """Members of the splits of a list of images, and the endings of the images of other splits."""
     members: dict[SplitName, list[Member]] = {split: [] for split in splits}
     patterns = {split: pattern.compiled() for split, pattern in source.splits.items()}
-    others = 0
+    others: list[str] = []
     for row in rows:
         name = row.entry.name
         if source.is_list and row.split not in (*SPLITS, ""):
@@ -172,8 +198,9 @@ def _by_list(
         matching = [wanted for wanted in splits if split == wanted or (patterns and patterns[wanted].fullmatch(name))]
         for wanted in matching:
             members[wanted].append(Member(row.entry, name, row.class_name or name.rpartition("/")[0]))
-        others += not matching
-    return members, others
+        if not matching:
+            others.append(name)
+    return members, Counter(formats.endings(others))
 
 
 def _read_classes(
@@ -217,13 +244,14 @@ def _add_labels(
     found: Sequence[Part],
     place_of: Callable[[Part], Path],
     listing: containers.Listing,
-) -> tuple[dict[str, int], int]:
+) -> tuple[dict[str, int], set[str]]:
     """Replace class and group of the images that a list names.
 
     Returns:
-        The number of images that each list names, and the number of files of lists in this archive.
+        The number of images that each list names, and the files of lists in this archive.
     """
-    labeled, files = {}, set()
+    labeled: dict[str, int] = {}
+    files: set[str] = set()
     for home in found if source.lists else ():
         for wanted in source.lists_of(home.file):
             if home.prefix:
@@ -233,7 +261,7 @@ def _add_labels(
             path = place_of(home)
             read = labels.read(wanted, path, listing if home == part else containers.scan(path, home.subfolder))
             labeled[f"{home.path}: {wanted.file}"] = sum(_label(listed, read) for listed in members.values())
-    return labeled, len(files)
+    return labeled, files
 
 
 def _label(members: list[Member], read: dict[str, labels.Label]) -> int:

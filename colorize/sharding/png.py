@@ -66,6 +66,8 @@ def _chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
     while position + _CHUNK.size <= len(data):
         length, kind = _CHUNK.unpack_from(data, position)
         yield kind, position + _CHUNK.size, length
+        if kind == b"IEND":  # decoders ignore what follows
+            return
         position += _CHUNK.size + length + _CHECKSUM.size
 
 

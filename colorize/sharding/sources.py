@@ -21,18 +21,12 @@ from colorize.config.strict_yaml import Section
 from colorize.data.shards import SplitName
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import builtin as embedded
+from colorize.sharding import formats
 from colorize.sharding.labels import LabelList
 
 OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
 PATH = "path"  # name of the archive of a source that has a local path
-
-# Hidden files and the resource forks that macOS adds to zips are not images, even with the extension of an image.
-_ANY_IMAGE = r"(?!(?:.*/)?(?:\.|__MACOSX/))(?s:.*)\.(?i:jpe?g|png|webp|tiff?|bmp|gif|ppm)"
-
-
-def _is_image(name: str) -> bool:
-    return re.fullmatch(_ANY_IMAGE, name) is not None
 
 
 class Archive(Section):
@@ -73,16 +67,16 @@ class Pattern(Section):
     The class of an image is the group `class` of the regular expression. Without this group, it is the image's folder.
     """
 
-    glob: str | None = None  # `*` also matches `/`
-    regex: str | None = None
+    glob: Annotated[str, Field(max_length=2000)] | None = None  # `*` also matches `/`
+    regex: Annotated[str, Field(max_length=2000)] | None = None
 
     @field_validator("regex")
     @classmethod
     def _compiles(cls, regex: str | None) -> str | None:
         try:
             re.compile(regex or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from None
+        except (re.error, OverflowError, RecursionError) as error:  # of huge counts, and of deep nesting
+            raise ValueError(f"not a regular expression that can be used ({runtime.first_line(error)})") from None
         return regex
 
     @model_validator(mode="after")
@@ -92,8 +86,8 @@ class Pattern(Section):
         return self
 
     def compiled(self) -> re.Pattern:
-        """The pattern for `fullmatch`; without glob and regex, it matches all files with the extension of an image."""
-        return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or _ANY_IMAGE)
+        """The pattern for `fullmatch`; without glob and regex, it matches all files with the ending of an image."""
+        return re.compile(fnmatch.translate(self.glob) if self.glob is not None else self.regex or formats.ANY_IMAGE)
 
 
 class SplitPattern(Pattern):
@@ -169,6 +163,10 @@ class Source(Section):
             raise ValueError("give exactly one of archives, path and sample")
         if sum([bool(self.splits), self.fractions is not None, self.is_list]) != 1:
             raise ValueError("give exactly one of splits and fractions, or a list of images (.csv) as path")
+        if self.fractions is None and self.images != Pattern():
+            raise ValueError("images belongs to fractions; with splits, each split has its own pattern")
+        if self.path is not None and not self.path.strip():
+            raise ValueError("path is empty; expected a folder, zip or tar in the folder of raw archives")
         for split in self.splits:
             self.archive_of(split)
         for number, wanted in enumerate(self.lists):
@@ -272,10 +270,18 @@ def _obtain(name: str, archive: Archive, raw_dir: Path) -> Part:
 def _find_local(path: str, raw_dir: Path) -> list[Part]:
     """Find a path that is absolute, or relative to the folder of raw archives or to the main repository."""
     # not relative to the working folder, because an experiment's copy of the project lacks untracked folders
-    folders, path = (raw_dir, runtime.repo_root()), str(Path(path).expanduser())
+    folders, path = (raw_dir, runtime.repo_root()), str(runtime.expanded(path, "path"))
     for folder in folders:
-        if found := parts.find(PATH, folder, path, _is_image):
-            return found
+        try:
+            if found := parts.find(PATH, folder, path, formats.is_image):
+                return found
+            if "\0" in path or (folder / path).is_symlink():  # a link to itself, or to nothing
+                (folder / path).stat()
+        except DataError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            what = f"{folder / path}: {runtime.first_line(error)}"
+            raise DataError(f"{what}; correct `path` in the source file") from None
     tried = " or ".join(dict.fromkeys(str(folder / path) for folder in folders))
     raise DataError(f"{tried}: no such folder, zip or tar; correct `path` in the source file")
 

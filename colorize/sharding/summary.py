@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from colorize.data.shards import SplitName
 from colorize.runtime import DataError
-from colorize.sharding import images, leakage
+from colorize.sharding import formats, images, leakage
 from colorize.sharding.job import FIRST_NAMES, Job, Record
 from colorize.sharding.listing import Counts
 
@@ -16,6 +16,12 @@ def skipped(job: Job, file: str, counts: Sequence[Counts]) -> dict[str, int]:
     """The number of files of each kind that are in no split, in the archives named `file` in the source."""
     here = [Counter(count.skipped) for part, count in zip(job.found, counts, strict=True) if part.file == file]
     return dict(sorted(sum(here, Counter()).items()))
+
+
+def endings(job: Job, file: str, counts: Sequence[Counts]) -> dict[str, int]:
+    """The endings of the files of the kind `OTHER`, and their numbers, in the archives named `file` in the source."""
+    here = [Counter(count.endings) for part, count in zip(job.found, counts, strict=True) if part.file == file]
+    return formats.in_order(sum(here, Counter()))
 
 
 def summarize(records: Sequence[Record]) -> dict:
@@ -79,7 +85,7 @@ def _describe_leaks(leaked: dict[str, dict]) -> str:
 
 def describe(manifests: dict[SplitName, dict]) -> str:
     """Summarize the manifests in a few lines for the terminal."""
-    lines, skipped = [], {}
+    lines, skipped, left_out = [], {}, {}
     for split, manifest in manifests.items():
         name = manifest["dataset"]
         line = f"{name} {split}: {manifest['images']:,} images, {manifest['without_color']:,} of them gray"
@@ -87,10 +93,13 @@ def describe(manifests: dict[SplitName, dict]) -> str:
             line += f"; {entry['images']:,} rejected ({reason})"
         lines += [line + "".join(f"; {count:,} converted ({note})" for note, count in manifest["converted"].items())]
         skipped[manifest["archive"]["file"]] = manifest["skipped"]
+        left_out[manifest["archive"]["file"]] = manifest["endings"]
     for file, kinds in skipped.items():
         if kinds:
             counts = ", ".join(f"{count:,} ({kind})" for kind, count in kinds.items())
             lines.append(f"{name}: files skipped in {file}: {counts}")
+        if left_out[file]:
+            lines[-1] += f"; left out: {formats.describe(left_out[file])}"
     if leaked := _leaks(manifests):
         lines.append(f"{name}: {_describe_leaks(leaked)}")
     return "\n".join(lines)

@@ -5,13 +5,11 @@ A task gets the folder of the job and numbers, and leaves its result in this fol
 
 from __future__ import annotations
 
-import csv
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import xxhash
@@ -101,7 +99,8 @@ class _Work:
         """Add one row per image to the table; returns the keys of the images."""
         pixels = self.members.pixels[: len(kept)]
         rows = zip(kept, map(xxhash.xxh3_128_hexdigest, pixels), colorfulness(pixels).tolist(), strict=True)
-        self.table.append(_to_csv([(*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows]))
+        lines = [(*names, xxh128, f"{amount:.2f}", gray) for (*names, gray), xxh128, amount in rows]
+        self.table.append(shards.table_lines(lines))
         self.images += len(kept)
         self.gray += sum([row[-1] for row in kept])
         return [row[0] for row in kept]
@@ -113,11 +112,7 @@ def _content(reader: containers.Reader, entry: Entry) -> bytes | memoryview:
         raise images.Reject(images.EMPTY)
     if entry.size > images.MAX_BYTES:
         raise images.Reject(images.TOO_LARGE)
-    return reader.read(entry)
-
-
-def _to_csv(rows: Iterable[tuple]) -> str:
-    """CSV lines that end in a line feed. With this line end, csv.writer itself would not quote a carriage return."""
-    lines: list[str] = []
-    csv.writer(SimpleNamespace(write=lines.append)).writerows(rows)
-    return "".join([line.removesuffix("\r\n") + "\n" for line in lines])
+    try:
+        return reader.read(entry)
+    except containers.UnreadableFile:
+        raise images.Reject(images.UNREADABLE) from None

@@ -15,7 +15,6 @@ import json
 import math
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ _SHARE = 0.01  # largest share of the training time for saving; at the paper's s
 _KEY_DIGITS = 16
 _STALE_SECONDS = 14 * 24 * 3600  # for this long, an interrupted training can be resumed
 _DIGEST = 64  # hex digits of a SHA-256
+_MAX_BYTES = 1 << 34  # of a checkpoint; one of the widest model has less than 4 GB
 
 
 def folder_of(run_name: str, key: dict) -> Path:
@@ -107,13 +107,11 @@ class Checkpoints:
         for path in paths:
             try:
                 return read(path)
-            except ValueError as error:
-                print(f"warning: {path}: {error}; using the checkpoint before it", file=sys.stderr, flush=True)
+            except (ValueError, OSError) as error:
+                runtime.note(f"warning: {path}: {error}; using the checkpoint before it")
         if paths:
-            print(
+            runtime.note(
                 f"warning: {self.folder}: no intact checkpoint; training starts from the first step",
-                file=sys.stderr,
-                flush=True,
             )
         return None
 
@@ -133,13 +131,13 @@ def read(path: Path) -> tuple[int, dict]:
     Raises:
         ValueError: the file is damaged, or contains objects that torch does not load because they could run code.
     """
-    digest, _, content = path.read_bytes().partition(b"\n")
+    digest, _, content = runtime.read_bytes(path, _MAX_BYTES).partition(b"\n")
     if len(digest) != _DIGEST or hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError("damaged: its SHA-256 differs from the one at its start")
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return found["step"], found["state"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError, EOFError) as error:
         raise ValueError(f"not a checkpoint of this project ({runtime.first_line(error)})") from None
 
 

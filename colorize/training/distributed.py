@@ -10,8 +10,9 @@ of the global batch. The first process writes the results. The other processes w
 from __future__ import annotations
 
 import contextlib
-import sys
+import datetime
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from colorize import runtime
-from colorize.runtime import ParameterError
+from colorize.runtime import DataError, ParameterError
+
+_PATIENCE = datetime.timedelta(minutes=30)  # for the other processes, at the start and at each exchange
+_SILENT_S = 5.0  # a longer wait is announced
 
 
 class Processes(NamedTuple):
@@ -59,7 +63,7 @@ class Processes(NamedTuple):
         if self.device.type == "cuda":
             objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         elif self.rank == 0:
-            print("warning: on a CPU, BatchNorm uses only the part of a batch that its process has", file=sys.stderr)
+            runtime.note("warning: on a CPU, BatchNorm uses only the part of a batch that its process has")
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # caused by the 1x1 head
         return nn.parallel.DistributedDataParallel(objective)
 
@@ -75,6 +79,38 @@ class Processes(NamedTuple):
         return path if self.scratch is None else self.scratch / path
 
 
+def _meet(device: torch.device, size: int) -> None:
+    """Wait for the other processes of the group.
+
+    A thread waits, because this wait of torch handles no signals: the main thread can then be ended at any time.
+
+    Raises:
+        DataError: the group could not be formed.
+    """
+    failures: list[Exception] = []
+
+    def enter() -> None:
+        try:
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # of this thread
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        except Exception as error:  # torch raises errors of many types
+            failures.append(error)
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    thread = threading.Thread(target=enter, daemon=True)
+    thread.start()
+    thread.join(_SILENT_S)
+    if thread.is_alive():
+        runtime.note(f"waiting for the other {size - 1} processes of torchrun (WORLD_SIZE={size})")
+    while thread.is_alive():
+        thread.join(0.5)
+    if failures:
+        what = f"the {size} processes of torchrun did not find each other ({runtime.first_line(failures[0])})"
+        raise DataError(f"{what}; check MASTER_ADDR, MASTER_PORT and the other machines") from failures[0]
+
+
 @contextlib.contextmanager
 def join(device: str) -> Iterator[Processes]:
     """Join the group of processes that `torchrun` describes in environment variables, and leave it at the end.
@@ -84,15 +120,16 @@ def join(device: str) -> Iterator[Processes]:
 
     Yields:
         this process of the group.
+
+    Raises:
+        DataError: the group could not be formed.
     """
     rank, local_rank, size = runtime.torchrun_ranks()
     if size == 1:
         yield Processes(0, 1, torch.device(device), None)
         return
     own = torch.device("cuda", local_rank) if torch.device(device).type == "cuda" else torch.device(device)
-    if own.type == "cuda":
-        torch.cuda.set_device(own)
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    _meet(own, size)
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield Processes(rank, size, own, Path(folder) if rank else None)

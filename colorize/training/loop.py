@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,6 +87,7 @@ def train(
                 split.folder.parent.name: runtime.sha256_of(split.folder / "manifest.json")
                 for split in (data.train, data.val)
             },
+            **_parts(data.train),
             **_environment(group.device),
         }
         checkpoints = Checkpoints(checkpoint.folder_of(run.name, _key(sidecar, run, folders, group, code)), check)
@@ -101,6 +101,13 @@ def train(
             runtime.fault_point("train-final")
             files.save(group.output(folders.model(run)), model, sidecar)
     return checkpoints
+
+
+def _parts(split: Split) -> dict:
+    """The data sets of a union, and their shares of the training images; empty for a plain data set."""
+    if len(split.parts) == 1:
+        return {}
+    return {"parts": [{"dataset": p.dataset, "images": p.images, "weight": p.weight} for p in split.parts]}
 
 
 def _environment(device: torch.device) -> dict:
@@ -249,7 +256,7 @@ class Training:
             checkpoints.save(self._step, self.state_dict())
         if runtime.stop_requested():
             where = f"after step {self._step} of {self._settings.steps}"
-            print(f"train {self._run.name}: stops {where}; run again to resume", file=sys.stderr, flush=True)
+            runtime.note(f"train {self._run.name}: stops {where}; run again to resume")
 
     def _resume(self, checkpoints: Checkpoints) -> None:
         found = checkpoints.latest()
@@ -261,7 +268,7 @@ class Training:
         if found:
             self.load_state_dict(found[1])
             self._step = step
-            print(f"train {self._run.name}: resumes after step {step}", file=sys.stderr, flush=True)
+            runtime.note(f"train {self._run.name}: resumes after step {step}")
 
     def state_dict(self) -> dict:
         """Everything that the next steps depend on, and the files written so far.
@@ -322,7 +329,7 @@ class Training:
         if failed is None:
             return
         train, seed = self._data.train, _seed_of(self._run)
-        selection = next(order.training_order(len(train), self._settings.batch_size, seed, failed))
+        selection = next(order.training_order(train.parts, self._settings.batch_size, seed, failed))
         keys = train.keys(selection.rows).tolist()
         raise self._divergence(f"the loss or its gradient is not finite at step {failed}, images {keys}")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def alone(checkpoints: Path, what: str, folders: dict[str, Path]) -> Iterator[bo
     with runtime.lock(runtime.state_dir() / "locks" / f"{run}-{key}", what) as lock:
         is_done = finished.is_dir()
         if is_done:
-            print(f"{what}: uses the result of the run that has just ended", file=sys.stderr, flush=True)
+            runtime.note(f"{what}: uses the result of the run that has just ended")
             _copy({name: finished / name for name in folders}, folders)
         yield is_done
         if not lock.is_awaited():

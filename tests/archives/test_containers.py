@@ -3,14 +3,17 @@
 import io
 import os
 import pickle
+import resource
 import tarfile
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from colorize.archives import containers
 from colorize.runtime import DataError
+from tests.helpers import rights
 
 LONG = "/".join(["a folder with a long name"] * 12) + "/picture.jpg"  # 323 characters
 NAMES = [
@@ -365,3 +368,33 @@ def test_views_outlive_their_reader(tmp_path):
     with containers.Reader(path) as reader:
         view = reader.read(containers.scan(path).entries[0])
     assert bytes(view) == content_of("1.jpg")
+
+
+def test_a_file_that_may_not_be_read_is_told_from_one_that_is_gone(tmp_path, monkeypatch):
+    for name in ("closed", "gone"):
+        (tmp_path / name).write_bytes(b"x")
+    entries = containers.scan(tmp_path).entries
+    (tmp_path / "closed").chmod(0)
+    (tmp_path / "gone").unlink()
+    monkeypatch.chdir(tmp_path)  # so that a user without rights needs no right to the folders above
+    tmp_path.chmod(0o755)
+    with containers.Reader(Path()) as reader, rights.without_rights():
+        with pytest.raises(containers.UnreadableFile, match="closed: Permission denied; make the file readable"):
+            reader.read(entries[0])
+        with pytest.raises(DataError, match="run again") as caught:
+            reader.read(entries[1])
+    assert not isinstance(caught.value, containers.UnreadableFile)
+
+
+def test_a_process_without_free_file_handles_is_not_the_fault_of_a_file(tmp_path, monkeypatch):
+    (tmp_path / "photo").write_bytes(b"x")
+    (entry,) = containers.scan(tmp_path).entries
+    with containers.Reader(tmp_path) as reader:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(DataError, match="Too many open files") as caught:
+                reader.read(entry)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, containers.UnreadableFile)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +32,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     has_ranges, cuts, cut_at, status, shift = True, 0, 10_000, 200, 0
     redirect = None  # where every answer sends the client
+    raw = None  # header lines and body of every answer, instead of those of a file
 
     def __init__(self, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -44,6 +46,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server, wanted = self.server, self.headers.get("Range")
         server.ranges.append(wanted)
+        if server.raw is not None:
+            lines, body = server.raw
+            self.wfile.write("".join(f"{line}\r\n" for line in [*lines, "Connection: close", ""]).encode("latin-1"))
+            with contextlib.suppress(ConnectionError):  # the client has read enough
+                self.wfile.write(body)
+            self.close_connection = True
+            return None
         if server.redirect is not None and self.path != server.redirect:
             self.send_response(302)
             self.send_header("Location", server.redirect)
@@ -217,6 +226,82 @@ def test_missing_file_on_the_server_is_refused_at_once(server, tmp_path, expect_
     with expect_one_line(DataError, "404", "by hand"):
         sources.locate(source, tmp_path)
     assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize(("wish", "expected"), [("7", 7), ("0", 0), ("soon", 0), ("-5", 0), ("²", 0), (None, 0)])
+def test_the_pause_that_a_server_asks_for_is_made(server, tmp_path, monkeypatch, capsys, wish, expected):
+    data, pauses = server.files[TINY], []
+    server.raw = ["HTTP/1.1 429 Too Many Requests", *([f"Retry-After: {wish}"] if wish else [])], b""
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: (pauses.append(seconds), setattr(server, "raw", None)))
+    sources.locate(served(server, "tiny_imagenet"), tmp_path)
+    assert (tmp_path / TINY).read_bytes() == data
+    assert [round(pause) for pause in pauses] == [expected]
+    assert ("the server answers 429 Too Many Requests; tries again in 7 seconds" in capsys.readouterr().err) is (
+        expected == 7
+    )
+
+
+@pytest.mark.parametrize("wish", ["86400", "Fri, 31 Dec 2999 23:59:59 GMT"])
+def test_a_server_that_asks_for_a_long_pause_is_named(server, tmp_path, expect_one_line, wish):
+    server.raw = ["HTTP/1.1 503 Service Unavailable", f"Retry-After: {wish}"], b""
+    with expect_one_line(DataError, "503 Service Unavailable", "asks to wait ", "run again to resume"):
+        sources.locate(served(server, "tiny_imagenet"), tmp_path)
+    assert len(server.ranges) == 1
+
+
+def test_a_body_longer_than_announced_is_not_written(server, tmp_path, expect_one_line):
+    server.raw = ["HTTP/1.1 200 OK"], bytes(4_000_000)
+    source = served(server, "tiny_imagenet")
+    with expect_one_line(DataError, "sends more than", f"{source.archives[TINY].bytes:,}", "the announced length"):
+        sources.locate(source, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_compressed_body_is_not_unpacked(server, tmp_path, expect_one_line, encoding):
+    """4 MB of zeros are 4 kB in gzip, so the length tells nothing."""
+    body = zlib.compress(bytes(4_000_000), wbits=31 if encoding == "gzip" else 15)
+    server.raw = ["HTTP/1.1 200 OK", f"Content-Encoding: {encoding}"], body
+    with expect_one_line(DataError, f"the server compresses the file with {encoding}", "by hand"):
+        sources.locate(served(server, "tiny_imagenet"), tmp_path)
+    assert (tmp_path / f"{TINY}.part").stat().st_size == len(body)
+
+
+def test_a_compressed_body_is_stored_as_it_is(server, tmp_path):
+    """Servers declare .tar.gz files as gzip-encoded; a checksum is that of the file."""
+    data = server.files[TINY]
+    server.raw = ["HTTP/1.1 200 OK", "Content-Encoding: gzip", f"Content-Length: {len(data)}"], data
+    sources.locate(served(server, "tiny_imagenet"), tmp_path)
+    assert (tmp_path / TINY).read_bytes() == data
+
+
+def test_a_body_of_unknown_length_leaves_half_of_the_disk(server, tmp_path, monkeypatch, expect_one_line):
+    server.raw = ["HTTP/1.1 200 OK"], bytes(50_000)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000))
+    with expect_one_line(DataError, "more than 10,000 bytes", "announces no length"):
+        sources.locate(changed(served(server, "tiny_imagenet"), bytes=None), tmp_path)
+
+
+@pytest.mark.parametrize("length", ["²", "1" * 5000, "-1", "0x10", "٣"])
+def test_a_length_that_is_no_number_is_ignored(server, tmp_path, length):
+    data = server.files[TINY]
+    for header in ("Content-Length", "X-Length"):
+        server.raw = (["HTTP/1.1 200 OK", f"{header}: {length}".encode().decode("latin-1")], data)
+        sources.locate(changed(served(server, "tiny_imagenet"), bytes=None), tmp_path / header)
+        assert (tmp_path / header / TINY).read_bytes() == data
+
+
+@pytest.mark.parametrize("host", ["[::1", "a..b", "a" * 70 + ".com", "h:99999", "%00"])
+@pytest.mark.parametrize("is_redirect", [True, False])
+def test_an_address_without_a_valid_host_is_refused_at_once(server, tmp_path, expect_one_line, host, is_redirect):
+    source = served(server, "tiny_imagenet")
+    if is_redirect:
+        server.redirect = f"http://{host}/{TINY}"
+    else:
+        source = changed(source, url=f"http://{host}/{TINY}")
+    with expect_one_line(DataError, "not valid", "by hand"):
+        sources.locate(source, tmp_path)
+    assert len(server.ranges) == is_redirect
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The parameter file: every problem at once, in one line, and the profiles that must load."""
 
+import os
 import re
 
 import pytest
@@ -161,7 +162,18 @@ WRONG = [  # key, value, what the user reads
     ("max_leaked", "-1", "shard.max_leaked: input should be greater than or equal to 0, found -1"),
     ("max_leaked", "none", "shard.max_leaked: input should be a valid integer, found 'none'"),
     ("num_neighbors", "0", "soft_targets.num_neighbors: input should be greater than or equal to 1, found 0"),
-    ("lambda", "0", "prior.lambda: input should be greater than 0, found 0"),
+    ("lambda", "0", "prior.lambda: input should be greater than or equal to 0.000001, found 0"),
+    ("lambda", "1e-300", "prior.lambda: input should be greater than or equal to 0.000001, found 1e-300"),
+    ("lambda", "1e-45", "prior.lambda: input should be greater than or equal to 0.000001, found 1e-45"),
+    ("sigma", "1e-30", "soft_targets.sigma: input should be greater than or equal to 0.1, found 1e-30"),
+    ("sigma", "1e200", "soft_targets.sigma: input should be less than or equal to 1000, found 1e+200"),
+    ("lr", "1e300", "train.lr: input should be less than or equal to 1000000000000000"),
+    ("weight_decay", "1e300", "train.weight_decay: input should be less than or equal to 1000000000000000"),
+    ("clip_norm", "1e39", "train.clip_norm: input should be less than or equal to 1000000000000000"),
+    ("batch_size", "100000", "train.batch_size: input should be less than or equal to 65536, found 100000"),
+    ("per_shard", "1" * 30, "shard.per_shard: input should be less than or equal to 1000000000, found 1111"),
+    ("columns", "1000", "report.columns: 1,000 images in a line of a figure, expected at most 256 of 64 pixels"),
+    ("figure6_model", "u" * 300, "report.figure6_model: string should have at most 100 characters"),
     ("figure6_model", "../unet", "report.figure6_model: string should match pattern"),
 ]
 
@@ -177,12 +189,47 @@ def test_a_wrong_value_is_answered_with_its_key_what_is_allowed_and_what_was_fou
         ("[-1]", "seeds.0: input should be greater than or equal to 0, found -1"),
         ("[0, 010]", "seeds.1: input should be a valid integer, found '010'"),
         ("[1, 2, 1]", "seeds: a seed appears twice"),
+        (f"[{2**64}]", f"seeds.0: input should be less than {2**63}, found {2**64}"),
+        (f"[{2**63}]", f"seeds.0: input should be less than {2**63}, found {2**63}"),
         ("[]", "seeds: list should have at least 1 item"),
         ("0", "seeds: input should be a valid list, found 0"),
     ],
 )
 def test_seeds_are_different_whole_numbers(text, refusal, seeds, expected):
     assert expected in refusal(re.sub(r"(?m)^seeds:.*\n- 0$", f"seeds: {seeds}", text))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("    - 177\n", "".join(f"    - {n}\n" for n in range(1000)), "evaluate.named.objects: 1,007 images in a line"),
+        ("  size: 64 ", "  size: 1024 ", None),
+        ("  - regression\n  - cnn\n", "  - cnn\n  - cnn\n", "report.figure4_models: a name appears twice"),
+    ],
+)
+def test_figures_that_no_file_can_hold_are_refused_before_any_training(text, load, refusal, before, after, expected):
+    changed_text = text.replace(before, after)
+    assert changed_text != text
+    if expected is None:
+        assert load(changed_text).report.columns == 8
+    else:
+        assert expected in refusal(changed_text)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        (os.mkdir, "is a directory"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 20 << 30), "the limit is 1,048,576"),
+        (lambda path: path.symlink_to(path.name), "too many levels of symbolic links"),
+    ],
+)
+def test_what_is_no_file_that_a_person_wrote_is_named_and_not_read(tmp_path, make, words):
+    make(tmp_path / "params.yaml")
+    with pytest.raises(ParameterError, match=rf"params\.yaml: .*{words}"):
+        params.load(tmp_path / "params.yaml")
 
 
 def test_max_leaked_may_be_null(text, load):
@@ -270,3 +317,37 @@ def test_a_data_set_model_or_seed_out_of_the_run_is_refused(text, load):
 def test_settings_cannot_be_changed(text, load):
     with pytest.raises(ValueError, match="frozen"):
         load(text).train.lr = 1.0
+
+
+UNION = "unions:\n  both: {first: objects, second: scenes, mix: [3, 1]}\n"
+
+
+def with_union(text: str, union: str = UNION, datasets: str = "- objects\n- scenes\n- both\n") -> str:
+    """The file with a union."""
+    text = re.sub(r"unions: \{\}.*\n", union, text)
+    return text.replace("- objects\n- scenes\n", datasets, 1)
+
+
+def test_a_union_has_a_name_and_two_members(text, load):
+    settings = load(with_union(text))
+    assert settings.union("both").mix == [3, 1]
+    with pytest.raises(ParameterError, match=r"objects is not in `unions` of params.yaml \(both\)"):
+        settings.union("objects")
+
+
+@pytest.mark.parametrize(
+    ("union", "datasets", "expected"),
+    [
+        (UNION, "- objects\n- scenes\n", "unions: both is not in `datasets`"),
+        (UNION, "- objects\n- both\n- scenes\n", "unions.both: scenes is not before both in `datasets`"),
+        (UNION.replace("scenes", "nowhere"), None, "unions.both: nowhere is not before both in `datasets`"),
+        (UNION.replace("scenes", "both"), None, "unions.both: both is not before both in `datasets`"),
+        (UNION.replace("scenes", "objects"), None, "unions.both: first and second are both objects"),
+        (UNION.replace("3, 1", "3, 0"), None, "unions.both.mix.1: input should be greater than or equal to 1, found 0"),
+        (UNION.replace("3, 1", "0.5, 0.5"), None, "unions.both.mix.0: input should be a valid integer"),
+        (UNION.replace("3, 1", "1, 1, 1"), None, "unions.both.mix: list should have at most 2 items"),
+        (UNION.replace(", mix: [3, 1]", ""), None, "unions.both.mix is missing"),
+    ],
+)
+def test_a_wrong_union_is_refused_before_any_stage_runs(text, refusal, union, datasets, expected):
+    assert expected in refusal(with_union(text, union, datasets or "- objects\n- scenes\n- both\n"))

@@ -59,7 +59,7 @@ def assert_same(found: list[DeviceBatch], expected: list[DeviceBatch]) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("place", runtime.CACHE_PLACES)
 def test_batches_are_those_of_the_order(split, images, place, device):
-    selections = order.training_order(N, 4, 0)
+    selections = order.training_order(split.parts, 4, 0)
     for batch, draw in zip(take(N, split, device, place=place), selections, strict=False):  # of 4 epochs
         assert batch.rgb.device.type == batch.is_flipped.device.type == device
         assert (batch.rgb.dtype, batch.is_flipped.dtype, batch.rows.dtype) == (torch.uint8, torch.bool, np.int64)

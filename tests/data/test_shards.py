@@ -183,6 +183,13 @@ def change(folder, path: tuple, value) -> None:
         (("shards", 0, "images"), -1), (("shards", 0, "images"), 3.0),
         (("shards", 0, "sha256"), "0" * 63),
         (("shards", 0, "sha256"), int("1" * 64)),
+        (("parts",), None), (("parts",), []), (("parts",), [5]),
+        (("parts",), [{"dataset": "a", "images": 4, "first_key": 0}]),
+        (("parts",), [{"dataset": "a", "images": 5}]),
+        (("parts",), [{"dataset": "a", "images": 5, "first_key": -1}]),
+        (("parts",), [{"dataset": "a", "images": 5, "first_key": 0, "weight": 0}]),
+        (("parts",), [{"dataset": "a", "images": 5, "first_key": 0, "weight": 10**12}]),
+        (("parts",), [{"dataset": "a", "images": 5, "first_key": 0, "size": 3}]),
     ],
 )  # fmt: skip
 def test_a_manifest_of_another_shape_is_refused_with_its_remedy(damaged, path, value):

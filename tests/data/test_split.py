@@ -2,11 +2,14 @@
 
 from itertools import islice
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies
 
-from colorize.data.order import Selection, training_order
+from colorize.data.order import Selection, alternate, training_order
+from colorize.data.shards import Part
 from colorize.data.split import Split, spread
 from colorize.runtime import DataError
 
@@ -25,11 +28,13 @@ def split(tmp_path_factory, write_images, images) -> Split:
     return Split(write_images(tmp_path_factory.mktemp("split"), {"train": images}, per_shard=4).shards("train", "tiny"))
 
 
-def take(
-    count: int, batch_size: int = 4, seed: int = 0, start_step: int = 0, share=(0, 1), length: int = N
-) -> Selection:
+PLAIN = (Part("tiny", N),)
+MIXED = (Part("a", 11, 0, 3), Part("b", 5, 11, 1), Part("c", 7, 16, 2))  # their rows: 0 to 10, 11 to 15, 16 to 22
+
+
+def take(count: int, batch_size: int = 4, seed: int = 0, start_step: int = 0, share=(0, 1), parts=PLAIN) -> Selection:
     """`count` batches as one selection of all their images."""
-    selections = islice(training_order(length, batch_size, seed, start_step, share), count)
+    selections = islice(training_order(parts, batch_size, seed, start_step, share), count)
     return Selection(*map(np.concatenate, zip(*selections, strict=True)))
 
 
@@ -133,6 +138,60 @@ def test_the_shares_of_a_group_are_the_parts_of_the_global_batches(size):
 
 def test_half_of_the_images_are_flipped():
     assert 0.45 < take(100, batch_size=N).is_flipped.mean() < 0.55
+
+
+# --- unions ----------------------------------------------------------------------------------------------------------
+
+
+def part_of(rows: np.ndarray) -> np.ndarray:
+    """The number of the part of each row of MIXED."""
+    return np.searchsorted([11, 16], rows, side="right")
+
+
+@hypothesis.given(strategies.lists(strategies.integers(1, 60), min_size=1, max_size=6))
+def test_after_any_number_of_images_each_part_is_less_than_one_image_from_its_share(weights):
+    pattern = np.tile(alternate(weights), 2)
+    counts = np.cumsum(pattern[:, None] == np.arange(len(weights)), axis=0)
+    shares = np.arange(1, len(pattern) + 1)[:, None] * np.array(weights) / sum(weights)
+    assert (np.abs(counts - shares) < 1 - 1e-9).all()
+    assert (counts[-1] * sum(weights) == len(pattern) * np.array(weights)).all()
+
+
+def test_every_batch_of_a_union_has_the_stated_mix():
+    """To whole images if the mix is a fraction of the batch, else nearly, and exactly in the long run."""
+    rows = take(500, 12, parts=MIXED).rows.reshape(500, 12)
+    counts = (part_of(rows)[:, :, None] == np.arange(3)).sum(axis=1)  # (500, 3)
+    assert (counts == [6, 2, 4]).all()
+    odd = part_of(take(600, 5, parts=MIXED).rows)
+    assert np.bincount(odd).tolist() == [1500, 500, 1000]
+
+
+def test_every_image_of_a_part_comes_once_an_epoch_of_the_part():
+    rows = take(100, 6, parts=MIXED).rows
+    for number, (first, length) in enumerate(((0, 11), (11, 5), (16, 7))):
+        own = rows[part_of(rows) == number] - first
+        whole = own[: len(own) // length * length].reshape(-1, length)
+        assert len(whole) > 5 and (np.sort(whole, axis=1) == np.arange(length)).all()
+        assert not np.array_equal(whole[0], whole[1])
+
+
+def test_the_first_part_has_the_order_that_it_has_alone_and_no_other_part_repeats_it():
+    selection = take(50, 6, parts=(Part("a", N), Part("b", N, N)))
+    first, second = (selection.rows[part::2] - part * N for part in (0, 1))
+    alone = take(25, 6)
+    assert np.array_equal(first, alone.rows)
+    assert np.array_equal(selection.is_flipped[::2], alone.is_flipped)
+    assert not np.array_equal(second, alone.rows)
+
+
+@pytest.mark.parametrize("start", [1, 7])
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_union_continues_exactly_on_any_number_of_processes(start, size):
+    whole = take(start + 4, 5, parts=MIXED)
+    shares = [take(4, 5, start_step=start, share=(rank, size), parts=MIXED) for rank in range(size)]
+    joined = (np.concatenate([part.reshape(4, -1) for part in parts], axis=1) for parts in zip(*shares, strict=True))
+    found = Selection(*(values.ravel() for values in joined))
+    assert_same(found, Selection(whole.rows[5 * start :], whole.is_flipped[5 * start :]))
 
 
 def test_rows_are_spread_from_the_first_to_the_last():

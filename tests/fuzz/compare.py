@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from colorize.sharding import images, jpeg, png
+from colorize.sharding import conversion, images, jpeg, png
 
 TOLERANCE = 1.0  # mean, levels; two builds of libjpeg differ by one here and there
 LARGE = 2_000_000  # pixels; from here only the answers are compared, for the pixels would fill the memory
@@ -117,14 +117,16 @@ def _pictures(case: Case) -> list[Difference]:
     found, photo, theirs = [], case.photo, None
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = images._UPRIGHT.get(photo.getexif().get(0x0112))
-    turn = images._metadata_of(photo)[0]
+        theirs = conversion.UPRIGHT.get(photo.getexif().get(0x0112))
+    turn = conversion.metadata_of(photo)[0]
     if turn != theirs:
         found.append(Difference("orientation", f"{turn}, Pillow's {theirs}"))
     photo = photo if turn is None else photo.transpose(turn)
     if photo.size != case.opened.size:
         return [*found, Difference("size", f"{case.opened.size}, Pillow's {photo.size}")]
-    if photo.has_transparency_data:
+    if photo.mode.startswith("I"):
+        expected = np.asarray(photo, float)[..., None] / 257
+    elif photo.has_transparency_data:
         rgba = np.asarray(photo.convert("RGBA"), float)
         alpha = rgba[..., 3:] / 255
         expected = rgba[..., :3] * alpha + 255 * (1 - alpha)

@@ -12,7 +12,7 @@ import zlib
 
 from PIL import Image
 
-from colorize.sharding import images, jpeg, png, profiles
+from colorize.sharding import conversion, images, jpeg, jpeg2000, png, profiles
 from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
@@ -72,16 +72,9 @@ def _is_damaged_behind(case: Case) -> bool:
 def _is_deep(case: Case) -> bool:
     if case.open_reason != images.DEEP:
         return False
-    if case.format == "TIFF":
-        return max(case.photo.tag_v2.get(258, (1,))) > 8
-    return case.photo.mode.startswith(("I", "F")) or (case.format == "PNG" and png.read_header(case.data).bits > 8)
-
-
-def _has_large_maximum(case: Case) -> bool:
-    """Whether the fourth word of a PPM's header, comments left out, is above 255."""
-    words = re.sub(rb"#[^\r\n]*[\r\n]", b"", case.data[:1000]).split(maxsplit=4)
-    is_deep = case.format == "PPM" and case.open_reason == images.DEEP
-    return is_deep and len(words) > 3 and words[3].isdigit() and int(words[3]) > 255
+    tags = case.photo.tag_v2 if case.format == "TIFF" else {}
+    is_misread = tags.get(284) == 2  # in planes, with bytes of 16 bits as if they were pixels
+    return case.photo.mode in ("I", "F") or is_misread or max(tags.get(258, (1,))) > 16
 
 
 def _has_bad_size(case: Case) -> bool:
@@ -119,11 +112,40 @@ def _damaged_second_frame() -> bytes:
     return data[: frame + 10 + (6 << (data[frame + 9] & 7))]  # as far as its palette
 
 
+def _lacks_tile_parts(case: Case) -> bool:
+    if case.format != "JPEG2000" or case.open_reason not in (images.DAMAGED, images.TRUNCATED):
+        return False
+    try:
+        jpeg2000.check_is_whole(case.data, jpeg2000.read_header(case.data))
+    except ValueError:
+        return True
+    return False
+
+
+def _without_a_tile() -> bytes:
+    data = samples.files()["other"]["JPEG 2000, tiles"]
+    second, third = (match.start() for match in list(re.finditer(b"\xff\x90\0\x0a", data))[1:3])
+    return data[:second] + data[third:]
+
+
+# --- taken by us, refused by Pillow ----------------------------------------------------------------------------------
+
+
+def _is_mended(case: Case) -> bool:
+    """Whether libjpeg, on which Pillow depends too, has nothing to complain about in the mended file."""
+    mended = images._mend(case.data)
+    return mended is not None and Case(mended).is_strictly_read
+
+
+def _other_marker_behind() -> bytes:
+    return samples.files()["JPEG"]["baseline"][:-2] + b"\xff\xf0"
+
+
 # --- other pixels ----------------------------------------------------------------------------------------------------
 
 
 def _has_profile(case: Case) -> bool:
-    profile = images._metadata_of(case.photo)[1]
+    profile = conversion.metadata_of(case.photo)[1]
     if profile is None:
         return False
     return not (case.photo.mode == "RGB" and profiles.is_srgb(profile))
@@ -185,15 +207,21 @@ REASONS: dict[str, Reason] = {
         _png_is_damaged,
         _bad_checksum,
     ),
+    "JPEG 2000 without all tiles": Reason(
+        "refused", "Pillow leaves the rest black", _lacks_tile_parts, _without_a_tile
+    ),
+    "mended JPEG": Reason("taken", "Pillow reads on behind the pixels", _is_mended, _other_marker_behind),
     "no palette": Reason("refused", "Pillow makes up a gray one", _lacks_palette, _without_palette),
     "TIFF without all strips": Reason("refused", "Pillow leaves the rest black", _lacks_strips, _too_few_strips),
     "animated": Reason("refused", "no photo", _is_animated, lambda: samples.files()["PNG"]["animated"]),
     "damage behind the first frame": Reason(
         "refused", "Pillow has not looked there", _is_damaged_behind, _damaged_second_frame
     ),
-    "more than 8 bits": Reason("refused", "Pillow saturates some", _is_deep, lambda: samples.files()["PNG"]["16 bit"]),
-    "more than 8 bits, PPM": Reason(
-        "refused", "Pillow shortens them", _has_large_maximum, lambda: b"P6\n64 64\n1023\n" + bytes(64 * 64 * 6)
+    "unsupported depth": Reason(
+        "refused",
+        "Pillow saturates or misreads it",
+        _is_deep,
+        lambda: samples.encoded(samples.photo("china").convert("F"), "TIFF"),
     ),
     "size": Reason(
         "refused", "limits of the policy", _has_bad_size, lambda: samples.encoded(Image.new("RGB", (15, 90)), "PNG")

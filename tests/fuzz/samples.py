@@ -50,6 +50,11 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+def deep(picture: Image.Image) -> Image.Image:
+    """The picture in gray, with 16 bits."""
+    return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+
+
 def foreign_profile() -> bytes:
     """sRGB with red and blue exchanged."""
     tags = {SRGB[at : at + 4]: at + 4 for at in range(132, 132 + 12 * SRGB[131], 12)}
@@ -80,8 +85,16 @@ def _jpegs() -> dict[str, bytes]:
     china, flower, cat = photo("china"), photo("flower"), photo("cat")
     baseline = encoded(flower, "JPEG", quality=85)
     behind = baseline.index(b"\xff\xda")
+    padded = baseline[:-2] + bytes(20) + baseline[-2:]
     return {
         "baseline": baseline,
+        "padding": padded,
+        "padding, EXIF": padded[:2] + segment(0xE1, exif(6)) + padded[2:],
+        "no end mark": baseline[:-2],
+        "trailer instead of an end mark": baseline[:-2] + b"a camera wrote this" * 9,
+        "bytes before a marker": baseline[:20] + b"ab" + baseline[20:],
+        "new JFIF": baseline[:11] + b"\2" + baseline[12:],
+        "MPO": encoded(flower, "MPO", save_all=True, append_images=[flower, china]),
         "4:4:4": encoded(china, "JPEG", quality=95, subsampling=0),
         "4:2:2": encoded(china, "JPEG", quality=40, subsampling=1),
         "odd size": encoded(cat, "JPEG"),
@@ -122,7 +135,7 @@ def _pngs() -> dict[str, bytes]:
         "palette": encoded(china.quantize(64), "PNG"),
         "palette, transparent": encoded(china.quantize(32), "PNG", transparency=bytes(range(0, 256, 8))),
         "1 bit": encoded(china.convert("1"), "PNG"),
-        "16 bit": encoded(Image.fromarray(np.asarray(china.convert("L")).astype(np.uint16) * 257), "PNG"),
+        "16 bit": encoded(deep(china), "PNG"),
         "interlaced": interlaced(flower),
         "gAMA": with_chunk(b"gAMA", struct.pack(">I", 100_000)),
         "cHRM": with_chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)),
@@ -157,6 +170,16 @@ def _others() -> dict[str, bytes]:
         "GIF, animated": encoded(china.quantize(16), "GIF", save_all=True, append_images=[flower.quantize(16)]),
         "PPM": encoded(china, "PPM"),
         "PGM": encoded(china.convert("L"), "PPM"),
+        "PGM, 16 bit": encoded(deep(china), "PPM"),
+        "TIFF, 16 bit": encoded(deep(china), "TIFF"),
+        "TIFF, 16 bit, deflate": encoded(deep(china), "TIFF", compression="tiff_adobe_deflate"),
+        "TIFF, pages": encoded(china, "TIFF", save_all=True, append_images=[flower]),
+        "AVIF": encoded(china, "AVIF", speed=10),
+        "AVIF, alpha": encoded(alpha, "AVIF", speed=10),
+        "AVIF, EXIF": encoded(china, "AVIF", speed=10, exif=exif(6)),
+        "JPEG 2000": encoded(china, "JPEG2000"),
+        "JPEG 2000, tiles": encoded(flower, "JPEG2000", tile_size=(32, 32), no_jp2=True),
+        "JPEG 2000, 16 bit": encoded(deep(china), "JPEG2000"),
     }
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from colorize.sharding import images
+from tests.fuzz import samples
 
 SIZE = 32
 LIMIT_S = 5.0  # of a single example; they take milliseconds
@@ -46,8 +47,12 @@ FILES = {
     "TIFF": encoded("TIFF"),
     "TIFF, LZW": encoded("TIFF", compression="tiff_lzw"),
     "TIFF, JPEG": encoded("TIFF", compression="jpeg"),
+    "TIFF, 16 bit": samples.files()["other"]["TIFF, 16 bit"],
     "BMP": encoded("BMP"),
     "PPM": encoded("PPM"),
+    "AVIF": encoded("AVIF", speed=10),
+    "JPEG 2000": encoded("JPEG2000"),
+    "JPEG, trailer": encoded("JPEG")[:-2] + b"written by a camera" * 9,
 }
 
 
@@ -92,6 +97,17 @@ def test_a_damaged_image_ends_in_a_picture_or_a_reason(mutated, kind, data):
 @given(data=st.data())
 def test_whatever_the_bytes_are_the_policy_has_an_answer(data):
     magic = st.sampled_from(
-        [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"II*\0", b"BM", b"P6\n"]
+        [
+            b"",
+            b"\xff\xd8\xff",
+            b"\x89PNG\r\n\x1a\n",
+            b"GIF89a",
+            b"RIFF\0\0\0\0WEBP",
+            b"\0\0\0\x1cftypavif",
+            b"\xff\x4f\xff\x51",
+            b"II*\0",
+            b"BM",
+            b"P6\n",
+        ]
     )
     decode(data.draw(magic) + data.draw(st.binary(max_size=300)))

@@ -1,6 +1,7 @@
 """A model on disk: comes back bit for bit, and whatever is wrong with it is one line that names the remedy."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -166,3 +167,17 @@ def test_a_model_of_other_code_is_named_and_not_taken_for_damaged(folder, name):
 def test_a_sidecar_that_is_no_object_is_refused(folder, text):
     (folder / "model.json").write_text(text, encoding="latin-1")
     assert "model.json: " in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
+def test_what_is_no_file_is_named_and_not_read(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+    assert f"{name}: " in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_file_of_20_gigabytes_is_named_and_not_read(folder, name):
+    os.truncate(folder / name, 20 << 30)
+    assert "too large: 21,474,836,480 bytes" in refusal(folder)

@@ -246,3 +246,19 @@ def test_a_model_is_loaded_to_the_knobs_device_unless_one_is_given(folder, monke
     with pytest.raises(ParameterError, match="the device nonsense cannot be used here"):
         colorize.load(folder)
     assert colorize.load(folder, device="cpu")(photo(20, 30)).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "words"),
+    [
+        (b"model", {}, "path b'model': expected the path"),
+        (["model"], {}, "path .'model'.: expected the path"),
+        (None, {}, "path None: expected the path"),
+        ("a\0b", {}, "embedded null byte"),
+        ("x" * 5000, {}, "File name too long"),
+        ("model", {"device": 5}, "device 5: expected a name"),
+    ],
+)
+def test_wrong_types_of_arguments_are_value_errors(path, options, words):
+    with pytest.raises(ValueError, match=words):
+        colorize.load(path, **options)

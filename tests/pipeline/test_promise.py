@@ -28,6 +28,17 @@ stages:
     outs: ["data/out/${item.dataset}-${item.model}", "data/records/grid-${item.dataset}-${item.model}.json"]
 """
 
+DVC_OF_PAIRS = """
+stages:
+  pair:
+    foreach: {both: {first: a, second: b}}
+    do:
+      cmd: true
+      deps: ["data/${item.first}", "data/${item.second}"]
+      params: [unions]
+      outs: ["sources/${key}.yaml", "data/records/pair-${key}.json"]
+"""
+
 
 @pytest.fixture
 def project(repo, tmp_path, monkeypatch) -> Path:
@@ -61,6 +72,14 @@ def test_a_definition_has_the_names_of_its_item_in_it(project):
     assert many.outs == (Path("data/models/a"), Path("results/a.json"))
     assert many.folders == (Path("data/models/a"), Path("results"))
     assert (grid.name, grid.record) == ("grid@a-x", Path("data/records/grid-a-x.json"))
+
+
+def test_a_definition_of_a_loop_over_a_mapping_has_the_fields_of_its_item(project):
+    Path("dvc.yaml").write_text(DVC_OF_PAIRS)
+    pair = definition.read("pair", {"dataset": "both"}, fields={"first": "a", "second": "b"})
+    assert (pair.name, pair.record) == ("pair@both", Path("data/records/pair-both.json"))
+    assert pair.deps == (Path("data/a"), Path("data/b"))
+    assert pair.outs == (Path("sources/both.yaml"),) and pair.folders == (Path("sources"),)
 
 
 @pytest.mark.parametrize("text", ["", "stages: 1", "stages: {many: {do: {}}}", "stages: [", "\x00"])

@@ -46,6 +46,7 @@ class Outputs:
     def __init__(self, root: Path, datasets: list[str], models: list[str], seeds: list[int], images: int = 12) -> None:
         """Write every input of the report below `root`."""
         self.root, self.datasets, self.models, self.seeds, self.images = root, datasets, models, seeds, images
+        self.unions: dict[str, tuple[str, str]] = {}
         self.folders = Folders(root)
         self.write_titles("objects: Objects\nscenes: Scenes\n")
         for dataset, model, seed in itertools.product(datasets, models, seeds):
@@ -70,7 +71,7 @@ class Outputs:
     @property
     def inputs(self) -> Inputs:
         """The files, as the report reads them."""
-        return Inputs(self.datasets, self.models, self.seeds, self.root)
+        return Inputs(self.datasets, self.models, self.seeds, self.root, self.unions)
 
     @property
     def settings(self) -> SimpleNamespace:
@@ -80,8 +81,9 @@ class Outputs:
             columns=3, figure4_models=self.models[:1], figure5=figure5, figure6_model=self.models[-1]
         )
         named = SimpleNamespace(named={self.datasets[0]: [10, 30]})
+        unions = {name: SimpleNamespace(first=pair[0], second=pair[1]) for name, pair in self.unions.items()}
         return SimpleNamespace(
-            datasets=self.datasets, models=self.models, seeds=self.seeds, evaluate=named, report=report
+            unions=unions, datasets=self.datasets, models=self.models, seeds=self.seeds, evaluate=named, report=report
         )
 
     def write_titles(self, text: str) -> None:

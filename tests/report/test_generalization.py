@@ -49,6 +49,15 @@ def test_images_of_one_group_count_as_one():
     assert grouped.high - grouped.low > 2.5 * (alone.high - alone.low)
 
 
+def test_a_union_is_not_compared_with_its_own_parts(make_run):
+    """Neither with a union that has a part in common with it; the data sets that it does not contain are compared."""
+    run = make_run(("a", "b", "c", "ab", "bc"), ("regression",))
+    run.unions = {"ab": ("a", "b"), "bc": ("b", "c")}
+    pairs = {(row["source"], row["target"]) for row in csv_rows(run)}
+    plain = {(a, b) for a in "abc" for b in "abc" if a != b}
+    assert pairs == plain | {("ab", "c"), ("c", "ab"), ("bc", "a"), ("a", "bc")}
+
+
 def test_csv_compares_with_the_model_and_the_baseline_of_the_target(make_run):
     run = make_run(("a", "b"), ("regression", "cnn"))
     every, cells = np.arange(12) / 1000, {("a", "b"): 2.5, ("b", "b"): 2.0, ("a", "a"): 3.0, ("b", "a"): 3.5}

@@ -1,5 +1,6 @@
 """What the sections of the page say. tests/product/test_page.py tests them in a browser."""
 
+import itertools
 import json
 
 import pytest
@@ -46,6 +47,18 @@ def test_table_1_shows_the_marks_of_the_ranking(make_run):
     rows = {row["title"]: row["cells"][0] for row in table.build(evidence_of(run)).values["quadrants"][0]["rows"]}
     assert (rows["Unet"]["is_best"], rows["Unet"]["is_worse"]) == (True, False)
     assert (rows["CNN"]["is_best"], rows["CNN"]["is_worse"]) == (False, True)
+
+
+def test_the_overview_counts_a_union_and_its_members_as_own_data(make_run):
+    run = make_run(("a", "b", "both"), ("cnn",))
+    run.unions = {"both": ("a", "b")}
+    for source, target in itertools.product(run.datasets, run.datasets):
+        run.write_metrics(source, "cnn", target, l2=0.9)  # worse than the baselines
+    (model,) = overview.build(evidence_of(run)).values["failures"]
+    others = {(place["source"], place["target"]) for place in model["places"] if not place["is_own"]}
+    own = {(place["source"], place["target"]) for place in model["places"] if place["is_own"]}
+    assert others == {("a", "b"), ("b", "a")}
+    assert {("a", "a"), ("a", "both"), ("both", "b")} < own
 
 
 def test_the_overview_says_what_class_weights_change(make_run):

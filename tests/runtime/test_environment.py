@@ -1,5 +1,6 @@
 """Environment variables that users set."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,19 @@ def test_an_unusable_device_is_a_parameter_error(monkeypatch):
     ) as caught:
         runtime.set_up_torch()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["meta", "hpu", "cpu:-1", "\x1b[2J"])
+def test_a_device_without_values_is_a_parameter_error(name):
+    with pytest.raises(runtime.ParameterError, match="cannot be used here"):
+        runtime.choose_device(name)
+
+
+def test_programs_may_open_many_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        runtime.set_up_process()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(before[1], 1 << 16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

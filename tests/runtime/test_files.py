@@ -43,6 +43,26 @@ def test_after_an_error_the_file_of_before_stands_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_linked_file_has_two_names_and_replaces_what_was_there(tmp_path):
+    source, path = tmp_path / "source", tmp_path / "deep" / "path"
+    source.write_bytes(b"content")
+    for before in (None, b"other"):
+        if before:
+            path.unlink()
+            path.write_bytes(before)
+        runtime.link(source, path)
+        assert path.samefile(source)
+    runtime.link(source, path)  # it already is
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_of_a_symbolic_link_the_file_itself_gets_a_second_name(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "symbolic").symlink_to("file")
+    runtime.link(tmp_path / "symbolic", tmp_path / "path")
+    assert not (tmp_path / "path").is_symlink() and (tmp_path / "path").samefile(tmp_path / "file")
+
+
 def test_temporary_files_are_ignored_by_git_and_dvc(repo):
     for name in (".gitignore", ".dvcignore"):
         assert "*.tmp" in (repo / name).read_text().split()

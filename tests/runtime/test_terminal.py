@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from colorize import runtime
 
 
@@ -42,3 +44,20 @@ def test_progress_goes_on_when_nobody_reads_its_records_any_more(tmp_path, monke
     with runtime.progress("train a-cnn", 1, "steps") as advance:
         advance(1)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("photo é 写真.jpg", "photo é 写真.jpg"),
+        ("\x1b[2J\x07", "\\x1b[2J\\x07"),
+        ("a\r\nb\tc\x85\u2028", "a\\r\\nb\\tc\\x85\\u2028"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_text_from_outside_cannot_control_the_terminal(capsys, text, shown):
+    runtime.say(text, "second")
+    runtime.note(text)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{shown}\nsecond\n", f"{shown}\n")

@@ -5,6 +5,7 @@ report. Peak memory stays below 1 GB whatever a file claims.
 """
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -17,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from PIL import ImageCms
+from PIL import ImageCms, TiffImagePlugin
 
 from colorize.layout import Folders
-from colorize.sharding import build, images
+from colorize.sharding import build, conversion, images
 
 SIZE = 64
 
@@ -140,6 +141,64 @@ def many_scans() -> bytes:
     return data[:-2] + last * 1000 + data[-2:]
 
 
+def edited_tag(tiff: bytes, tag: int, value: int) -> bytes:
+    """A little-endian TIFF of Pillow with another value of a tag of the type SHORT."""
+    return edited(tiff, tiff.index(struct.pack("<HHI", tag, 3, 1)) + 8, struct.pack("<H", value))
+
+
+def tiff_of_pages(*pages: tuple[Pillow.Image, int]) -> bytes:
+    """A TIFF of pictures, each with its tag NewSubfileType: 1 is a thumbnail."""
+    file = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(file, True) as writer:
+        for picture, kind in pages:
+            picture.save(writer, "TIFF", tiffinfo={254: kind})
+            writer.newFrame()
+    return file.getvalue()
+
+
+def tiff_of_a_lost_page() -> bytes:
+    """The directory of its second page is behind the end of the file."""
+    data = animated("TIFF")
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, directory)
+    return edited(data, directory + 2 + 12 * count, struct.pack("<I", len(data) + 100))
+
+
+def deep_planes() -> bytes:
+    """An RGB TIFF of 16 bits per channel, one plane after the other; Pillow takes single bytes for pixels."""
+    pixels = bytes(range(256)) * (SIZE * SIZE * 6 // 256)
+    strips = SIZE * SIZE * 2
+    start = 8 + 2 + 12 * 10 + 4
+    lists = struct.pack("<HHH", 16, 16, 16), struct.pack("<III", *(start + 30 + n * strips for n in range(3)))
+    tags = [(256, 4, 1, SIZE), (257, 4, 1, SIZE), (258, 3, 3, start), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 3, start + 6), (277, 3, 1, 3), (278, 4, 1, SIZE), (279, 4, 3, start + 18), (284, 3, 1, 2)]
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return head + b"".join(lists) + struct.pack("<III", strips, strips, strips) + pixels
+
+
+def mpo(*others: Pillow.Image) -> bytes:
+    return encoded("MPO", save_all=True, append_images=others, quality=95, subsampling=0)
+
+
+def without_a_tile() -> bytes:
+    """Pillow would leave this tile black."""
+    data = encoded("JPEG2000", tile_size=(32, 32))
+    second, third = (found.start() for found in list(re.finditer(rb"\xff\x90\0\x0a", data))[1:3])
+    return data[:second] + data[third:]
+
+
+def jpeg2000_of_two_sizes() -> bytes:
+    """Another size in the header of the file than in the codestream."""
+    data = encoded("JPEG2000")
+    return edited(data, data.index(b"ihdr") + 4, struct.pack(">II", 32, 32))
+
+
+def jpeg2000_that_claims(side: int) -> bytes:
+    data = encoded("JPEG2000")
+    data = edited(data, data.index(b"ihdr") + 4, struct.pack(">II", side, side))
+    return edited(data, data.index(b"\xff\x4f\xff\x51") + 8, struct.pack(">II", side, side))
+
+
 def swapped() -> Pillow.Image:
     red, green, blue = photo().split()
     return Pillow.merge("RGB", (blue, green, red))
@@ -160,7 +219,8 @@ def no_color() -> Pillow.Image:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 JPEG, PNG, GIF, BMP, WEBP = (encoded(format) for format in ("JPEG", "PNG", "GIF", "BMP", "WEBP"))
-DEEP_GRAY = Pillow.fromarray(np.full((SIZE, SIZE), 40000, np.uint16))
+LEVELS = np.asarray(photo().convert("L")).astype(np.uint16) * 257
+DEEP_GRAY = Pillow.fromarray(LEVELS)
 FLOATS = Pillow.fromarray(np.full((SIZE, SIZE), 0.5, np.float32))
 BOMB = struct.pack(">II", 30000, 30000)
 HUGE_TEXT = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
@@ -177,6 +237,22 @@ class Used(NamedTuple):
 
 
 WHITE = Pillow.new("RGB", (SIZE, SIZE), "white")
+DEEP_USED = Used(no_color(), "reduced to 8 bits", 1, is_gray=True)
+TRAILER = b"SEFH Image_UTC_Data1700000000000 SEFT"
+SCAN = JPEG.index(b"\xff\xda")
+HARMLESS = {  # no pixel depends on what is wrong in these files
+    "without its end mark": JPEG[:-2],
+    "cut in its end mark": JPEG[:-1],
+    "a trailer instead of the end mark": JPEG[:-2] + TRAILER * 9,
+    "a trailer that looks like segments": JPEG[:-2] + b"\xff\xe1\xff\xff" + TRAILER,
+    "zeros before its end mark": JPEG[:-2] + bytes(16) + JPEG[-2:],
+    "a stray byte before its end mark": JPEG[:-2] + b"\x7f" * 9 + JPEG[-2:],
+    "a text before its end mark": JPEG[:-2] + TRAILER + JPEG[-2:],
+    "stray bytes before a table": JPEG[:20] + b"\0\0" + JPEG[20:],
+    "stray bytes before the scan": JPEG[:SCAN] + b"ab\xff\0c" + JPEG[SCAN:],
+    "JFIF 2.0": edited(JPEG, 11, b"\2"),
+    "wrong parameters of its scan": edited(JPEG, SCAN + 11, b"\0\0\0"),
+}
 
 KINDS: dict[str, tuple[bytes, Used | str]] = {
     # used as they are
@@ -232,13 +308,55 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     ),
     "WebP, alpha": (encoded("WEBP", with_alpha(0)), Used(WHITE, "alpha blended onto white", 0, is_gray=True)),
     "GIF": (GIF, Used(photo(), "palette converted", 8)),
+    "AVIF": (encoded("AVIF"), Used(photo(), tolerance=3)),
+    "AVIF, half transparent": (
+        encoded("AVIF", with_alpha(128)),
+        Used(Pillow.blend(WHITE, photo(), 128 / 255), "alpha blended onto white", 2),
+    ),
+    "AVIF, EXIF orientation 6": (
+        encoded("AVIF", exif=oriented(6)),
+        Used(photo().transpose(conversion.UPRIGHT[6]), "orientation applied", 3),
+    ),
+    "JPEG 2000": (encoded("JPEG2000"), Used(photo(), tolerance=0)),
+    "JPEG 2000, codestream": (encoded("JPEG2000", no_jp2=True), Used(photo(), tolerance=0)),
+    "JPEG 2000, CMYK": (encoded("JPEG2000", photo().convert("CMYK")), Used(photo(), "cmyk converted", 0)),
+    "JPEG 2000, 16-bit": (encoded("JPEG2000", DEEP_GRAY), DEEP_USED),
+    "PNG, 16-bit gray": (encoded("PNG", DEEP_GRAY), DEEP_USED),
+    "PNG, 16-bit gray, one level transparent": (
+        encoded("PNG", DEEP_GRAY, transparency=DEEP_GRAY.getpixel((0, 63))),
+        DEEP_USED._replace(note="reduced to 8 bits, alpha blended onto white", tolerance=2),
+    ),
+    "PNG, 16-bit RGB": (png(bits=16), Used(Pillow.new("RGB", (SIZE, SIZE)), "reduced to 8 bits", 0, is_gray=True)),
+    "TIFF, 16-bit": (encoded("TIFF", DEEP_GRAY), DEEP_USED),
+    "TIFF, 16-bit, deflate": (encoded("TIFF", DEEP_GRAY, compression="tiff_adobe_deflate"), DEEP_USED),
+    "TIFF, 16-bit, negative": (
+        edited_tag(encoded("TIFF", DEEP_GRAY), 262, 0),
+        DEEP_USED._replace(picture=Pillow.eval(no_color(), lambda level: 255 - level)),
+    ),
+    "PGM, 16-bit": (encoded("PPM", DEEP_GRAY), DEEP_USED),
+    "PGM, 12-bit": (b"P5\n64 64\n4095\n" + (LEVELS // 16).astype(">u2").tobytes(), DEEP_USED),
+    "PPM, 16-bit": (
+        b"P6\n64 64\n65535\n" + np.asarray(photo()).repeat(2).tobytes(),
+        Used(photo(), "reduced to 8 bits", 0),
+    ),
+    "TIFF of two pages": (animated("TIFF"), Used(photo(), "first of several pages used", 0)),
+    "TIFF with a thumbnail": (tiff_of_pages((photo(), 0), (photo(20, 20), 1)), Used(photo(), tolerance=0)),
+    "TIFF with a thumbnail at its start": (
+        tiff_of_pages((photo(8, 8), 1), (photo(), 0), (photo(32, 32), 1)),
+        Used(photo(), tolerance=0),
+    ),
+    "TIFF, its second page cut": (animated("TIFF")[:-100], Used(photo(), "first of several pages used", 0)),
+    "TIFF, its second page lost": (tiff_of_a_lost_page(), Used(photo(), tolerance=0)),
+    "MPO of a photo and a preview": (mpo(photo(32, 32)), Used(photo())),
+    "MPO of two photos": (mpo(photo().rotate(90)), Used(photo(), "first of several pages used")),
+    **{f"JPEG, {name}": (data, Used(photo(), images.MENDED)) for name, data in HARMLESS.items()},
     "TIFF, YCbCr": (encoded("TIFF", photo().convert("YCbCr")), Used(photo(), "ycbcr converted")),
     **{
         f"JPEG, EXIF orientation {value}": (
             encoded("JPEG", exif=oriented(value)),
             Used(photo().transpose(turn), "orientation applied"),
         )
-        for value, turn in images._UPRIGHT.items()
+        for value, turn in conversion.UPRIGHT.items()
     },
     # rejected
     "empty": (b"", images.EMPTY),
@@ -250,12 +368,13 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", images.NOT_AN_IMAGE),
     "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', images.NOT_AN_IMAGE),
     "ICO": (encoded("ICO"), images.NOT_AN_IMAGE),
-    "AVIF": (encoded("AVIF"), images.NOT_AN_IMAGE),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), images.HEIC),
+    "HEIC of a general brand": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40), images.HEIC),
     "video": (b"\0\0\0\x18ftypmp42" + bytes(50), images.NOT_AN_IMAGE),
     "nested zip": (b"PK\x03\x04" + bytes(100), images.NOT_AN_IMAGE),
     "pointer of git-lfs": (b"version https://git-lfs.github.com/spec/v1\nsize 1\n", images.NOT_AN_IMAGE),
     "JPEG, cut": (JPEG[:-100], images.TRUNCATED),
-    "JPEG, cut by a byte": (JPEG[:-1], images.TRUNCATED),
+    "JPEG, cut by 20 bytes": (JPEG[:-20], images.TRUNCATED),
     "JPEG, cut, progressive": (encoded("JPEG", progressive=True)[:-10], images.TRUNCATED),
     "JPEG, cut, CMYK": (encoded("JPEG", photo().convert("CMYK"))[:-100], images.TRUNCATED),
     "PNG, cut": (PNG[:-100], images.TRUNCATED),
@@ -297,13 +416,17 @@ KINDS: dict[str, tuple[bytes, Used | str]] = {
     "animated GIF": (animated("GIF"), images.ANIMATED),
     "animated PNG": (animated("PNG"), images.ANIMATED),
     "animated WebP": (animated("WEBP"), images.ANIMATED),
-    "TIFF of two pages": (animated("TIFF"), images.ANIMATED),
-    "PNG, 16-bit gray": (encoded("PNG", DEEP_GRAY), images.DEEP),
-    "PNG, 16-bit RGB": (png(bits=16), images.DEEP),
-    "TIFF, 16-bit": (encoded("TIFF", DEEP_GRAY), images.DEEP),
+    "animated AVIF": (animated("AVIF"), images.ANIMATED),
+    "AVIF, cut": (encoded("AVIF")[:-30], images.TRUNCATED),
+    "AVIF, cut in its header": (encoded("AVIF")[:100], images.DAMAGED),
+    "JPEG 2000, cut": (encoded("JPEG2000")[:-30], images.TRUNCATED),
+    "JPEG 2000, a tile missing": (without_a_tile(), images.TRUNCATED),
+    "JPEG 2000, two sizes": (jpeg2000_of_two_sizes(), images.DAMAGED),
+    "JPEG 2000, claims 30000x30000": (jpeg2000_that_claims(30000), images.TOO_LARGE),
+    "JPEG 2000, claims 26 megapixels": (jpeg2000_that_claims(5100), images.TOO_LARGE),
+    "TIFF, 16-bit RGB in planes": (deep_planes(), images.DEEP),
     "TIFF, floating point": (encoded("TIFF", FLOATS), images.DEEP),
     "JPEG, 12-bit": (edited(JPEG, frame_of(JPEG) + 4, b"\x0c"), images.DEEP),
-    "PPM, 16-bit": (b"P6\n64 64\n65535\n" + bytes(SIZE * SIZE * 6), images.DEEP),
 }
 
 

@@ -173,7 +173,9 @@ def test_files_that_no_split_asks_for_are_counted(archive, settings):
     Path("sources/odd.yaml").write_text(f"{{path: {archive}, splits: {splits}}}")
     manifests = build.shard("odd", settings.shard.model_copy(update={"max_leaked": None}), Folders(Path("out")))
     assert manifests["train"]["skipped"] == {"in no split": 2}
-    assert "odd: files skipped in archive: 2 (in no split)" in build.describe(manifests)
+    assert manifests["train"]["endings"] == {".txt": 1, ".zip": 1}
+    line = "odd: files skipped in archive: 2 (in no split); left out: 2 files (.txt 1, .zip 1)"
+    assert line in build.describe(manifests).splitlines()
 
 
 # --- archives that are refused as a whole ----------------------------------------------------------------------------

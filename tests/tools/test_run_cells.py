@@ -140,12 +140,26 @@ runtime.run(main, [])
 
 
 def test_only_training_is_planned_where_only_training_is_asked_for():
-    settings = types.SimpleNamespace(datasets=["a", "b"], models=["cnn", "unet"], seeds=[0, 7])
+    settings = types.SimpleNamespace(datasets=["a", "b"], unions={}, models=["cnn", "unet"], seeds=[0, 7])
     data, trainings = run_cells.plan(settings, "train")
     assert [job.name for job in data] == ["a data", "b data"]
     assert [job.arguments for job in trainings] == [
         ("--single-item", f"train@{run}-{seed}") for run in ("a-unet", "b-unet", "a-cnn", "b-cnn") for seed in (0, 7)
     ]
+
+
+def test_a_union_is_prepared_after_the_data_sets_that_it_joins():
+    unions = {"abc": None, "ab": None}
+    settings = types.SimpleNamespace(datasets=["a", "b", "ab", "c", "abc"], unions=unions, models=["cnn"], seeds=[0])
+    *prepared, cells, _ = run_cells.plan(settings, "evaluate")
+    assert [[job.name for job in phase] for phase in prepared] == [
+        ["a data", "b data", "c data"],
+        ["ab data"],
+        ["abc data"],
+    ]
+    assert prepared[1][0].stages == ("union@ab", "shard@ab", "prior@ab")
+    assert prepared[1][0].arguments == ("prior@ab",)
+    assert [job.name for job in cells if "ab" in job.name.split("-")[0].split()] == ["ab-cnn-0", "ab baselines"]
 
 
 @pytest.mark.parametrize(

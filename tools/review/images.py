@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import tarfile
 from collections.abc import Iterator
@@ -18,14 +19,21 @@ class Images(NamedTuple):
     key: np.ndarray  # (N,) int64
     rgb: np.ndarray  # (N, S, S, 3) uint8
     group: np.ndarray  # (N,) str; empty if the group is not known
+    weight: np.ndarray  # (N,) float64: how often training uses an image, divided by the mean over all images
 
 
 def read(folder: Path) -> Images:
     """Read all images of a split's folder."""
     keys, pictures = zip(*(image for path in sorted(folder.glob("*.tar")) for image in _members(path)), strict=True)
+    # of a union of data sets, which lists the data sets whose images it joins
+    parts = json.loads((folder / "manifest.json").read_text()).get("parts", [{"images": len(keys), "first_key": 0}])
+    counts, weights = [part["images"] for part in parts], [part.get("weight", 1) / part["images"] for part in parts]
+    keys = np.array(keys) + np.repeat([part["first_key"] for part in parts], counts)
+    weight = np.repeat(weights, counts)
     with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
         groups = {int(row["key"]): row["group"] for row in csv.DictReader(file)}
-    return Images(np.array(keys), np.stack(pictures), np.array([groups[key] for key in keys]))
+    group = np.array([groups[key] for key in keys])
+    return Images(keys, np.stack(pictures), group, weight / weight.mean())
 
 
 def _members(path: Path) -> Iterator[tuple[int, np.ndarray]]:

@@ -63,7 +63,7 @@ class _Inputs:
             {name: images.read(self._folders.shards(split, name)) for name in self.params["datasets"]}
             for split in ("train", "val", "test")
         )
-        self._colors = {name: training.count_colors(split.rgb, *self._encoding) for name, split in self._train.items()}
+        self._colors = {name: training.count_colors(split, *self._encoding) for name, split in self._train.items()}
         lambda_ = self.params["prior"]["lambda"]
         self._sources = {name: training.source_of(found, lambda_) for name, found in self._colors.items()}
         trained = (run for run in runs_of(self.params) if run.model not in UNTRAINED)

@@ -111,6 +111,7 @@ class Review:
     def __init__(self, root: Path, results: Results) -> None:
         self.root, self.results, self.findings = root, results, Findings()
         self.datasets, self.models = results.params["datasets"], results.params["models"]
+        self.unions = results.params["unions"]
         self.pairs = [(source, target) for source in self.datasets for target in self.datasets]
         self.groups = {name: Groups(split.group) for name, split in results.test.items()}
         self._cache: dict[Method, Measured] = {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from tools.review import color
 from tools.review.color import Q
+from tools.review.images import Images
 from tools.review.measures import Source
 
 # The values of docs/measures.md
@@ -47,8 +48,8 @@ class Training(NamedTuple):
 
     def median(self) -> np.ndarray:
         """(2,): median of a and of b over all pixels; the lower one of two middle values."""
-        middle = (int(self.pixels.sum()) - 1) // 2
-        return np.sort(np.repeat(self.lab[:, 1:], self.pixels.astype(int), axis=0), axis=0)[middle]
+        ab = self.lab[:, 1:]
+        return np.array([np.quantile(ab[:, i], 0.5, weights=self.pixels, method="inverted_cdf") for i in range(2)])
 
 
 def level_of(L: np.ndarray) -> np.ndarray:
@@ -56,12 +57,13 @@ def level_of(L: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(L * LEVELS / 100).astype(np.int64), 0, LEVELS - 1)
 
 
-def count_colors(rgb: np.ndarray, num_neighbors: int, sigma: float, from_pixel: bool) -> Training:
-    """Count the colors of (N, H, W, 3) uint8 images."""
-    channels = rgb.reshape(-1, 3).astype(np.int64)
-    packed, pixels = np.unique(channels @ [65536, 256, 1], return_counts=True)
+def count_colors(images: Images, num_neighbors: int, sigma: float, from_pixel: bool) -> Training:
+    """Count the colors of the images; each pixel counts as often as training uses its image, relative to the mean."""
+    channels = images.rgb.reshape(-1, 3).astype(np.int64)
+    packed, color_of = np.unique(channels @ [65536, 256, 1], return_inverse=True)
+    pixels = np.bincount(color_of, np.repeat(images.weight, len(channels) // len(images.weight)))
     lab = color.to_lab(np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8))
-    return Training(pixels.astype(np.float64), lab, color.encode(lab[:, 1:], num_neighbors, sigma, from_pixel))
+    return Training(pixels, lab, color.encode(lab[:, 1:], num_neighbors, sigma, from_pixel))
 
 
 def class_weights(prior: np.ndarray, lambda_: float) -> np.ndarray:

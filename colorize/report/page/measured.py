@@ -24,7 +24,7 @@ def of_first_seed(inputs: Inputs) -> Inputs:
     return (
         inputs
         if len(inputs.seeds) == 1
-        else Inputs(inputs.datasets, inputs.models, inputs.seeds[:1], inputs.folders.root)
+        else Inputs(inputs.datasets, inputs.models, inputs.seeds[:1], inputs.folders.root, inputs.unions)
     )
 
 

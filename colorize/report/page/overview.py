@@ -96,12 +96,12 @@ def _sign(interval: Interval) -> int:
 
 def _failures(evidence: Evidence) -> Iterator[dict[str, Any]]:
     """For each model, the measures of Table 1 in which it is worse than a prediction without training."""
-    table1 = evidence.table1
+    table1, is_related = evidence.table1, evidence.inputs.have_common_images
     for model in table1.models:
         places = []
         for source, target in table1.pairs():
             measured = [name for name in table1.metrics if best_value([0.0], name) is not None]
             if worse := [metric_title(name) for name in measured if model in table1.worse(source, target, name)]:
                 where = {"source": table1.titles[source], "target": table1.titles[target]}
-                places.append(where | {"is_own": source == target, "measures": ", ".join(worse)})
+                places.append(where | {"is_own": is_related(source, target), "measures": ", ".join(worse)})
         yield {"model": model_title(model), "places": places}

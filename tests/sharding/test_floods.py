@@ -1,0 +1,58 @@
+"""Floods: thousands of parts without pixels are refused before Pillow reads them, and a trailer is not read."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize.sharding import floods, images
+
+COUNT = 120_000
+
+
+def encoded(kind: str) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)).save(content, kind)
+    return content.getvalue()
+
+
+def chunk(kind: bytes) -> bytes:
+    return struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
+
+
+PNG, GIF, JPEG, PPM = (encoded(kind) for kind in ("PNG", "GIF", "JPEG", "PPM"))
+FLOODS = {
+    "PNG, empty chunks": PNG[:33] + chunk(b"teSt") * COUNT + PNG[33:],
+    "PNG, empty IDAT": PNG[:33] + chunk(b"IDAT") * COUNT + PNG[33:],
+    "PNG, behind the pixels": PNG[:-12] + chunk(b"teSt") * COUNT + PNG[-12:],
+    "GIF, empty comments": GIF[:-1] + b"\x21\xfe\0" * COUNT + b";",
+    "GIF, short blocks": GIF[:-1] + b"\x21\xfe" + b"\1a" * COUNT + b"\0;",
+    "JPEG, empty EXIF": JPEG[:2] + b"\xff\xe1\0\2" * COUNT + JPEG[2:],
+    "JPEG, empty profiles": JPEG[:2] + b"\xff\xe2\0\x10ICC_PROFILE\0\1\xff" * COUNT + JPEG[2:],
+    "JPEG, zeros": JPEG[:2] + bytes(COUNT) + JPEG[2:],
+    "PPM, comment": b"P6\n#" + b"a" * COUNT + PPM[2:],
+    "PPM, spaces": b"P6" + b" " * COUNT + PPM[2:],
+    "PPM, digits": b"P6 " + b"1" * COUNT + PPM[2:],
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_is_refused_before_it_is_read(kind):
+    assert floods.is_flooded(FLOODS[kind])
+    with pytest.raises(images.Reject) as caught:
+        images.decode(FLOODS[kind], 32)
+    assert caught.value.reason == images.DAMAGED
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "PPM", "TIFF", "WEBP", "BMP"])
+def test_a_normal_file_is_no_flood_and_its_trailer_is_not_read(kind):
+    content = encoded(kind)
+    assert not floods.is_flooded(content)
+    images.decode(content + bytes(COUNT), 32)
+
+
+def test_the_chunks_behind_the_end_of_a_png_are_not_counted():
+    images.decode(PNG + chunk(b"teSt") * COUNT, 32)
