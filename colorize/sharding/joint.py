@@ -62,6 +62,8 @@ def _link_split(name: str, split: SplitName, members: Sequence[Member], settings
         for source, manifest in zip(sources, manifests, strict=True)
         for shard in manifest["shards"]
     ]
+    for old in (out / "manifest.json", *out.glob("*.tar")):  # an earlier run may have linked more tars
+        old.unlink(missing_ok=True)
     with runtime.progress(f"link {name} {split}", len(linked), "shards") as advance:
         for number, (path, _) in enumerate(linked):
             runtime.link(path, out / f"{number:06d}.tar")

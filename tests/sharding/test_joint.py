@@ -102,6 +102,14 @@ def test_the_shards_are_the_files_of_the_members(project, join):
         assert all(one.samefile(other) for one, other in zip(ours, theirs, strict=True))
 
 
+def test_no_shard_of_an_earlier_run_stays(project, join):
+    extra = project.shards("train", "ab") / "000099.tar"
+    extra.parent.mkdir(parents=True, exist_ok=True)
+    extra.write_bytes(b"x")
+    join("ab", "a", "b")
+    assert not extra.exists()
+
+
 def test_a_disk_without_hard_links_gets_copies(project, join, monkeypatch):
     monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
     join("ab", "a", "b")
