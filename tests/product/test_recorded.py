@@ -32,7 +32,7 @@ OWN_EDITS = {  # an edit of each stage's own: file, old text, new text
     "params, evaluate": (f"evaluate@tiny-{MODEL}-0", "params.yaml", "num_worst: 2", "num_worst: 1"),
     "params, report": ("report", "params.yaml", "columns: 2", "columns: 3"),
     "type of a parameter": (TRAIN, "params.yaml", "weight_decay: 0.001", "weight_decay: 0.0010001"),
-    "code, shard": ("shard@tiny", "colorize/sharding/build.py", "import csv", "import csv  # a remark"),
+    "code, shard": ("shard@tiny", "colorize/sharding/build.py", "import Sequence", "import Sequence  # a remark"),
     "code, train": (TRAIN, "colorize/models/unet.py", "NETWORK = UNet", "NETWORK  = UNet"),
     "code, report": ("report", "colorize/report/table.py", "import csv", "import csv  # a remark"),
     "source": ("shard@tiny", "sources/tiny.yaml", "path: tiny.zip", "path: ./tiny.zip"),

@@ -99,7 +99,7 @@ def test_an_archive_that_becomes_shorter_while_it_is_sharded_is_named(tmp_path):
     parameters["shard"]["per_shard"] = 200  # so that a worker is in the middle of one
     (project / "params.yaml").write_text(yaml.safe_dump(parameters))
     program = start(project, "stages.shard", "tiny", COLORIZE_PROCS="2")
-    until(lambda: list(project.glob("data/shards/train/tiny/.0*.tmp")), program)
+    until(lambda: list(project.glob(".state/shards/tiny-*/train/.0*.tmp")), program)
     os.truncate(raw, 4096)
     assert_one_line(program, "data/raw/tiny.zip: became shorter while it was being read")
 
