@@ -17,7 +17,7 @@ from PIL import Image
 from tests.helpers import clusters
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None, reason="the package for Dask is missing: pip install distributed"
+    importlib.util.find_spec("distributed") is None, reason="the package for Dask is missing: `make scale` installs it"
 )
 
 IMAGES = 300
