@@ -162,7 +162,7 @@ def _mending(
 
 def _mend(data: bytes | memoryview) -> bytes | None:
     """The mended JPEG, whose header passes all checks; None if there is nothing to mend or if it cannot be mended."""
-    if bytes(data[:2]) != b"\xff\xd8" or len(data) > MAX_BYTES or jpeg.is_flooded(data):
+    if bytes(data[:2]) != b"\xff\xd8" or len(data) > MAX_BYTES or is_flooded(data):
         return None
     mended = mending.mend(data)
     header = jpeg.read_header(mended) if mended else None
@@ -266,13 +266,13 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
         raise Reject(EMPTY)
     if len(data) > MAX_BYTES:
         raise Reject(TOO_LARGE)
-    if is_flooded(data) or ((is_jpeg := bytes(data[:2]) == b"\xff\xd8") and jpeg.is_flooded(data)):
+    if is_flooded(data):
         raise Reject(DAMAGED)
     _check_webp(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large images (MAX_PIXELS limits them) and odd metadata
-            repaired = _checked_jpeg(data) if is_jpeg else None
+            repaired = _checked_jpeg(data) if bytes(data[:2]) == b"\xff\xd8" else None
             notes: list[str] = []
             # without a second reference to the loaded photo, which would keep its memory
             photo = conversion.to_srgb(_load(repaired or data, notes), notes)
