@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import zlib
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import simplejpeg
 import tifffile
+import torch
 from PIL import Image as Pillow
 from PIL import ImageCms
 
@@ -20,6 +20,7 @@ from colorize.photos import photo as photos
 from colorize.photos.mark import Mark
 from colorize.photos.metadata import Kept
 from colorize.photos.photo import Photo
+from colorize.photos.predict import Colorized, Planes, Prediction
 from colorize.runtime import ParameterError
 from colorize.sharding import profiles
 from tests.helpers.odd_images import chunk, encoded, photo
@@ -59,13 +60,14 @@ KINDS = [
 ]
 
 
-def planes(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planes(rgb: np.ndarray) -> Planes:
     luma, *chroma = np.asarray(Pillow.fromarray(rgb).convert("YCbCr")).transpose(2, 0, 1)
-    return np.ascontiguousarray(luma), *(np.ascontiguousarray(channel[::2, ::2]) for channel in chroma)
+    return Planes(np.ascontiguousarray(luma), *(np.ascontiguousarray(channel[::2, ::2]) for channel in chroma))
 
 
-def colorized(rgb: np.ndarray, layout: str = "rgb") -> SimpleNamespace:
-    return SimpleNamespace(rgb=rgb, planes=None) if layout == "rgb" else SimpleNamespace(rgb=None, planes=planes(rgb))
+def colorized(rgb: np.ndarray, layout: str = "rgb") -> Colorized:
+    is_rgb, prediction = layout == "rgb", Prediction(torch.zeros(2, 1, 1), None)
+    return Colorized(rgb if is_rgb else None, None if is_rgb else planes(rgb), 0.0, prediction)
 
 
 def written(case: str, format: str, made: Mark | None = MARK, **options) -> bytes:
@@ -172,11 +174,11 @@ def test_without_a_mark_the_metadata_stays(format):
 @pytest.mark.parametrize("format", save.FORMATS)
 def test_the_same_result_gives_the_same_bytes_with_any_number_of_threads(format, monkeypatch):
     monkeypatch.setattr(lossless, "_STRIP", 1000)
-    found = set()
-    for threads in ("1", "3"):
-        monkeypatch.setenv("COLORIZE_PROCS", threads)
+    picture, found = CASES["color"][0], set()
+    for threads in (None, 1, 3):
         save.srgb_profile.cache_clear()
-        found.add(written("color", format))
+        encoding = save.choose(picture, format, subsampling="4:4:4")
+        found.add(save.encode(picture, colorized(RGB), encoding, MARK, threads))
     assert len(found) == 1
 
 
