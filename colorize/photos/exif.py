@@ -15,7 +15,7 @@ EMPTY = b"II*\0\x08\0\0\0" + bytes(6)  # a block without entries
 MAX_BYTES = 65_000  # a segment of a JPEG holds 65,533
 
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-_INCH, _PER_CENTIMETER, _CENTIMETERS = 2, 3, 2.54  # units of the resolution, and centimeters of an inch
+_NO_UNIT, _INCH, _PER_CENTIMETER, _CENTIMETERS = 1, 2, 3, 2.54  # units of the resolution, and centimeters of an inch
 DETAILS, POSITION = 34665, 34853  # directories with details of the picture, and with the position on Earth
 DESCRIPTIVE = frozenset(  # entries of the first directory that a result keeps
     (
@@ -303,8 +303,10 @@ def resolution(content: bytes) -> tuple[float, float] | None:
     parts = [block.numbers(block.entries.get(tag)) for tag in (X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)]
     if not all(parts[:2]) or not all(above and below for above, below in parts[:2]):
         return None
+    if parts[2] == [_NO_UNIT]:
+        return None
     factor = _CENTIMETERS if parts[2] == [_PER_CENTIMETER] else 1
-    across, down = (round(factor * above / below, 2) for above, below in parts[:2])
+    across, down = (factor * above / below for above, below in parts[:2])
     return across, down
 
 
