@@ -6,6 +6,7 @@ TIFF is written by adding the entries of the picture to the EXIF.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -231,8 +232,10 @@ def _copied(block: Block, data: bytes | memoryview, start: int, depth: int) -> d
             raise ValueError("too long")
         found[tag] = entry.kind, value_of(data, block.order, entry)
         if tag in (DETAILS, POSITION, _INTEROPERABILITY) and depth:
-            nested = _copied(block, data, _position(block.order, entry), depth - 1)
-            found[tag] = LONG, block.put_directory(0, nested).field
+            del found[tag]
+            with contextlib.suppress(ValueError):  # a directory that cannot be read
+                nested = _copied(block, data, _position(block.order, entry), depth - 1)
+                found[tag] = LONG, block.put_directory(0, nested).field
     return found
 
 
@@ -256,7 +259,8 @@ def clean(content: bytes, width: int, height: int, is_sideways: bool) -> bytes:
     block = Block(_without_thumbnail(content))
     if block.data[8:16] == _STANDALONE:
         block.data[8:16] = bytes(8)
-    block.entries = {tag: entry for tag, entry in block.entries.items() if tag in DESCRIPTIVE}
+    lost = {tag for tag in (DETAILS, POSITION) if not block.directory(block.entries.get(tag))}
+    block.entries = {tag: entry for tag, entry in block.entries.items() if tag in DESCRIPTIVE - lost}
     if not block.entries:
         return b""
     resolution = block.entries.get(X_RESOLUTION), block.entries.get(Y_RESOLUTION)

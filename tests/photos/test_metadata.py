@@ -131,6 +131,15 @@ def test_an_impossible_resolution_is_none(resolution):
     assert kept(encoded("WEBP", exif=named(made.tobytes()))).dpi is None
 
 
+def test_a_pointer_to_no_directory_is_dropped():
+    made = exif.Block(exif.clean(block(), 60, 40, False))
+    made.put(34665, exif.LONG, [60_000])
+    broken = made.tobytes()
+    assert 34665 not in exif.Block(exif.clean(broken, 60, 40, False)).entries
+    found = exif.Block(kept(lossless.encode_tiff(np.asarray(photo(60, 40)), None, exif.Block(broken))).exif)
+    assert 34665 not in found.entries and 34853 in found.entries
+
+
 def test_values_and_directories_have_even_positions():
     made = exif.Block()
     for number in range(5):
