@@ -24,7 +24,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from colorize import runtime
-from colorize.color import cielab
+from colorize.color import cielab, gamut
 from colorize.models import files, output
 from colorize.photos import join, photo
 from colorize.photos.join import Planes
@@ -37,7 +37,9 @@ SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
 STRENGTHS = (0.0, 2.0)
 FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
-_BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 19}  # of the network's input; 2^16 logits of 313 bins are 80 MB
+_BATCH_PIXELS = {"cuda": 1 << 19}  # of the network's input in a batch; on a CPU, batches of one photo are as fast
+_BAND = 1 << 20  # pixels that a thread resizes at a time
+_BLOCK = 512  # pixels of which the annealed mean is computed at a time; their logits fit into the CPU's cache
 
 Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
 
@@ -199,9 +201,9 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo], entropy: bool = False) -> list[Prediction]:
-        """Predict ab of several photos; those with the same size of the network's input go through it together.
+        """Predict ab of several photos; on a GPU, those with the same size of the network's input form batches.
 
-        A prediction of a batch may differ from that of the photo alone in the last digits of ab.
+        On a CPU, the result for a photo does not depend on the others. On a GPU, the last digits of ab may.
 
         Args:
             photos: the photos.
@@ -263,7 +265,7 @@ class Colorizer:
         by_size: dict[tuple[int, int], list[int]] = {}
         for number, size in enumerate(sizes):
             by_size.setdefault(size, []).append(number)
-        limit = _BATCH_PIXELS.get(torch.device(self._device).type, _BATCH_PIXELS["cpu"])
+        limit = _BATCH_PIXELS.get(torch.device(self._device).type, 0)
         batches = []
         for (height, width), numbers in by_size.items():
             length = max(1, limit // (height * width))
@@ -280,10 +282,7 @@ class Colorizer:
         predicted = self._model(L_norm)
         if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide a NaN
             raise DataError("the model's colors are not finite: its weights are too large; train it again")
-        # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
-        # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
-        # It takes None for the mode.
-        ab = output.to_ab_norm(predicted, predicted.shape[-2:], self.temperature or None) * cielab.AB_SCALE
+        ab = _ab_norm(predicted, self.temperature) * cielab.AB_SCALE  # (B, 2, h, w)
         entropies: Sequence[np.ndarray | None] = [None] * len(ab)
         if entropy and output.is_distribution(predicted):
             log_p = predicted.float().log_softmax(dim=1)  # (B, Q, h, w)
@@ -314,34 +313,47 @@ def _rgb(result: Colorized) -> np.ndarray:
 
 
 def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
-    """What the network sees of a photo, (3, height, width) uint8 sRGB: 8 bits, on white, resized.
+    """What the network sees of a photo, (3, height, width) uint8 sRGB.
 
     The same resizing as for the training images: the same filters, on levels of sRGB and not on L. Pillow resizes each
-    channel by itself, so a gray photo needs only one, and of a color photo only one is in memory at a time per thread.
+    channel by itself, first along the rows and then along the columns. So a gray photo needs only one channel, and
+    several threads can share the rows.
     """
-    method = Pillow.Resampling.HAMMING if height < photo.pixels.shape[0] else Pillow.Resampling.BICUBIC
-    mask = None if photo.alpha is None else Pillow.fromarray(_of_8_bits(photo.alpha))
+    pixels = photo.seen()
+    channels = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, -1, 0))
+    method = Pillow.Resampling.HAMMING if height < len(pixels) else Pillow.Resampling.BICUBIC
 
-    def resize(channel: np.ndarray) -> np.ndarray:
-        picture = Pillow.fromarray(_of_8_bits(np.ascontiguousarray(channel)))
-        if mask is not None:
-            white = Pillow.new("L", picture.size, "white")
-            white.paste(picture, mask=mask)
-            picture = white
-        return np.asarray(picture.resize((width, height), method))
+    def narrow(task: tuple[np.ndarray, int]) -> np.ndarray:
+        channel, top = task
+        part = np.ascontiguousarray(channel[top : top + rows])
+        return np.asarray(Pillow.fromarray(part).resize((width, len(part)), method))
 
-    if photo.pixels.ndim == 2:
-        return np.repeat(resize(photo.pixels)[None], 3, axis=0)
-    with ThreadPoolExecutor(min(3, torch.get_num_threads())) as pool:
-        return np.stack(list(pool.map(resize, np.moveaxis(photo.pixels, -1, 0))))
+    rows = max(1, _BAND // pixels.shape[1])
+    tasks = [(channel, top) for channel in channels for top in range(0, len(pixels), rows)]
+    threads = min(torch.get_num_threads(), len(tasks))
+    with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
+        parts = list((pool.map if threads > 1 else map)(narrow, tasks))
+    narrowed = np.concatenate(parts).reshape(len(channels), len(pixels), width)
+    small = [np.asarray(Pillow.fromarray(one).resize((width, height), method)) for one in narrowed]
+    return np.stack(small if len(small) == 3 else small * 3)
 
 
-def _of_8_bits(levels: np.ndarray) -> np.ndarray:
-    """Levels of 16 bits as levels of 8 bits, rounded."""
-    if levels.dtype == np.uint8:
-        return levels
-    table = ((np.arange(1 << 16) * 255 + 32767) // 65535).astype(np.uint8)
-    return table[levels]
+def _ab_norm(predicted: Tensor, temperature: float | None) -> Tensor:
+    """The predicted ab_norm, (B, 2, h, w), at the size of the output."""
+    if temperature and predicted.device.type == "cpu" and output.is_distribution(predicted):
+        return torch.stack([_annealed_mean(logits, temperature) for logits in predicted]) / cielab.AB_SCALE
+    # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
+    # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
+    # It takes None for the mode.
+    return output.to_ab_norm(predicted, predicted.shape[-2:], temperature or None)
+
+
+def _annealed_mean(logits: Tensor, temperature: float) -> Tensor:
+    """`gamut.annealed_mean` of one photo, (Q, h, w) -> (2, h, w), in blocks of pixels that fit into the CPU's cache."""
+    bins = gamut.gamut_ab()
+    rows = logits.float().movedim(0, -1).reshape(-1, len(bins))  # (h w, Q)
+    blocks = [torch.softmax(block * (1 / temperature), dim=1) @ bins for block in rows.split(_BLOCK)]
+    return torch.cat(blocks).T.reshape(2, *logits.shape[1:])
 
 
 def _is_number(value: object, kind: type) -> bool:

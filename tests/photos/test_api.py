@@ -15,6 +15,7 @@ from colorize.color import cielab, gamut
 from colorize.models import contract, files
 from colorize.models.contract import Classifier, Network
 from colorize.photos import predict
+from colorize.photos.metadata import Kept
 from colorize.photos.photo import Photo
 from colorize.runtime import ParameterError
 from colorize.sharding import images
@@ -97,7 +98,7 @@ def test_a_list_gives_a_list_in_its_order(colorizer, tmp_path):
     results = colorizer(mixed)
     assert [result.shape for result in results] == [(50, 70, 3), (40, 60, 3), (50, 70, 3), (90, 30, 3)]
     for image, result in zip(mixed, results, strict=True):
-        assert np.abs(colorizer(image).astype(int) - result).max() <= 1
+        assert np.array_equal(colorizer(image), result)
     assert colorizer([]) == []
     assert len(colorizer((photo(20, 20),))) == 1
 
@@ -144,18 +145,19 @@ def expected_input(rgb: Image.Image, size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(16, 17), (100, 131), (400, 90)])
 @pytest.mark.parametrize("kind", ["gray", "color"])
 @pytest.mark.parametrize("has_alpha", [False, True])
-def test_the_network_sees_every_photo_as_open_rgb_opens_it(shape, kind, has_alpha):
+def test_the_network_sees_every_photo_as_open_rgb_opens_it(shape, kind, has_alpha, monkeypatch):
+    monkeypatch.setattr(predict, "_BAND", 3000)
     rgb = photo(*shape)
     pixels = rgb if kind == "color" else np.ascontiguousarray(rgb[..., 1])
     alpha = photo(*shape, seed=1)[..., 0] if has_alpha else None
     stacked = np.dstack([pixels, alpha]) if has_alpha else pixels
-    found = seen(Photo(pixels, alpha, "PNG", "", None, None))
+    found = seen(Photo(pixels, alpha, "PNG", "", Kept(), None))
     assert torch.equal(found, expected_input(images.open_rgb(png(stacked)), tuple(found.shape[-2:])))
 
 
 def test_the_network_sees_16_bits_as_open_rgb_opens_them():
     deep = np.random.default_rng(0).integers(0, 65536, (90, 70), dtype=np.uint16)
-    found = seen(Photo(deep, None, "PNG", "", None, None))
+    found = seen(Photo(deep, None, "PNG", "", Kept(), None))
     assert torch.equal(found, expected_input(images.open_rgb(png(deep)), tuple(found.shape[-2:])))
 
 
@@ -163,11 +165,19 @@ def test_transparent_pixels_keep_their_own_lightness(colorizer):
     pixels = photo(40, 60)[..., 0]
     alpha = np.zeros_like(pixels)
     alpha[:20] = 255
-    one = Photo(pixels, alpha, "PNG", "", None, None)
+    one = Photo(pixels, alpha, "PNG", "", Kept(), None)
     rgb = colorizer.join(one, colorizer.predict([one])[0]).rgb
     lightness = cielab.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))[0]
     expected = cielab.rgb_to_lab(torch.from_numpy(np.repeat(pixels[None], 3, axis=0)))[0]
     assert (lightness - expected).abs().max() < 0.35
+
+
+def test_colors_are_the_annealed_mean_of_the_logits(colorizer):
+    one = Photo(photo(50, 70), None, "", "", Kept(), None)
+    network = colorizer._model
+    L_norm = expected_input(Image.fromarray(one.pixels), colorizer.network_size(50, 70))
+    expected = gamut.annealed_mean(network(L_norm.contiguous(memory_format=torch.channels_last)), 0.38)[0]
+    torch.testing.assert_close(colorizer.predict([one])[0].ab, expected, atol=1e-3, rtol=1e-4)
 
 
 # --- batches and threads ---------------------------------------------------------------------------------------------
@@ -175,9 +185,17 @@ def test_transparent_pixels_keep_their_own_lightness(colorizer):
 
 def test_predictions_do_not_depend_on_the_batch(colorizer):
     shapes = [(50, 70), (70, 50), (50, 70), (16, 200), (50, 70)]
-    photos = [Photo(photo(*shape, seed), None, "", "", None, None) for seed, shape in enumerate(shapes)]
+    photos = [Photo(photo(*shape, seed), None, "", "", Kept(), None) for seed, shape in enumerate(shapes)]
     together = colorizer.predict(photos)
     for one, prediction in zip(photos, together, strict=True):
+        assert torch.equal(colorizer.predict([one])[0].ab, prediction.ab)
+
+
+def test_predictions_of_a_true_batch_differ_in_the_last_digits_at_most(colorizer, monkeypatch):
+    monkeypatch.setattr(predict, "_BATCH_PIXELS", {"cpu": 1 << 19})
+    photos = [Photo(photo(50, 70, seed), None, "", "", Kept(), None) for seed in range(3)]
+    assert len(colorizer._batches([colorizer.network_size(50, 70)] * 3)) == 1
+    for one, prediction in zip(photos, colorizer.predict(photos), strict=True):
         assert (colorizer.predict([one])[0].ab - prediction.ab).abs().max() < 1e-3
 
 
@@ -263,7 +281,7 @@ def test_strength_zero_gives_the_photo_back(folder):
 @pytest.mark.parametrize("num_bins", [1, 2, 313])
 def test_entropy_is_that_of_the_distribution_in_nats(num_bins):
     colorizer = predict.Colorizer(Certain(num_bins), "cnn", SIZE)
-    one = Photo(photo(40, 60), None, "", "", None, None)
+    one = Photo(photo(40, 60), None, "", "", Kept(), None)
     entropy = colorizer.predict([one], entropy=True)[0].entropy
     assert entropy.shape == colorizer.network_size(40, 60)
     assert entropy.dtype == np.float32
@@ -272,5 +290,5 @@ def test_entropy_is_that_of_the_distribution_in_nats(num_bins):
 
 
 def test_a_regression_has_no_entropy():
-    one = Photo(photo(40, 60), None, "", "", None, None)
+    one = Photo(photo(40, 60), None, "", "", Kept(), None)
     assert predict.Colorizer(Seeing(), "regression", SIZE).predict([one], entropy=True)[0].entropy is None

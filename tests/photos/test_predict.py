@@ -181,7 +181,7 @@ def test_temperature_goes_from_the_mode_to_the_mean(temperature, share):
         (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\)"),
         (np.zeros((0, 4), np.uint8), r"\(0, 4\)"),
         (Image.new("CMYK", (4, 4)), "CMYK"),
-        (Image.new("I;16", (4, 4)), "I;16"),
+        (Image.new("I", (4, 4)), "mode I: "),
         ("no/photo.jpg", "no/photo.jpg: no such file"),
         (Path("no/photo.jpg"), "no/photo.jpg: no such file"),
         ("a\0b", "embedded null byte"),
