@@ -75,7 +75,7 @@ def _temporary(path: Path) -> Path:
 def _machine() -> str:
     """Eight hexadecimal digits that differ between machines, and between containers: both can have equal PIDs."""
     namespace = Path("/proc/self/ns/pid")  # Linux only
-    identity = f"{platform.node()} {os.readlink(namespace) if namespace.is_symlink() else ''}"
+    identity = f"{platform.node()} {namespace.readlink() if namespace.is_symlink() else ''}"
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 

@@ -146,7 +146,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 
 class Stalled(Exception):
-    """Work has made no progress for too long. It is no OSError, which libraries of networks would take for their own."""
+    """Work has made no progress for too long. It is no OSError, because network libraries catch these errors."""
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def limited(kind: int, more: int) -> Iterator[None]:
 
 def _first_free(count: int) -> int:
     """The number of open files below which so many numbers are free."""
-    taken = {int(name) for name in os.listdir("/proc/self/fd")}
+    taken = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
     free = (number for number in itertools.count() if number not in taken)
     return next(itertools.islice(free, count, None))
 

@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import hashlib
 import io
 import os
 import shutil
@@ -15,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image, TiffImagePlugin
 
-from tests.helpers import outside, processes
+from tests.helpers import outside
 from tests.helpers.outside import assert_one_line
 from tests.helpers.rights import without_rights
 

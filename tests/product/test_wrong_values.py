@@ -173,11 +173,17 @@ def test_a_server_cannot_control_the_terminal(small_project, reason):
 # --- variables, streams and calls ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("COLORIZE_DEVICE", "meta"), ("COLORIZE_DEVICE", "cuda:99"), ("COLORIZE_DEVICE", "hpu")]
-    + [("COLORIZE_THREADS", MANY), ("COLORIZE_THREADS", "²"), ("COLORIZE_THREADS", "1000000")],
-)
+WRONG_VARIABLES = [
+    ("COLORIZE_DEVICE", "meta"),
+    ("COLORIZE_DEVICE", "cuda:99"),
+    ("COLORIZE_DEVICE", "hpu"),
+    ("COLORIZE_THREADS", MANY),
+    ("COLORIZE_THREADS", "²"),
+    ("COLORIZE_THREADS", "1000000"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_VARIABLES)
 def test_a_wrong_variable_is_one_line(photos, model, name, value):
     assert_one_line(outside.colorize(photos, model, "photo.png", **{name: value}), 2, value[:9])
 
