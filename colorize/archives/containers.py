@@ -26,7 +26,7 @@ from colorize.runtime import DataError, open_regular
 
 MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
 MAX_FILES = 20_000_000  # of a folder; the listing of so many takes 6 GB of memory
-MAX_REPEATED = 100_000  # folders that are listed again because a link leads to them: links to links multiply
+MAX_REPEATED = 25_000  # folders that are listed again because a link leads to them: links to links multiply
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
 _COMPRESSED = {  # first bytes of a file that is compressed as a whole -> program that compressed it

@@ -32,7 +32,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.color.colorfulness import colorfulness
 from colorize.sharding import avif, conversion, depth, jpeg, jpeg2000, mending, orientation, pages, png, profiles, webp
-from colorize.sharding.floods import is_flooded
+from colorize.sharding.floods import is_flooded, without_fill_bytes
 from colorize.sharding.formats import FORMATS, HEIC_REMEDY
 
 MAX_BYTES = 1 << 28  # length of a file
@@ -164,7 +164,7 @@ def _mend(data: bytes | memoryview) -> bytes | None:
     """The mended JPEG, whose header passes all checks; None if there is nothing to mend or if it cannot be mended."""
     if bytes(data[:2]) != b"\xff\xd8" or len(data) > MAX_BYTES or is_flooded(data):
         return None
-    mended = mending.mend(data)
+    mended = mending.mend(without_fill_bytes(data))
     header = jpeg.read_header(mended) if mended else None
     if mended is None or header is None:
         return None
@@ -275,7 +275,7 @@ def _open(data: bytes | memoryview) -> tuple[Pillow.Image, str | None]:
             repaired = _checked_jpeg(data) if bytes(data[:2]) == b"\xff\xd8" else None
             notes: list[str] = []
             # without a second reference to the loaded photo, which would keep its memory
-            photo = conversion.to_srgb(_load(repaired or data, notes), notes)
+            photo = conversion.to_srgb(_load(without_fill_bytes(repaired or data), notes), notes)
             notes += [profiles.UNUSABLE] if repaired else []
             return photo, ", ".join(notes) or None
     except (Reject, MemoryError):

@@ -205,21 +205,21 @@ def use_stream(number: int, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["full", "closed", "pipe without a reader"])
 def test_a_photo_is_colored_even_if_nobody_can_read_what_is_said(photos, model, number, kind):
     command = importlib.import_module("colorize.__main__")
+    names, expected = (["photo.png"], 0) if number == 1 else (["photo.png", "missing.png"], 3)
 
     def run() -> None:
         code: object = 1
         try:
             use_stream(number, kind)
-            runtime.run(command.main, ["photo.png", "missing.png", "--out", "out", "--model", str(model)])
+            runtime.run(command.main, [*names, "--out", "out", "--model", str(model)])
+            code = 0
         except SystemExit as error:
             code = error.code
         finally:
             os._exit(code)  # the streams cannot be flushed
 
     pid = processes.fork(run, photos, photos / "log", COLORIZE_DEVICE="cpu")
-    assert (processes.wait(pid), outside.results(photos)) == (3, {"photo"})
-    said = (photos / "log").read_text()
-    assert ("photo.png -> " if number == 2 else "missing.png: no such file") in said
+    assert (processes.wait(pid), outside.results(photos)) == (expected, {"photo"})
 
 
 IMAGES = {
