@@ -40,15 +40,16 @@ _COMPRESSED = {  # first bytes of a file that is compressed as a whole -> progra
     b"\x04\x22\x4d\x18": "lz4",
 }
 _OTHER_ARCHIVES = {  # first bytes of another archive -> its name, and the tool that unpacks it into a folder
-    b"7z\xbc\xaf\x27\x1c": ("7z archive", "7z x"),
-    b"Rar!\x1a\x07": ("rar archive", "unrar x"),
-    b"PK\x07\x08": ("zip archive of several parts", "7z x"),
-    b"xar!": ("xar archive", "xar -x -f"),
-    b"!<arch>": ("ar archive", "ar x"),
-    b"070701": ("cpio archive", "cpio -i <"),
-    b"hsqs": ("squashfs image", "unsquashfs"),
-    b"MZ": ("self-extracting program for Windows", "7z x"),
-    b"\x7fELF": ("program", "7z x"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x"),
+    b"Rar!\x1a\x07": ("a rar archive", "unrar x"),
+    b"PK\x07\x08": ("a zip archive of several parts", "7z x"),
+    b"xar!": ("a xar archive", "xar -x -f"),
+    b"!<arch>": ("an ar archive", "ar x"),
+    b"070701": ("a cpio archive", "cpio -i <"),
+    b"MSCF": ("a cabinet archive", "7z x"),
+    b"hsqs": ("a squashfs image", "unsquashfs"),
+    b"MZ": ("a self-extracting program for Windows", "7z x"),
+    b"\x7fELF": ("a program", "7z x"),
 }
 
 
@@ -119,7 +120,7 @@ def kind_of(path: Path) -> str:
     for magic, (name, tool) in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
             raise DataError(
-                f"{path}: a {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
+                f"{path}: {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
                 "folder, and write this folder as `path` into the source file"
             )
     if path.suffix == ".csv":

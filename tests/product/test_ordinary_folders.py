@@ -198,6 +198,9 @@ OTHER_ARCHIVES = {
     "self-extracting": b"MZ\x90\0",
     "cpio": b"070701",
     "xar": b"xar!",
+    "a cabinet": b"MSCF",
+    "neither a zip nor": bytes(3000) + b"CD001",
+    "if it is another kind of archive, unpack it": b"PAR1",
 }
 
 
