@@ -129,10 +129,10 @@ def test_a_heic_is_named_with_its_remedy(tmp_path, model, brand):
 
 
 def test_what_a_folder_leaves_out_is_named_by_ending(tmp_path, model):
-    (tmp_path / "photos").mkdir()
+    (tmp_path / "album").mkdir()
     for name in ("a.png", "b.heic", "c.HEIC", "d.cr2", "e.txt", "no ending"):
-        (tmp_path / "photos" / name).write_bytes(encoded("PNG"))
-    done = outside.colorize(tmp_path, model, "photos")
+        (tmp_path / "album" / name).write_bytes(encoded("PNG"))
+    done = outside.colorize(tmp_path, model, "album")
     assert (done.returncode, outside.results(tmp_path)) == (0, {"a"})
     assert all(words in done.stderr for words in ("left out: 5 files", ".heic 2", ".cr2 1", ".txt 1", "no ending 1"))
 
