@@ -22,8 +22,8 @@ _LATE = (
 )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, without_plots) -> Path:
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
     """A project with shards of one image, a prior and a trained model; not to be changed."""
     for name in _LATE:
         importlib.import_module(name)  # so that the children need not
@@ -31,8 +31,10 @@ def trained(tmp_path_factory, without_plots) -> Path:
     folder = tmp_path_factory.mktemp("outside")
     project = make_project(folder / "project", ("regression",), steps=2)
     outside.change(project, "shard.per_shard", 1)
-    for stage in (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", "regression", "0")):
-        processes.run(project, stage, folder / "log")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("colorize.prior.picture.draw", lambda path, *_: path.write_bytes(b"no picture"))
+        for stage in (("shard", "tiny"), ("prior", "tiny"), ("train", "tiny", "regression", "0")):
+            processes.run(project, stage, folder / "log")
     return project
 
 
