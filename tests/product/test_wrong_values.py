@@ -120,6 +120,15 @@ def test_a_parameter_out_of_bounds_is_named_before_any_work(small_project, key, 
     assert_one_line(outside.stage(small_project, "shard", "tiny"), 2, key)
 
 
+@pytest.mark.parametrize("package", ["os", "antigravity", "torch"])
+def test_a_sample_may_not_import_any_package(small_project, package):
+    values = yaml.safe_load((small_project / "sources/objects.yaml").read_text())
+    values["sample"]["photos"]["astronaut"]["package"] = package
+    outside.write(small_project / "sources/objects.yaml", yaml.safe_dump(values))
+    outside.change(small_project, "datasets", ["tiny", "objects"])
+    assert_one_line(outside.stage(small_project, "shard", "objects"), 2, "sources/objects.yaml: ", "package: ")
+
+
 # --- addresses and headers -------------------------------------------------------------------------------------------
 
 NO_HOSTS = ("http://a..b/x", "http://[::1/x", f"http://{'a' * 70}.com/x")
