@@ -32,7 +32,7 @@ from torch import Tensor
 
 from colorize.photos import levels
 
-_STRIP = 1 << 14  # pixels of a strip; its arrays fit into the cache of one core
+_STRIP = 1 << 15  # pixels of a strip; its arrays fit into the cache of one core
 _BAND = 1 << 18  # pixels of a band, the task of a thread; the pixels outside sRGB of a band are fitted together
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LARGEST_AB = 256.0  # twice the largest of sRGB
