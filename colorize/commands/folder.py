@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from colorize import __version__, runtime
+import colorize
+from colorize import runtime
 from colorize.commands import entropy
 from colorize.commands.listing import Entry
 from colorize.commands.names import Names, Target, map_of
@@ -94,7 +95,7 @@ class _Stopped(Exception):
     """The run ends early."""
 
 
-def colorize(colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes) -> Generator[Outcome]:
+def color(colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes) -> Generator[Outcome]:
     """Color photos.
 
     Args:
@@ -221,7 +222,7 @@ class _Run:
             temperature=model.temperature,
             size=model.size,
             strength=model.strength,
-            version=__version__,
+            version=colorize.__version__,
         )
 
     def _decode(self, source: _Source) -> list[_Item]:
@@ -239,7 +240,7 @@ class _Run:
             return
         self._check()
         started = time.perf_counter()
-        predictions = self._colorizer.predict([item.photo for item in items])
+        predictions = self._colorizer.predict([item.photo for item in items], entropy=self._wishes.has_maps)
         for item in items:
             self._seconds[item.number] += (time.perf_counter() - started) / len(items)
         for prediction in predictions:

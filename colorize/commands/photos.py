@@ -128,10 +128,12 @@ def _check(model: Path, options: argparse.Namespace) -> None:
 
 def _make_folder(folder: Path) -> None:
     from colorize.commands import names
+    from colorize.runtime import files
 
     if formats.has_image_ending(folder.name) and not folder.exists():
         raise ParameterError(f"-o {folder}: expected a folder for the results, this is the name of a photo")
     names.make_folder(folder)
+    files.make_folder(folder)  # checks that it is writable
 
 
 def _color(model: Path, listed: Listed, options: argparse.Namespace, printer: _Printer) -> None:
@@ -144,7 +146,7 @@ def _color(model: Path, listed: Listed, options: argparse.Namespace, printer: _P
     wishes = _wishes(options)
     with contextlib.ExitStack() as stack:
         advance = stack.enter_context(runtime.progress("color", len(listed.entries), "photos"))
-        outcomes = stack.enter_context(contextlib.closing(folder.colorize(colorizer, listed.entries, wishes)))
+        outcomes = stack.enter_context(contextlib.closing(folder.color(colorizer, listed.entries, wishes)))
         for outcome in outcomes:
             printer.add(outcome)
             advance(1)
@@ -154,7 +156,7 @@ def _load(model: Path, options: argparse.Namespace) -> Colorizer:
     """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     import colorize
 
-    device = runtime.set_up_torch(options.device)
+    device = runtime.set_up_torch(options.device or ("cpu" if model.is_file() else None))  # ONNX Runtime uses the CPU
     return colorize.load(model, device, options.size, options.temperature, options.strength)
 
 
@@ -177,7 +179,7 @@ def _summarize(listed: Listed, is_recursive: bool, printer: _Printer) -> None:
     """Say what was left out, and why."""
     if printer.num_done:
         what = f"skipped {_count(printer.num_done, 'photo')} with a result of the same model and parameters"
-        runtime.note(f"{what}; --force makes it again")
+        runtime.note(f"{what}; --force makes {'it' if printer.num_done == 1 else 'them'} again")
     if listed.num_results:
         runtime.note(f"skipped {_count(listed.num_results, 'earlier result')}; to color one, name its file")
     if listed.num_subfolders:
