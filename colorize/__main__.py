@@ -27,7 +27,7 @@ _COMMANDS = {  # name: (what it does, examples)
         "colorize export objects-unet-0 --onnx model.onnx\ncolorize export objects-unet-0 --hub folder",
     ),
     "inspect": (
-        "Show what a result says about itself: the model, its parameters, and the photo it was made from.",
+        "Show what a result says about itself: its model, parameters and photo.",
         "colorize inspect out/photo.jpg\ncolorize inspect out/*.jpg --in photos --json",
     ),
     "verify": (
@@ -37,7 +37,8 @@ _COMMANDS = {  # name: (what it does, examples)
     ),
 }
 _EXIT_CODES = (
-    "Exit codes: 0 all is done, 2 an argument is wrong, 3 a file is missing or cannot be used, 130 and 143 interrupted."
+    "exit codes: 0 all is done, 2 an argument is wrong, 3 a file is missing or cannot be used,\n"
+    "  130 and 143 interrupted"
 )
 
 
@@ -66,8 +67,7 @@ def _overview() -> Parser:
         prog="colorize",
         usage="colorize [-h] [--version] photo [photo ...] [-o folder] [option ...]\n"
         "       colorize command [argument ...]",
-        description="Color photos with a trained model. The model uses only the lightness of a photo, and the result "
-        "keeps it.",
+        description="Color photos with a trained model. It uses only the lightness of a photo, which stays.",
         epilog=f"commands:\n{commands}\n\n`colorize command --help` lists the options of a command. `photos` can be "
         "left out. A photo or folder\nthat is named like a command needs `./` before its name.\n\n"
         f"{_indented(_COMMANDS['photos'][1])}\n\n{_EXIT_CODES}",

@@ -273,9 +273,7 @@ class _Run:
     def _fail(self, number: int, reason: str) -> None:
         self.outcomes[number].set_result(Outcome(self._entries[number].path, FAILED, note=reason))
 
-    def _end(
-        self, number: int, status: str, path: Path, note: str | None = None, fitted: float | None = None
-    ) -> None:
+    def _end(self, number: int, status: str, path: Path, note: str | None = None, fitted: float | None = None) -> None:
         map_path = map_of(path) if self._wishes.has_maps else None
         seconds = self._seconds[number] if status == COLORED else None
         outcome = Outcome(self._entries[number].path, status, path, map_path, note, fitted, seconds)
@@ -308,7 +306,9 @@ class _Room:
 def reason_of(reject: Reject, max_pixels: int) -> str:
     """Why a photo cannot be used, and what to do."""
     megapixels = max_pixels / 1e6
-    limits = f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {_max_bytes(max_pixels) >> 20} MiB"
+    limits = (
+        f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {_max_bytes(max_pixels) >> 20} MiB"
+    )
     remedies = {
         images.DEEP: "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
         images.TOO_LARGE: f"too large; the limits are {limits}; --max-megapixels raises them",

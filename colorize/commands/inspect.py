@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="+", type=Path, metavar="file", help="a result of this program")
     parser.add_argument(
         "--in", dest="folders", action="append", default=[], type=Path, metavar="FOLDER",
-        help="also look for the photo in this folder and its subfolders, by its content; may be repeated (default: only "
-        "the folder of the result)",
+        help="also look for the photo in this folder and its subfolders, by its content; may be repeated "
+        "(default: only the folder of the result)",
     )  # fmt: skip
     parser.add_argument(
         "--model", dest="models", action="append", default=[], type=Path, metavar="FOLDER",

@@ -71,7 +71,7 @@ class _Search:
             raise FileNotFoundError(None, f"no photos in this folder{hint}")
 
     def _folders(self, folder: Path, below: Path) -> Iterator[tuple[Path, Path]]:
-        """The folder and, if they were asked for, its subfolders: their paths, and their paths relative to the first."""
+        """The folder and, if wanted, its subfolders: their paths, and their paths relative to the first."""
         resolved = folder.resolve()
         if resolved in self._visited:
             return

@@ -132,7 +132,7 @@ class Names:
         raise AssertionError("unreachable")
 
     def _checked(self, path: Path, wanted: Mark) -> Target | None:
-        """The target at this path; None if the path or that of its map has a file of another kind or of another photo."""
+        """The target at this path; None if another photo, or a file that is no result, has this path or its map's."""
         is_mapped = self._has_maps
         map_path = map_of(path)
         if is_mapped and os.path.lexists(map_path) and not _is_of_photo(mark.read(map_path), wanted):

@@ -85,8 +85,8 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--no-mark", action="store_true",
-        help="do not write into the results that a model made their colors. Viewers then cannot tell, `colorize inspect` "
-        "knows nothing, and later runs take the results for photos, and make new ones beside them",
+        help="do not write into the results that a model made their colors. Viewers then cannot tell, `colorize "
+        "inspect` knows nothing, and later runs take the results for photos, and make new ones beside them",
     )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true",

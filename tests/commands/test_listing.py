@@ -1,6 +1,5 @@
 """Which files are photos: folders, subfolders, links, and results of the program itself."""
 
-import os
 from pathlib import Path
 
 from colorize.commands import listing
@@ -31,7 +30,7 @@ def test_subfolders_are_counted_or_listed_with_their_place_in_the_tree(here):
 def test_a_photo_counts_once_under_all_its_names(here):
     draw("album/1943/a.jpg")
     Path("link").symlink_to("album")
-    os.symlink("a.jpg", "album/1943/same.jpg")
+    Path("album/1943/same.jpg").symlink_to("a.jpg")
     assert found("album/1943", "link/1943/a.jpg", "album/../album/1943/a.jpg") == [("album/1943/a.jpg", ".")]
 
 

@@ -34,7 +34,9 @@ def test_a_result_is_skipped_only_for_the_same_photo_model_and_parameters(here, 
     assert Path("out/a.jpg").stat().st_mtime_ns == before
     for changes in (["--force"], ["--temperature", "0.2"], ["--strength", "0.5"], ["--size", "40"], []):
         assert results(capsys, "a.jpg", "-o", "out", *changes) == [("colored", "out/a.jpg")], changes
-        assert results(capsys, "a.jpg", "-o", "out", *changes)[0][0] == ("colored" if changes == ["--force"] else "done")
+        assert results(capsys, "a.jpg", "-o", "out", *changes)[0][0] == (
+            "colored" if changes == ["--force"] else "done"
+        )
     draw("a.jpg", seed=1)
     assert results(capsys, "a.jpg", "-o", "out") == [("colored", "out/a-2.jpg")]  # another photo of the same name
     assert names("out") == ["a-2.jpg", "a.jpg"]
