@@ -69,7 +69,7 @@ def _overview() -> Parser:
         "       colorize command [argument ...]",
         description="Color photos with a trained model. It uses only the lightness of a photo, which stays.",
         epilog=f"commands:\n{commands}\n\n`colorize command --help` lists the options of a command. `photos` can be "
-        "left out. A photo or folder\nthat is named like a command needs `./` before its name.\n\n"
+        "left out.\nA photo or folder that is named like a command needs `./` before its name.\n\n"
         f"{_indented(_COMMANDS['photos'][1])}\n\n{_EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
