@@ -31,6 +31,7 @@ from colorize.photos.mark import Mark
 from colorize.photos.photo import Photo
 from colorize.photos.predict import Colorizer, Prediction
 from colorize.photos.save import Encoding
+from colorize.runtime import ParameterError
 from colorize.sharding import formats, images
 from colorize.sharding.images import Reject
 
@@ -193,6 +194,8 @@ class _Run:
             self._fail(number, reason_of(reject, self._wishes.max_pixels))
         except OSError as error:
             self._fail(number, error.strerror or str(error))
+        except ParameterError as error:  # the wanted format cannot hold this photo
+            self._fail(number, str(error))
         except MemoryError:
             self._fail(number, "needs more memory than there is")
         finally:
@@ -230,7 +233,8 @@ class _Run:
         items = []
         with self._step(source.number):
             photo = photos.read(source.content, self._wishes.max_pixels)
-            encoding = save.choose(photo, self._wishes.format, self._wishes.quality, self._wishes.subsampling)
+            kind = self._wishes.format or _kind_of(source.content)  # as in the plan
+            encoding = save.choose(photo, kind, self._wishes.quality, self._wishes.subsampling)
             items.append(_Item(source.number, photo, encoding, source.mark, source.target))
         return items
 
