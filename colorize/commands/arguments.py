@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from collections.abc import Callable
 from typing import NoReturn
 
 from colorize.runtime import ParameterError
+
+_WIDTH = 100  # of the longest line of an example
 
 DEFAULT_MODEL = "objects-unet-0"
 
@@ -23,8 +26,12 @@ class Parser(argparse.ArgumentParser):
         raise ParameterError(f"{message}; see `{self.prog} --help`")
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of examples."""
+class _Formatter(argparse.HelpFormatter):
+    """Keeps the line breaks of examples, and breaks only lines that are too long."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = (textwrap.fill(line, max(width, _WIDTH), subsequent_indent="  ") for line in text.splitlines())
+        return "\n".join(indent + line for line in lines)
 
 
 def integer(low: int, high: int, unit: str = "") -> Callable[[str], int]:

@@ -310,9 +310,7 @@ class _Room:
 def reason_of(reject: Reject, max_pixels: int) -> str:
     """Why a photo cannot be used, and what to do."""
     megapixels = max_pixels / 1e6
-    limits = (
-        f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {_max_bytes(max_pixels) >> 20} MiB"
-    )
+    limits = f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {images.limits(max_pixels).bytes >> 20} MiB"
     remedies = {
         images.DEEP: "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
         images.TOO_LARGE: f"too large; the limits are {limits}; --max-megapixels raises them",
@@ -322,16 +320,11 @@ def reason_of(reject: Reject, max_pixels: int) -> str:
     return remedies.get(reject.reason, reject.reason)
 
 
-def _max_bytes(max_pixels: int) -> int:
-    """Largest length of a file, in proportion to the largest number of pixels."""
-    return images.MAX_BYTES * max(max_pixels, images.MAX_PIXELS) // images.MAX_PIXELS
-
-
 def _read_file(path: Path, max_pixels: int) -> bytes:
     """Read a file; raise an error if it is not a regular file, or too large."""
     if not path.is_file():  # reading a named pipe or a device may never end
         raise OSError(None, "not a regular file")
-    if path.stat().st_size > _max_bytes(max_pixels):
+    if path.stat().st_size > images.limits(max_pixels).bytes:
         raise Reject(images.TOO_LARGE)
     return path.read_bytes()
 

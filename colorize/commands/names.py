@@ -23,7 +23,6 @@ from colorize.photos import mark
 from colorize.photos.mark import Mark
 from colorize.runtime import DataError
 
-
 _LAST_RIVAL = 100  # results of a photo are looked for under so many names; beyond, `photo-101.jpg` may be made twice
 
 
