@@ -310,7 +310,8 @@ class _Room:
 def reason_of(reject: Reject, max_pixels: int) -> str:
     """Why a photo cannot be used, and what to do."""
     megapixels = max_pixels / 1e6
-    limits = f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {images.limits(max_pixels).bytes >> 20} MiB"
+    megabytes = images.limits(max_pixels).bytes >> 20
+    limits = f"{megapixels:g} megapixels (JPEG 2000 and AVIF: {megapixels / 2:g}) and {megabytes} MiB"
     remedies = {
         images.DEEP: "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
         images.TOO_LARGE: f"too large; the limits are {limits}; --max-megapixels raises them",
