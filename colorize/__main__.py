@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from pathlib import Path
 
 if sys.platform == "win32":  # before the imports that Windows lacks
     sys.exit("error: colorize needs Linux or macOS; on Windows, run it in WSL, the Linux that `wsl --install` installs")
 
 from colorize import __version__, runtime
 from colorize.commands.arguments import Parser
+from colorize.runtime import ParameterError
 
 _COMMANDS = {  # name: (what it does, examples)
     "photos": (
@@ -58,7 +61,17 @@ def main(*arguments: str) -> None:
     parser = Parser(prog=f"colorize {name}", description=what, epilog=f"{_indented(examples)}\n\n{_EXIT_CODES}")
     command = importlib.import_module(f"colorize.commands.{name}")
     command.add_arguments(parser)
-    command.run(parser.parse_args(arguments[1:] if is_named else arguments))
+    command.run(_parse(parser, arguments[1:]) if is_named else parser.parse_args(arguments))
+
+
+def _parse(parser: Parser, arguments: tuple[str, ...]) -> argparse.Namespace:
+    """Parse the arguments of a command; an error mentions a file or folder that has the name of the command."""
+    try:
+        return parser.parse_args(arguments)
+    except ParameterError as error:
+        name = parser.prog.partition(" ")[2]
+        hint = f"; for the file or folder {name}, write ./{name}" if Path(name).exists() else ""
+        raise ParameterError(f"{error}{hint}") from None
 
 
 def _overview() -> Parser:

@@ -73,6 +73,13 @@ def test_the_word_photos_can_be_left_out_and_a_photo_can_be_named_like_a_command
     assert read("one/page.png").tobytes() == read("two/page.png").tobytes()
 
 
+def test_a_folder_that_is_named_like_a_command_is_mentioned(here, capsys):
+    draw("photos/a.png")
+    assert colorize("photos", "-o", "out") == 2
+    assert capsys.readouterr().err.endswith("; for the file or folder photos, write ./photos\n")
+    assert colorize("./photos", "-o", "out") == 0
+
+
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "| true", "> /dev/full"])
 def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection):
     draw("photo.png", 51, 33)

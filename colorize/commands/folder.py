@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -32,8 +33,9 @@ from colorize.photos.photo import Photo
 from colorize.photos.predict import Colorizer, Prediction
 from colorize.photos.save import Encoding
 from colorize.runtime import ParameterError
-from colorize.sharding import formats, images
+from colorize.sharding import images, jpeg, png, webp
 from colorize.sharding.images import Reject
+from colorize.sharding.silence import silence
 
 COLORED, DONE, FAILED = "colored", "done", "failed"
 
@@ -41,8 +43,9 @@ _GROUPS = ((64, 8), (16, 4), (0, 1))  # from so many photos, so many form a grou
 _SMALL = 4_000_000  # pixels; larger photos are colored one by one
 _BATCH = 8_000_000  # pixels of the small photos that a worker holds at once
 _ROOM = 32_000_000  # pixels per worker of all large photos that are held at once
+_PNG = b"\x89PNG"
 _KINDS = {  # first bytes of a file -> format of its result
-    b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+    b"\xff\xd8": "JPEG", _PNG: "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
 }  # fmt: skip
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
 
@@ -213,7 +216,7 @@ class _Run:
             if target.is_done:
                 self._end(number, DONE, target.path)
             else:
-                source = _Source(number, content, mark, target, _num_pixels(content))
+                source = _Source(number, content, mark, target, _num_pixels(content, self._wishes.max_pixels))
         return source
 
     def _mark(self, sha256: str) -> Mark:
@@ -337,10 +340,19 @@ def _kind_of(content: bytes) -> str:
     return next((kind for start, kind in _KINDS.items() if content.startswith(start)), "PNG")
 
 
-def _num_pixels(content: bytes) -> int:
-    """Number of pixels by the header, to plan the memory; 0 if it cannot be read."""
-    try:
-        with Image.open(io.BytesIO(content), formats=formats.FORMATS) as picture:
-            return picture.width * picture.height
-    except Exception:  # damaged files raise almost any exception in Pillow; `photo.read` finds the reason
-        return 0
+def _num_pixels(content: bytes, max_pixels: int) -> int:
+    """Number of pixels by the header, to plan the memory; `max_pixels` if the header does not tell it cheaply."""
+    size: tuple[int, int] | None = None
+    kind = _kind_of(content)
+    with contextlib.suppress(Exception):  # damaged headers raise almost any exception; `photo.read` finds the reason
+        if kind == "JPEG":
+            header = jpeg.read_header(content)
+            size = (header.width, header.height) if header else None
+        elif kind == "WEBP":
+            size = webp.read_size(content)
+        elif content.startswith(_PNG):
+            size = png.read_header(content)[:2]
+        else:
+            with silence(), Image.open(io.BytesIO(content), formats=["TIFF", "BMP", "GIF", "PPM"]) as picture:
+                size = picture.size
+    return math.prod(size) if size else max_pixels

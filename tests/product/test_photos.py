@@ -233,10 +233,10 @@ def test_only_a_result_of_the_same_photo_is_replaced(project):
 def test_results_beside_the_photos_are_not_colored_again(project):
     draw(project / "photos/a.png", 1)
     draw(project / "photos/b.png", 2)
-    color(project, "photos", "-o", "photos")
+    color(project, "./photos", "-o", "photos")
     (project / "photos/a-2.png").rename(project / "photos/renamed.png")
     (project / "link").symlink_to("photos")
-    done = color(project, "photos", "link", "-o", "link")
+    done = color(project, "./photos", "link", "-o", "link")
     names = sorted(path.name for path in project.glob("photos/*"))
     assert names == ["a-2.png", "a.png", "b-2.png", "b.png", "renamed.png"]
     assert done.stderr.splitlines() == [
