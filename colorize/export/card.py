@@ -20,6 +20,7 @@ UNKNOWN = "unknown: the run that trained this model was not at hand when this ca
 
 _TASK = "image-to-image"  # the hubs have no task of their own for colorization
 _IN_HEADER = ("l2", "cross_entropy", "accuracy", "psnr", "ciede2000")
+_FREE = re.compile(r"public domain|\bCC0\b|\bCC BY \d")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#$~&])")  # characters that mean something in Markdown and HTML
 
 
@@ -84,7 +85,10 @@ def _header(facts: Facts) -> str:
         lines += ["metrics:", *(f"- {metric}" for metric in dict.fromkeys(name for name, _, _ in metrics))]
         lines += ["model-index:", f"- name: {json.dumps(facts.name)}", "  results:", "  - task:"]
         lines += [f"      type: {_TASK}", "      name: Image colorization", "    dataset:"]
-        lines += [f"      name: {json.dumps(_data_title(facts))}", f"      type: {json.dumps(own.target if own else '')}"]
+        lines += [
+            f"      name: {json.dumps(_data_title(facts))}",
+            f"      type: {json.dumps(own.target if own else '')}",
+        ]
         lines += ["      split: test", "    metrics:"]
         for name, title, value in metrics:
             lines += [f"    - type: {name}", f"      name: {json.dumps(title)}", f"      value: {value}"]
@@ -92,8 +96,8 @@ def _header(facts: Facts) -> str:
 
 
 def _license_lines(facts: Facts) -> list[str]:
-    """MIT only for a model of the sample: the terms of other images can restrict what is trained with them."""
-    if facts.data and facts.data.is_sample:
+    """MIT only if all training images are free: the terms of other images can restrict what is trained with them."""
+    if facts.data and facts.data.is_sample and all(map(_FREE.search, facts.data.credits)):
         return ["license: mit"]
     return ["license: other", "license_name: mit-and-terms-of-the-training-images", "license_link: LICENSE"]
 
@@ -111,7 +115,8 @@ def _depends_on_decoding(measures: Measures, name: str) -> bool:
 
 
 def _title(facts: Facts) -> str:
-    return f"{escaped(model_title(facts.sidecar['model']))} for image colorization, trained on {escaped(_data_title(facts))}"
+    model, data = escaped(model_title(facts.sidecar["model"])), escaped(_data_title(facts))
+    return f"{model} for image colorization, trained on {data}"
 
 
 def _data_title(facts: Facts) -> str:
@@ -122,16 +127,20 @@ def _data_title(facts: Facts) -> str:
 
 
 def _summary(facts: Facts) -> str:
-    kind = MODELS.get(facts.sidecar["model"])
-    output = "a and b of every pixel" if kind and not kind.is_classifier else "a probability for each of 313 color bins"
+    output = "a probability for each of 313 color bins" if _is_classifier(facts) else "a and b of every pixel"
+    origin = (
+        "It is one of the five models of the paper"
+        if facts.sidecar["model"] in MODELS
+        else "It follows the method of the paper"
+    )
     text = (
-        "This model adds color to gray photos. Its input is the lightness L of the color space CIELAB, and its output is "
-        f"{output}. It is one of the five models of the paper *Let There Be Color: Deep Learning Image Colorization* "
-        f"(Olah and Yang), trained with the package {LIBRARY} {__version__}, whose authors did not write the paper."
+        "This model adds color to gray photos. Its input is the lightness L of the color space CIELAB, and its output "
+        f"is {output}. {origin} *Let There Be Color: Deep Learning Image Colorization* by Olah and Yang. They did not "
+        f"write the package {LIBRARY}, which has trained it. Version {__version__} of the package wrote this card."
     )
     warning = {
-        True: "> **This is a demonstration model.** It was trained with very few photographs or very few steps. It shows "
-        "how the method works, and it colors strange photos badly.",
+        True: "> **This is a demonstration model.** It was trained with very few photographs or very few steps. It "
+        "shows how the method works, and it colors strange photos badly.",
         None: "> It is not known whether this model is more than a demonstration.",
         False: "",
     }[facts.is_demonstration]
@@ -151,20 +160,21 @@ def _usage(facts: Facts) -> str:
         "| `model.safetensors` | the weights |\n"
         "| `model.json` | name and width of the model, the parameters of its training, SHA-256 of the weights |\n"
         "| `model.onnx` | the same network for ONNX Runtime; its metadata have all that the package needs |\n\n"
-        f"{_onnx_text(facts.sidecar)}"
+        f"{_onnx_text(facts)}"
     )
 
 
-def _onnx_text(sidecar: dict[str, Any]) -> str:
-    kind = MODELS.get(sidecar["model"])
+def _onnx_text(facts: Facts) -> str:
     output = "`ab_norm` (batch, 2, height, width), which is ab / 128"
-    if kind is None or kind.is_classifier:
-        output = "`logits` (batch, 313, h, w) of the color bins; the metadata `gamut_ab` list their centers in this order"
+    if _is_classifier(facts):
+        output = (
+            "`logits` (batch, 313, h, w) of the color bins; the metadata `gamut_ab` list their centers in this order"
+        )
+    size = facts.sidecar["size"]
     return (
-        f"The ONNX file has one input, `L_norm` (batch, 1, height, width) float32, which is L / 100, and one output, {output}. "
-        "Height and width are multiples of the metadata `multiple_of`. The training images have "
-        f"{sidecar['size']} x {sidecar['size']} pixels; the package gives photos to the network with a short side of one "
-        "to two times this size."
+        "The ONNX file has one input, `L_norm` (batch, 1, height, width) float32, which is L / 100, and one output, "
+        f"{output}. Height and width are multiples of the metadata `multiple_of`. The training images have {size} x "
+        f"{size} pixels; the package gives photos to the network with a short side of one to two times this size."
     )
 
 
@@ -184,8 +194,9 @@ def _training_data(data: DataSet | None) -> str:
     text = "\n".join(lines)
     if data.is_sample:
         text += (
-            "\n\nAll images are crops of these few photographs. Test and training images come from the same photographs, "
-            "so the results below are better than on photographs that the model has not seen."
+            "\n\nAll images are crops of these photographs, which come with Python packages. If a credit names no "
+            "license, none is stated. Test and training images come from the same photographs, so the results below "
+            "are better than on photographs that the model has not seen."
         )
     return text
 
@@ -193,12 +204,15 @@ def _training_data(data: DataSet | None) -> str:
 def _training(sidecar: dict[str, Any]) -> str:
     rows = [("model", sidecar["model"]), ("training images", f"{sidecar['size']} x {sidecar['size']} pixels")]
     rows += [(name, sidecar[name]) for name in ("seed", "device", "torch") if name in sidecar]
-    parameters = sidecar.get("parameters")
-    for section in sorted(parameters) if isinstance(parameters, dict) else ():
-        values = parameters[section] if isinstance(parameters[section], dict) else {}
-        rows += [(f"{section}.{name}", value) for name, value in sorted(values.items())]
+    for section, values in sorted(_dict(sidecar.get("parameters")).items()):
+        rows += [(f"{section}.{name}", value) for name, value in sorted(_dict(values).items())]
     table = "\n".join(f"| {escaped(name)} | {escaped(value)} |" for name, value in rows)
     return f"| parameter | value |\n| --- | --- |\n{table}\n| SHA-256 of the weights | `{sidecar['weights_sha256']}` |"
+
+
+def _dict(value: object) -> dict[str, Any]:
+    """The value if it is a dict; `model.json` of other code can have other sections."""
+    return value if isinstance(value, dict) else {}
 
 
 # --- results ---------------------------------------------------------------------------------------------------------
@@ -209,18 +223,19 @@ def _results(facts: Facts) -> str:
         return f"The measures of this model are {UNKNOWN}, or its results are those of another training."
     seeds = f" All values are means over {facts.num_seeds} models with different seeds." if facts.num_seeds > 1 else ""
     text = (
-        "Measured on the test images, with 95 % intervals over groups of these images. *Mode*: the most probable color of "
-        "each pixel, as in the paper. *Annealed mean*: the default of `colorize`. *Best baseline*: the best value that a "
-        f"prediction without training reaches.{seeds} L2 and L1 are those of ab / 128; cross entropy is in nats, PSNR in "
-        "dB."
+        "Measured on the test images, with 95 % intervals over groups of these images. *Mode*: the most probable color "
+        "of each pixel, as in the paper. *Annealed mean*: the default of `colorize`. *Best baseline*: the best value "
+        f"that a prediction without training reaches.{seeds} L2 and L1 are those of ab / 128; cross entropy is in "
+        "nats, PSNR in dB."
     )
     return "\n\n".join([text, *(_table(measures) for measures in facts.measures)])
 
 
 def _table(measures: Measures) -> str:
     decodings = [key for key in DECODINGS if any(decoding == key for _, decoding in measures.values)]
+    target, images, groups = escaped(measures.target), measures.num_images, measures.num_groups
     lines = [
-        f"Test images of `{escaped(measures.target)}`: {measures.num_images:,} images in {measures.num_groups:,} groups.\n",
+        f"Test images of {target}: {images:,} images in {groups:,} groups.\n",
         "| measure | " + " | ".join(DECODINGS[key] for key in decodings) + " | best baseline |",
         "| --- | " + " | ".join("---:" for _ in decodings) + " | ---: |",
     ]
@@ -258,8 +273,8 @@ def _claims(facts: Facts) -> str:
         return f"What the run says about the claims of the paper is {UNKNOWN}."
     rows = "\n".join(f"| {claim} | {verdict} |" for claim, verdict in facts.claims)
     return (
-        "All models of the run together say this about the claims of the paper. A claim *cannot be told* if an interval "
-        f"contains 0.\n\n| claim | this run |\n| --- | --- |\n{rows}"
+        "All models of the run together say this about the claims of the paper. *Cannot be told*: the intervals are "
+        f"too wide for a verdict.\n\n| claim | this run |\n| --- | --- |\n{rows}"
     )
 
 
@@ -270,6 +285,11 @@ def _limits(facts: Facts) -> str:
     lines = [
         "The colors are guesses from lightness alone. They say nothing about the true colors of a scene, and the model "
         "gives a plausible color even where it cannot know any.",
+        *(
+            ["The option `--confidence` of the command writes a map of how unsure the model is."]
+            if _is_classifier(facts)
+            else []
+        ),
         "Colors that are rare in the training images come out too gray or wrong. Objects that are not in the training "
         "images have arbitrary colors.",
         "The network reads a small version of a photo. Small objects and thin lines do not get colors of their own.",
@@ -282,15 +302,20 @@ def _limits(facts: Facts) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _is_classifier(facts: Facts) -> bool:
+    kind = MODELS.get(facts.sidecar["model"])
+    return kind is None or kind.is_classifier
+
+
 _ETHICS = """\
 Section 7.1 of the paper names two reasons why colorization is not harmless:
 
 - **The art.** Many photographers and directors chose black and white on purpose. The paper names the films of Akira
   Kurosawa: their style lives on it, and many of his admirers would find a colored version disrespectful. Color that a
   program adds can also damage the artistic value of a historical picture.
-- **The people.** Historical photos show real people, whose families may not want their likeness changed. The paper names
-  the colored photos of Cambodian torture victims that an artist published in 2021, and the protest against them. No
-  machine learning was involved there; models like this one make such changes easier for everybody.
+- **The people.** Historical photos show real people, whose families may not want their likeness changed. The paper
+  names the colored photos of Cambodian torture victims that an artist published in 2021, and the protest against them.
+  No machine learning was involved there; models like this one make such changes easier for everybody.
 
 Before you publish a colored photo, ask who made it and who is in it. Say that a model added the colors, and keep the
 original. The package marks its results for this purpose: the metadata of each file hold the IPTC's term for partly
@@ -300,10 +325,13 @@ generated media (`compositeWithTrainedAlgorithmicMedia`), the model, and the has
 def _license(facts: Facts) -> str:
     terms = "The training images have terms of their own; they are unknown here."
     if facts.data:
-        terms = f"The training images have terms of their own, see above: {escaped(facts.data.license) or 'not stated'}."
+        terms = (
+            f"The training images have terms of their own, see above: {escaped(facts.data.license) or 'not stated'}."
+        )
     return (
-        f"The files of this folder have the MIT license (`LICENSE`), as far as the authors of {LIBRARY} can give it. {terms} "
-        "Before you publish or sell something that was made with this model, check that these terms allow it.\n\n"
+        f"The files of this folder have the MIT license (`LICENSE`), as far as the authors of {LIBRARY} can give it. "
+        f"{terms} Before you publish or sell something that was made with this model, check that these terms allow "
+        "it.\n\n"
         'Please cite the paper: Justin Olah and Jenny Yang, "Let There Be Color: Deep Learning Image Colorization", '
         "Stanford University. Section 7.1 of this paper is the source of the section on ethics."
     )

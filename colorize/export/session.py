@@ -1,12 +1,11 @@
 """An ONNX file that `onnx.py` wrote, as the network of a Colorizer: `colorize.load("model.onnx")`.
 
-A file can come from anybody. It is refused if it needs another file, code that is not part of the ONNX standard, a loop,
-or far more memory than a network of this project. ONNX Runtime sees it only after these checks.
+A file can come from anybody. It is refused if it needs another file, an operator outside the ONNX standard, a loop, or
+far more memory than a network of this project. ONNX Runtime sees it only after these checks.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import json
@@ -27,7 +26,11 @@ from colorize.photos.predict import Colorizer
 from colorize.runtime import DataError, ParameterError
 
 FORMAT = "let-there-be-color 1"  # value of the metadata key `format`
-INPUT, LOGITS, AB_NORM = "L_norm", "logits", "ab_norm"  # names of the input, and of the output of the two kinds of model
+INPUT, LOGITS, AB_NORM = (
+    "L_norm",
+    "logits",
+    "ab_norm",
+)  # names of the input, and of the output of the two kinds of model
 MAX_BYTES = (1 << 31) - 1  # the largest file that protobuf, the container of ONNX, can hold
 
 _PROBE = 16  # side of the image for the check of the shapes, as a multiple of `multiple_of`
@@ -95,7 +98,7 @@ def load(
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read ({runtime.first_line(error)}); check the path") from None
     network, sidecar, sha256 = read(content, os.fspath(path))
-    return Colorizer(network, sidecar["model"], sidecar["size"], "cpu", size, temperature)
+    return Colorizer(network, sidecar["model"], sidecar["size"], "cpu", size, temperature, strength, sha256)
 
 
 def read(content: bytes, where: str) -> Loaded:
@@ -220,8 +223,7 @@ def _wrong_shapes(model: Any, multiple_of: int) -> str:
             return f"the size of the value {name[:40]} is {'unknown' if shape is None else 'too large'}"
     found, size = shapes[output.name], (side, side)
     is_output = found is not None and (
-        (found[:2] == (1, gamut.NUM_BINS) and len(found) == 4 and max(found[2:]) <= side)
-        or found == (1, 2, *size)
+        (found[:2] == (1, gamut.NUM_BINS) and len(found) == 4 and max(found[2:]) <= side) or found == (1, 2, *size)
     )
     return "" if is_output else f"the output has the shape {found}, expected that of {LOGITS} or {AB_NORM}"
 

@@ -8,6 +8,7 @@ import torch
 
 from colorize.models import contract, files
 
+WIDTH = 0.2
 SIZE = 16  # of the training images, pixels
 MODELS = ("unet", "cnn", "regression")  # the weighted models have the same networks
 
@@ -15,12 +16,13 @@ MODELS = ("unet", "cnn", "regression")  # the weighted models have the same netw
 def save_model(folder: Path, name: str) -> Path:
     """An untrained model whose BatchNorm statistics have moved, and whose logits differ clearly."""
     torch.manual_seed(0)
-    model = contract.build_model(name, 0.05)
+    model = contract.build_model(name, WIDTH)
     model(torch.rand(2, 1, 32, 32))
+    assert model.eval()(torch.rand(1, 1, 32, 32)).std(dim=(2, 3)).median() > 0  # the ReLUs are not dead
     if isinstance(model, contract.Classifier):
         with torch.no_grad():
             model.head.weight.mul_(20)
-    files.save(folder, model, {"model": name, "width": 0.05, "size": SIZE, "dataset": "tiny", "seed": 0})
+    files.save(folder, model, {"model": name, "width": WIDTH, "size": SIZE, "dataset": "tiny", "seed": 0})
     return folder
 
 

@@ -12,7 +12,8 @@ from colorize.export import card, facts
 from colorize.report import labels
 
 SIDECAR = {
-    "dataset": "tiny", "model": "unet", "seed": 0, "size": 64, "width": 0.25, "num_bins": 313, "weights_sha256": "a" * 64,
+    "dataset": "tiny", "model": "unet", "seed": 0, "size": 64, "width": 0.25, "num_bins": 313,
+    "weights_sha256": "a" * 64,
     "torch": "2.9", "device": "cpu", "parameters": {"train": {"steps": 350, "batch_size": 8, "lr": 0.0015}},
 }  # fmt: skip
 COLUMNS = "source,target,model,decoding,measure,value,low,high,groups,seeds,sd"
@@ -73,7 +74,7 @@ def test_the_measures_are_those_of_the_run(folder):
     expected = "| 0.0262 [0.0177, 0.0388] | 0.0245 [0.0154, 0.0388] | 0.0232, p(ab \\| L) |"
     assert row(text, "| L2 (lower is better)") == f"| L2 (lower is better) {expected}"
     assert row(text, "| Cross Entropy") == "| Cross Entropy (lower is better) | 3.427 |  |  |"
-    assert "Test images of `tiny`: 200 images in 40 groups." in text
+    assert "Test images of tiny: 200 images in 40 groups." in text
     assert "0.0500 [0.0400, 0.0600]" in text  # on the other data set
     assert "0.0900" not in text  # of a model that was trained on the other data set
     assert "| The regression has the best L2. | cannot be told (5 x holds) |" in text
@@ -165,7 +166,13 @@ def test_text_of_others_has_no_meaning_in_markdown(text, project, folder):
 
 
 def test_damaged_results_count_as_unknown(folder, project):
-    for content in ("", "\0", COLUMNS + "\ntiny,tiny,unet,mode,l2,x,,,40,1,\n", COLUMNS + "\ntiny,tiny\n", "a,b\n1,2\n"):
+    for content in (
+        "",
+        "\0",
+        COLUMNS + "\ntiny,tiny,unet,mode,l2,x,,,40,1,\n",
+        COLUMNS + "\ntiny,tiny\n",
+        "a,b\n1,2\n",
+    ):
         (project / "results/measures.csv").write_text(content)
         assert "The measures of this model are unknown" in render(folder)
 

@@ -10,9 +10,18 @@ from colorize.runtime import Damaged, ParameterError
 FILES = {"README.md", "LICENSE", "model.onnx", "model.safetensors", "model.json"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def built_once(onnx_file, model_folder):
+    """The ONNX file of the tiny U-Net is built once for all calls. Without its packages, all tests are skipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        content = onnx_file("unet").read_bytes()
+        patch.setattr(hub.onnx, "build", lambda folder, fp16: content)
+        yield
+
+
 @pytest.fixture(scope="module")
 def written(onnx_file, model_folder, tmp_path_factory):
-    """The folder of the tiny U-Net. (`onnx_file` skips these tests without the packages.)"""
+    """The folder of the tiny U-Net."""
     out = tmp_path_factory.mktemp("hub") / "upload"
     hub.write(model_folder("unet"), out)
     return out
