@@ -138,7 +138,7 @@ def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_ne
     save_model(tmp_path / "regression", "regression")
     assert run("colorize", "--help") == run("python", "-m", "colorize", "--help")
     assert run("colorize", "--help").startswith("usage: colorize [-h]")
-    assert run("colorize", "photo.jpg", "-o", "out", "--model", "unet").startswith("photo.jpg -> out/photo.png")
+    assert run("colorize", "photo.jpg", "-o", "out", "--model", "unet").startswith("photo.jpg -> out/photo.jpg")
     file, shape = run("python", "-c", _CALL, "regression", *needless).splitlines()
     assert Path(file).is_relative_to(installed.parent)
     assert shape == "(20, 30, 3)"

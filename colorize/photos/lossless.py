@@ -6,6 +6,7 @@ are compressed independently. The file does not depend on the number of threads.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 import zlib
@@ -34,13 +35,16 @@ _DEFLATE, _IS_RGB, _HORIZONTAL, _UNASSOCIATED_ALPHA = 8, 2, 2, 2
 _Packed = TypeVar("_Packed")
 
 
-def encode_png(rgb: np.ndarray, alpha: np.ndarray | None, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+def encode_png(
+    rgb: np.ndarray, alpha: np.ndarray | None, chunks: Iterable[tuple[bytes, bytes]], threads: int | None = None
+) -> bytes:
     """Encode a PNG.
 
     Args:
         rgb: (H, W, 3) uint8 or uint16.
         alpha: (H, W) of the same type, or None.
         chunks: type and content of the chunks before the pixels.
+        threads: that compress. Default: one per core.
 
     Returns:
         the file.
@@ -48,7 +52,8 @@ def encode_png(rgb: np.ndarray, alpha: np.ndarray | None, chunks: Iterable[tuple
     height, width = rgb.shape[:2]
     bits, kind = 8 * rgb.itemsize, _RGB if alpha is None else _RGB_ALPHA
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
-    strips = _in_strips(lambda start, stop: _pack_png(rgb, alpha, start, stop), height, _row_length(rgb, alpha))
+    pack = functools.partial(_pack_png, rgb, alpha)
+    strips = _in_strips(pack, height, _row_length(rgb, alpha), threads)
     checksum = 1
     for _, part, length in strips:
         checksum = _joined(checksum, part, length)
@@ -87,13 +92,14 @@ def _joined(checksum: int, following: int, length: int) -> int:
     return (high % _ADLER) << 16 | (low + (following & 0xFFFF) - 1) % _ADLER
 
 
-def encode_tiff(rgb: np.ndarray, alpha: np.ndarray | None, block: exif.Block) -> bytes:
+def encode_tiff(rgb: np.ndarray, alpha: np.ndarray | None, block: exif.Block, threads: int | None = None) -> bytes:
     """Encode a TIFF.
 
     Args:
         rgb: (H, W, 3) uint8 or uint16.
         alpha: (H, W) of the same type, or None.
         block: EXIF and all other entries but those of the picture, which are added to it.
+        threads: that compress. Default: one per core.
 
     Returns:
         the file.
@@ -103,7 +109,7 @@ def encode_tiff(rgb: np.ndarray, alpha: np.ndarray | None, block: exif.Block) ->
     """
     height, width = rgb.shape[:2]
     channels, row_length = 3 + (alpha is not None), _row_length(rgb, alpha)
-    strips = _in_strips(lambda start, stop: _pack_tiff(rgb, alpha, start, stop, block.order), height, row_length)
+    strips = _in_strips(functools.partial(_pack_tiff, rgb, alpha, block.order), height, row_length, threads)
     for tag, number in {
         **{_WIDTH: width, _LENGTH: height, _ROWS: _rows_per_strip(height, row_length)},
         **{_COMPRESSION: _DEFLATE, _PHOTOMETRIC: _IS_RGB, _CHANNELS: channels, _PREDICTOR: _HORIZONTAL},
@@ -122,7 +128,7 @@ def encode_tiff(rgb: np.ndarray, alpha: np.ndarray | None, block: exif.Block) ->
     return b"".join([block.tobytes(), *strips])
 
 
-def _pack_tiff(rgb: np.ndarray, alpha: np.ndarray | None, start: int, stop: int, order: str) -> bytes:
+def _pack_tiff(rgb: np.ndarray, alpha: np.ndarray | None, order: str, start: int, stop: int) -> bytes:
     """Compress rows after replacing each pixel by its difference from the one on the left."""
     levels = _with_alpha(rgb, alpha, start, stop)
     differences = levels.copy()
@@ -133,14 +139,15 @@ def _pack_tiff(rgb: np.ndarray, alpha: np.ndarray | None, start: int, stop: int,
 # --- strips ----------------------------------------------------------------------------------------------------------
 
 
-def _in_strips(pack: Callable[[int, int], _Packed], height: int, row_length: int) -> list[_Packed]:
-    """Results of `pack` for the first and the last row + 1 of each strip."""
+def _in_strips(pack: Callable[[int, int], _Packed], height: int, row_length: int, threads: int | None) -> list[_Packed]:
+    """Results of `pack` for each strip; it is called with the first row and the row behind the last one."""
     rows = _rows_per_strip(height, row_length)
     starts = range(0, height, rows)
     stops = [min(start + rows, height) for start in starts]
-    if len(starts) == 1:
-        return [pack(0, height)]
-    with ThreadPoolExecutor(min(runtime.processes(), len(starts))) as pool:
+    workers = min(threads or runtime.processes(), len(starts))
+    if workers == 1:
+        return list(map(pack, starts, stops))
+    with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(pack, starts, stops))
 
 

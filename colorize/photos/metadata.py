@@ -23,9 +23,8 @@ from colorize.sharding import conversion
 
 EXIF_DROPPED = "unusable EXIF dropped"
 XMP_DROPPED = "unusable XMP dropped"
-XMP_SHORTENED = "long XMP properties dropped"
+SHORTENED = "long texts shortened"
 
-_MAX_COMMENT = 16_000  # characters
 _MAX_CHUNKS = 20  # of a WebP before its pixels; most have two
 _MAX_DPI = 65_535  # pixels per inch that a JPEG can hold
 _XMP_TAG = 700  # of a TIFF
@@ -85,11 +84,13 @@ def keep(photo: ImageFile, data: bytes | memoryview) -> tuple[Kept, list[str]]:
     dpi = _tolerant(lambda: _dpi_of(photo), None)
     dpi = dpi[::-1] if dpi and is_sideways else dpi
     properties, is_whole = xmp.fitting(_properties_of(photo, notes))
-    notes += [] if is_whole else [XMP_SHORTENED]
+    comment = _tolerant(lambda: _comment_of(photo), "")
+    longest = max(map(len, (comment, *(value for values in properties.values() for value in values))))
+    notes += [] if is_whole and longest < xmp.MAX_LENGTH else [SHORTENED]
     kept = Kept(
         exif=block,
         dpi=dpi or _tolerant(lambda: exif.resolution(block), None),
-        comment=_tolerant(lambda: _comment_of(photo), ""),
+        comment=comment,
         xmp=properties,
         quality=_tolerant(lambda: _quality_of(photo), None),
         subsampling=_tolerant(lambda: _subsampling_of(photo), None),
@@ -153,7 +154,7 @@ def _comment_of(photo: ImageFile) -> str:
         return ""
     found = photo.info.get("comment") or photo.info.get("Comment") or ""
     text = _decoded(found) if isinstance(found, bytes) else str(found)
-    cleaned = "".join(xmp.clean([text[:_MAX_COMMENT]]))
+    cleaned = "".join(xmp.clean([text]))
     return "" if cleaned == mark.COMMENT else cleaned
 
 

@@ -110,7 +110,7 @@ def _check(photo: Photo, name: str) -> None:
         )
 
 
-def encode(photo: Photo, result: Colorized, encoding: Encoding, mark: Mark | None) -> bytes:
+def encode(photo: Photo, result: Colorized, encoding: Encoding, mark: Mark | None, threads: int | None = None) -> bytes:
     """Encode a result.
 
     Args:
@@ -118,9 +118,10 @@ def encode(photo: Photo, result: Colorized, encoding: Encoding, mark: Mark | Non
         result: its colors, in the layout of the encoding.
         encoding: a result of `choose`.
         mark: says that a model made the colors; None to leave it out.
+        threads: that compress a PNG or TIFF. Default: one per core. 1 starts none.
 
     Returns:
-        the file. The same arguments give the same bytes.
+        the file. Its bytes do not depend on the number of threads.
 
     Raises:
         ParameterError: the file would be longer than 4 GiB, the limit of TIFF.
@@ -129,9 +130,9 @@ def encode(photo: Photo, result: Colorized, encoding: Encoding, mark: Mark | Non
         return _jpeg(photo, result, encoding, mark)
     assert result.rgb is not None  # the layout is "rgb"
     if encoding.format == "PNG":
-        return lossless.encode_png(result.rgb, photo.alpha, _png_chunks(photo, mark))
+        return lossless.encode_png(result.rgb, photo.alpha, _png_chunks(photo, mark), threads)
     if encoding.format == "TIFF":
-        return lossless.encode_tiff(result.rgb, photo.alpha, _tiff_block(photo, mark))
+        return lossless.encode_tiff(result.rgb, photo.alpha, _tiff_block(photo, mark), threads)
     return _webp(photo, result.rgb, encoding, mark)
 
 

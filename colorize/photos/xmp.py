@@ -31,7 +31,8 @@ DESCRIPTIVE = {  # properties of a photo that a result keeps -> form of the valu
 _FORMS = {**DESCRIPTIVE, TOOL: _TEXT, COMMENT: _LANGUAGES}  # properties of `colorize` are texts
 
 MAX_BYTES = 1 << 20  # of a packet that is read; in JPEGs, packets have at most 65,502
-_MAX_VALUES, _MAX_LENGTH = 100, 8000  # values of a property, characters of a value
+MAX_LENGTH = 8000  # characters of a value
+_MAX_VALUES = 100  # of a property
 _MAX_KEPT = 40_000  # bytes of all properties that are kept, so that a packet fits into a segment of a JPEG
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -84,7 +85,7 @@ def _values(element: ElementTree.Element) -> list[str]:
 
 def clean(values: list[str]) -> tuple[str, ...]:
     """Values that XML can hold, shortened if they are very long, without empty ones."""
-    cleaned = (_FORBIDDEN.sub("", value).strip()[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
+    cleaned = (_FORBIDDEN.sub("", value).strip()[:MAX_LENGTH] for value in values[:_MAX_VALUES])
     return tuple(value for value in cleaned if value)
 
 

@@ -259,9 +259,9 @@ def make_folder(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that have ended, in a folder and its subfolders."""
-    for path in sorted(folder.rglob(".*.tmp")):
+def sweep(folder: Path, is_recursive: bool = True) -> None:
+    """Remove the temporary files of processes that have ended, in a folder and, if wanted, its subfolders."""
+    for path in sorted(folder.glob("**/.*.tmp" if is_recursive else ".*.tmp")):
         name = _STRAY.fullmatch(path.name)
         if name and path.is_file() and not is_running(int(name[1])):
             path.unlink(missing_ok=True)

@@ -2,9 +2,10 @@
 
 import re
 import struct
-import warnings
 
 from PIL import Image as Pillow
+
+from colorize.sharding.silence import silence
 
 _TAG, _SHORT = 0x0112, 3
 _ORDERS = {b"Exif\0\0II*\0\x08\0\0\0": "<", b"Exif\0\0MM\0*\0\0\0\x08": ">"}  # start of nearly all EXIF -> byte order
@@ -42,9 +43,8 @@ def _read_plain(exif: bytes) -> int | None:
 def _ask_pillow(exif: bytes) -> int:
     parsed = Pillow.Exif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata
+        with silence():  # Pillow warns about odd metadata
             parsed.load(exif)
-        return (parsed[_TAG] or 1) if _TAG in parsed else 0
+            return (parsed[_TAG] or 1) if _TAG in parsed else 0
     except Exception:  # damaged EXIF raises almost any exception in Pillow; the pixels may be intact
         return 0

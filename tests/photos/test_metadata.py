@@ -1,0 +1,283 @@
+"""What a result takes over from its photo: EXIF, resolution, comment, XMP, quality; damage is dropped and said."""
+
+import io
+import random
+import struct
+import time
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import ExifTags, PngImagePlugin, TiffImagePlugin
+from PIL import Image as Pillow
+
+from colorize.photos import exif, metadata, xmp
+from colorize.photos import photo as photos
+from tests.fuzz import mutations
+from tests.helpers.odd_images import encoded, photo
+
+NOTE = b"NIKON" + bytes(range(200))  # of a camera
+THUMBNAIL = encoded("JPEG", photo(16, 16))
+
+
+def block(order: str = "<", orientation: int = 6, thumbnail: bytes = THUMBNAIL) -> bytes:
+    """EXIF as a camera writes it: IFD0, details with a camera's note, position, IFD1 with a thumbnail at the end."""
+    made = exif.Block(exif.EMPTY if order == "<" else b"MM\0*\0\0\0\x08" + bytes(6))
+    made.put(274, exif.SHORT, [orientation])
+    made.put(256, exif.LONG, [6000])
+    made.put(270, exif.ASCII, b"Harbor, seen from the church tower\0")
+    made.put(315, exif.ASCII, b"A. Author\0")
+    made.put(282, exif.RATIONAL, [600, 1])
+    made.put(283, exif.RATIONAL, [300, 1])
+    made.put(296, exif.SHORT, [2])
+    index = directory(made, {1: (exif.ASCII, b"R03\0")})
+    details = {0x9003: (exif.ASCII, b"1943:07:14 10:00:00\0"), 0x927C: (exif.UNDEFINED, NOTE), 40961: (3, [0xFFFF])}
+    details |= {40962: (exif.LONG, [6000]), 40963: (exif.SHORT, [4000]), 40965: (exif.LONG, [index])}
+    made.put(34665, exif.LONG, [directory(made, details)])
+    made.put(34853, exif.LONG, [directory(made, {1: (exif.ASCII, b"N\0"), 2: (exif.RATIONAL, [48, 1, 8, 1, 0, 1])})])
+    content = bytearray(made.tobytes())
+    if not thumbnail:
+        return bytes(content)
+    (start,) = struct.unpack_from(order + "I", content, 4)
+    (count,) = struct.unpack_from(order + "H", content, start)
+    struct.pack_into(order + "I", content, start + 2 + 12 * count, len(content))
+    entries = [
+        (259, 3, 1, 6 << (16 if order == ">" else 0)),
+        (513, 4, 1, len(content) + 42),
+        (514, 4, 1, len(thumbnail)),
+    ]
+    content += struct.pack(order + "H", 3) + b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
+    return bytes(content + bytes(4) + thumbnail)
+
+
+def named(content: bytes) -> bytes:
+    return b"Exif\0\0" + content
+
+
+def directory(made: exif.Block, entries: dict) -> int:
+    """Append a directory, and return its position."""
+    other = exif.Block(bytes(made.data[:4]) + made.data[4:8] + bytes(made.data[8:]))
+    other.entries = {}
+    for tag, (kind, values) in entries.items():
+        other.put(tag, kind, values)
+    made.data = other.data
+    made.data += bytes(len(made.data) % 2)
+    start = len(made.data)
+    made.data += struct.pack(made.order + "H", len(entries))
+    for tag, entry in sorted(other.entries.items()):
+        made.data += struct.pack(made.order + "HHI4s", tag, *entry[:3])
+    made.data += bytes(4)
+    return start
+
+
+def kept(data: bytes) -> metadata.Kept:
+    return photos.read(data).kept
+
+
+def parsed(content: bytes) -> Pillow.Exif:
+    found = Pillow.Exif()
+    found.load(named(content))
+    return found
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_exif_is_kept_without_orientation_and_thumbnail(format, order):
+    found = parsed(kept(encoded(format, photo(60, 40), exif=named(block(order)))).exif)
+    assert found[ExifTags.Base.ImageDescription] == "Harbor, seen from the church tower"
+    assert found[ExifTags.Base.Artist] == "A. Author"
+    assert ExifTags.Base.Orientation not in found and ExifTags.Base.ImageWidth not in found
+    assert not found.get_ifd(ExifTags.IFD.IFD1)
+    details = found.get_ifd(ExifTags.IFD.Exif)
+    assert details[ExifTags.Base.DateTimeOriginal] == "1943:07:14 10:00:00"
+    assert (details[ExifTags.Base.ExifImageWidth], details[ExifTags.Base.ExifImageHeight]) == (40, 60)
+    assert details[ExifTags.Base.ColorSpace] == 1
+    assert found.get_ifd(ExifTags.IFD.Interop)[1] == "R98"
+    assert found.get_ifd(ExifTags.IFD.GPSInfo)[2] == (48, 8, 0)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_note_of_a_camera_keeps_its_position(order):
+    content = block(order)
+    cleaned = exif.clean(content, 60, 40, False)
+    assert cleaned.index(NOTE) == content.index(NOTE)
+    assert THUMBNAIL in content and THUMBNAIL[:30] not in cleaned and len(cleaned) < len(content) - len(THUMBNAIL)
+
+
+def test_the_bytes_of_a_thumbnail_in_the_middle_are_overwritten():
+    content = block() + b"the end"
+    cleaned = exif.clean(content, 60, 40, False)
+    assert cleaned.endswith(b"the end") and THUMBNAIL[:30] not in cleaned
+
+
+def test_the_resolutions_are_exchanged_with_the_sides():
+    content = block()
+    assert exif.resolution(exif.clean(content, 60, 40, False)) == (600, 300)
+    assert exif.resolution(exif.clean(content, 60, 40, True)) == (300, 600)
+    assert kept(encoded("JPEG", exif=named(block(orientation=1)), dpi=(200, 100))).dpi == (200, 100)
+    assert kept(encoded("JPEG", exif=named(block()), dpi=(200, 100))).dpi == (100, 200)
+    assert kept(encoded("WEBP", exif=named(block()))).dpi == (300, 600)  # only EXIF has it
+    assert kept(encoded("JPEG", exif=named(block()))).dpi == (300, 600)
+
+
+def test_exif_of_a_tiff():
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[270], tags[305], tags[33432] = "Harbor", "a scanner", "nobody"
+    tags[34665] = {36867: "1943:07:14 10:00:00"}
+    data = encoded("TIFF", tiffinfo=tags, dpi=(600, 300))
+    found = parsed(kept(data).exif)
+    assert (found[270], found[305], found[33432]) == ("Harbor", "a scanner", "nobody")
+    assert found.get_ifd(34665)[36867] == "1943:07:14 10:00:00"
+    assert not {256, 257, 258, 273, 279} & set(found)
+    assert kept(data).dpi == (600, 300)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded("JPEG", dpi=(300, 300)), (300, 300)),
+        (encoded("JPEG"), None),
+        (encoded("JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), None),
+        (encoded("PNG", dpi=(300, 240)), (300, 240)),
+        (encoded("TIFF", resolution_unit="cm", x_resolution=100, y_resolution=100), (254, 254)),
+        (encoded("TIFF"), None),
+        (encoded("BMP", dpi=(300, 300)), (300, 300)),
+    ],
+)
+def test_the_resolution_is_that_of_the_file(data, expected):
+    found = kept(data).dpi
+    assert found == (expected and pytest.approx(expected, abs=0.02))
+
+
+def test_comments():
+    assert kept(encoded("JPEG", comment="Größe".encode())).comment == "Größe"
+    assert kept(encoded("JPEG", comment=b"Gr\xf6\xdfe\0\x07")).comment == "Größe"
+    assert kept(encoded("GIF", comment=b"a comment")).comment == "a comment"
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("Comment", "日本")
+    assert kept(encoded("PNG", pnginfo=text)).comment == "日本"
+    long = photos.read(encoded("JPEG", comment=b"long " * 2000))
+    assert len(long.kept.comment) == xmp.MAX_LENGTH and long.note == metadata.SHORTENED
+
+
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:ps="http://ns.adobe.com/photoshop/1.0/"
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
+ ps:City="Bergen" tiff:Orientation="1">
+<dc:description><rdf:Alt><rdf:li xml:lang="de">Hafen</rdf:li><rdf:li xml:lang="x-default">Harbor &amp; tower</rdf:li>
+</rdf:Alt></dc:description>
+<dc:creator><rdf:Seq><rdf:li>A. Author</rdf:li><rdf:li>B. Author</rdf:li></rdf:Seq></dc:creator>
+<xmpMM:History>long</xmpMM:History></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_properties_of_xmp_are_kept(format):
+    options = {"xmp": XMP.encode()}
+    if format == "PNG":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP)
+    elif format == "TIFF":
+        options = {"tiffinfo": {700: XMP.encode()}}
+    found = kept(encoded(format, **options)).xmp
+    assert found == {
+        "photoshop:City": ("Bergen",),
+        "dc:description": ("Harbor & tower",),
+        "dc:creator": ("A. Author", "B. Author"),
+    }
+
+
+def test_properties_survive_being_written_and_read():
+    properties = {key: (f"<{key}> & é 日本",) for key in xmp.DESCRIPTIVE} | {
+        "dc:creator": ("a", "b"),
+        "dc:subject": ("c", "d"),
+    }
+    assert xmp.parse(xmp.write(properties)) == properties
+    assert xmp.parse(xmp.write(properties).decode().encode("utf-16")) == properties
+
+
+def test_texts_of_iptc_and_png_become_properties():
+    fields = b"".join(
+        struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text
+        for number, text in ((120, "Häfen".encode()), (80, b"A. Author"), (25, b"one"), (25, b"two"), (200, b"other"))
+    )
+    resource = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(fields)) + fields
+    data = encoded("JPEG")
+    data = data[:2] + struct.pack(">HH", 0xFFED, len(resource) + 2) + resource + data[2:]
+    expected = {"dc:description": ("Häfen",), "dc:creator": ("A. Author",), "dc:subject": ("one", "two")}
+    assert kept(data).xmp == expected
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Description", "Häfen")
+    text.add_text("Author", "A. Author")
+    assert kept(encoded("PNG", pnginfo=text)).xmp == {key: expected[key] for key in ("dc:creator", "dc:description")}
+
+
+@pytest.mark.parametrize("quality", [20, 50, 75, 90, 95, 100])
+@pytest.mark.parametrize("subsampling", ["Gray", "444", "420", "422"])
+def test_quality_and_subsampling_of_a_jpeg(quality, subsampling):
+    pixels = np.asarray(photo())
+    data = simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
+    if subsampling == "Gray":
+        data = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[..., :1]), quality, "GRAY", "Gray")
+    expected = {"Gray": None, "444": "4:4:4"}.get(subsampling, "4:2:0")
+    assert (kept(data).quality, kept(data).subsampling) == (quality, expected)
+
+
+def test_whether_a_webp_is_lossless():
+    profile = bytes(100_000)
+    assert kept(encoded("WEBP", lossless=True, icc_profile=profile)).is_lossless
+    assert not kept(encoded("WEBP", quality=80, icc_profile=profile)).is_lossless
+
+
+# --- damaged and hostile metadata ------------------------------------------------------------------------------------
+
+DAMAGED = {
+    "no EXIF": b"Exif\0\0hello world",
+    "nowhere": b"Exif\0\0II*\0\xff\xff\xff\xff",
+    "cut": named(block()[:60]),
+    "too long": named(block(orientation=1, thumbnail=b"") + bytes(70_000)),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_exif_is_dropped_and_said(kind):
+    found = photos.read(encoded("PNG", exif=DAMAGED[kind]))
+    assert found.kept.exif == b"" and found.note == metadata.EXIF_DROPPED
+
+
+@pytest.mark.parametrize("entity", ['<!DOCTYPE x [<!ENTITY a "b">]>', "<broken"])
+def test_damaged_xmp_is_dropped_and_said(entity):
+    found = photos.read(encoded("JPEG", xmp=XMP.replace("<x:xmpmeta", entity + "<x:xmpmeta", 1).encode()))
+    assert found.kept.xmp == {} and found.note == metadata.XMP_DROPPED
+
+
+def test_a_packet_of_many_elements_and_levels_is_read_soon():
+    started = time.monotonic()
+    for text in ("<a>" * 100_000 + "</a>" * 100_000, "<a/>" * 200_000):
+        found = photos.read(encoded("WEBP", xmp=XMP.replace("long", text).encode()))
+        assert found.kept.xmp == {} or "dc:creator" in found.kept.xmp
+    assert time.monotonic() - started < 5
+
+
+def test_long_properties_are_shortened_or_dropped_so_that_every_result_can_hold_them():
+    long = XMP.replace("A. Author", "&lt;" * 30_000).replace("Harbor", "&lt;" * 30_000)
+    found = photos.read(encoded("WEBP", xmp=long.encode()))
+    assert len(xmp.write(found.kept.xmp)) < 50_000
+    assert found.note == metadata.SHORTENED and "photoshop:City" in found.kept.xmp
+
+
+def test_whatever_the_exif_is_the_photo_is_read():
+    rng = random.Random(0)
+    plain, whole = encoded("JPEG"), [block("<"), block(">"), block(thumbnail=b"")]
+    expected = photos.read(plain).seen()
+    for _ in range(300):
+        content = named(mutations.raw(mutations.raw(rng.choice(whole), rng), rng))
+        data = plain[:2] + struct.pack(">HH", 0xFFE1, len(content) + 2) + content + plain[2:]
+        found = photos.read(data)
+        assert sorted(found.seen().shape) == sorted(expected.shape) and len(found.kept.exif) <= exif.MAX_BYTES
+        assert found.kept.exif == b"" or 274 not in exif.Block(found.kept.exif).entries
+
+
+def test_pillow_and_its_warnings_stay_out_of_the_way():
+    with Pillow.open(io.BytesIO(encoded("JPEG", exif=named(block())))) as picture:
+        assert metadata.keep(picture, b"")[1] == []
