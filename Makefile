@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference
 
-.PHONY: help repository repro train-all test browser scale verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repository repro train-all test browser scale export verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,6 +30,9 @@ browser: $(READY) ## install what the tests of the pages need: a browser, and tw
 
 scale: $(READY) ## install what buckets, clusters and zstd need, and an S3 server for the tests
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-scale.txt
+
+export: $(READY) ## install what `colorize export` needs: packages for ONNX files
+	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-export.txt
 
 verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify

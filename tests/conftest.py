@@ -38,6 +38,7 @@ hypothesis.settings.load_profile("ci")
 
 _SLOWEST = (
     "test_pipeline.py",
+    "test_profiles.py",
     "tools/test_run_cells.py",
     "product/test_recorded.py",
     "test_extending.py",

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("runtime", "color", "archives", "ops", "models", "config", "data", "prior", "sharding", "evaluation",
-           "training", "report", "photos", "pipeline")  # fmt: skip
+           "training", "report", "photos", "export", "commands", "pipeline")  # fmt: skip
 NAMES = ("layout",)  # a file beside the folders that imports none of them; all of them may import it
 PROGRAMS = ("verify", "__main__", "__init__")  # files beside the folders that may import all of them
 CODE = sorted((ROOT / "colorize").rglob("*.py")) + sorted((ROOT / "stages").rglob("*.py"))

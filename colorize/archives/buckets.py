@@ -23,14 +23,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from colorize import runtime
 from colorize.archives import disk, stores, urls
-from colorize.archives.urls import is_url
 from colorize.runtime import DataError
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
-
-__all__ = ["Object", "discard", "fetch", "is_url", "list_objects", "publish", "receive"]
 
 REQUESTED = 1 << 26  # bytes requested at once; between two requests, a replaced object is noticed
 PIECE = 1 << 16  # bytes written at once; a broken connection loses at most one piece

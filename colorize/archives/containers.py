@@ -112,7 +112,7 @@ def kind_of(path: Path) -> str:
     head = _head(path)
     if not head:
         raise DataError(f"{path}: the file is empty; delete it and download it again")
-    if tool := compression_of(path):
+    if tool := _compression(head):
         raise DataError(f"{path}: compressed as a whole with {tool}, so its members cannot be read in place; unpack it")
     for magic, (name, tool) in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
@@ -127,7 +127,10 @@ def kind_of(path: Path) -> str:
 
 def compression_of(path: Path) -> str | None:
     """The program that compressed a file as a whole, such as `gzip`; None if it is not compressed."""
-    head = _head(path)
+    return _compression(_head(path))
+
+
+def _compression(head: bytes) -> str | None:
     return next((program for magic, program in _COMPRESSED.items() if head.startswith(magic)), None)
 
 

@@ -83,11 +83,12 @@ def find_objects(file: str, url: str) -> list[Part]:
     Raises:
         DataError: the bucket cannot be read, or an object is missing.
     """
+    is_range = _RANGE.search(url) is not None
+    if is_range and glob.has_magic(url):
+        raise DataError(f"{url}: in a bucket, give a range or a pattern, not both; correct `path`")
     wanted = _expand(url)
     found = buckets.list_objects(_RANGE.sub("*", url))
-    if _RANGE.search(url):
-        if glob.has_magic(url):
-            raise DataError(f"{url}: in a bucket, give a range or a pattern, not both; correct `path`")
+    if is_range:
         known = {entry.url: entry for entry in found}
         _refuse_missing([text for text in wanted if text not in known], len(wanted))
         found = [known[text] for text in wanted]

@@ -54,10 +54,11 @@ def _count_on_cluster(split: Split, rows: range, advance: Callable[[int], None])
     counts = np.zeros(1 << 24, dtype=np.int64)
     folder = str(split.folder.absolute())
     with runtime.workers() as pool:
-        tasks = [pool.submit(count_rows, folder, start, min(start + _TASK, rows.stop)) for start in rows[::_TASK]]
-        while tasks:
+        parts = [range(start, min(start + _TASK, rows.stop)) for start in rows[::_TASK]]
+        tasks = [pool.submit(count_rows, folder, part.start, part.stop) for part in parts]
+        for part in parts:
             counts += tasks.pop(0).result()  # (2^24,) of one task takes 128 MB
-            advance(min(_TASK, len(rows)))
+            advance(len(part))
     return counts
 
 

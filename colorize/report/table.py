@@ -219,7 +219,7 @@ def to_csv(table: Table) -> str:
 
     `mark` is `best` for the numbers that Table 1 shows in bold, and `worse` for those with a dagger.
     """
-    cells = (found for band in table.bands() for pair in band for found in table.quadrant(*pair))
+    cells = (found for pair in table.pairs() for found in table.quadrant(*pair))
     return runtime.comma_separated(CSV_COLUMNS, (line for found in cells for line in _csv_lines(table, found)))
 
 

@@ -39,7 +39,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         DataError: the file cannot be written: disk full, or no permission. Other errors of the block are not changed.
     """
     path = Path(path)
-    temporary = path.parent / f".{_short(path.name)}.{os.getpid()}.tmp"
+    temporary = _temporary(path)
     try:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +58,10 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def _short(name: str) -> str:
-    """A name of a file that leaves room for a suffix: at most 255 bytes are allowed."""
-    return name if len(os.fsencode(name)) < 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
+def _temporary(path: Path) -> Path:
+    """The path of the unfinished file. A long name is replaced, because a name has at most 255 bytes."""
+    name = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    return path.parent / f".{name}.{os.getpid()}.tmp"
 
 
 class _Output(io.BufferedIOBase):
@@ -183,7 +184,7 @@ def link(source: Path, path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = _temporary(path)
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:

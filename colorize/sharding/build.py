@@ -9,6 +9,7 @@ workers. The manifest counts the rejected images by reason, and names the first 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,23 +54,19 @@ def shard(name: str, settings: Shard, folders: Folders, code: str = "") -> dict[
     with Job.begin(name, source, found, chosen, code) as job, runtime.workers() as pool:
         counts = flow.run(pool, job, name)
         parts.check_unchanged(found)
+        outs = {split: folders.shards(split, name) for split in SPLITS}
         manifests: dict[SplitName, dict] = {}
         for split in SPLITS:
-            out, archive = folders.shards(split, name), source.archive_of(split)
+            archive = source.archive_of(split)
+            here = [count for part, count in zip(found, counts, strict=True) if part.file == archive]
+            skipped = sum((Counter(count.skipped) for count in here), Counter())
+            endings = sum((Counter(count.endings) for count in here), Counter())
             manifests[split] = {
-                **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
-                **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
-                **{"archive": described[archive], "skipped": summary.skipped(job, archive, counts)},
-                "endings": summary.endings(job, archive, counts),
-                **_publish(job, name, split, out, settings),
+                **summary.begin(name, split, settings, described[archive], skipped, endings),
+                **_publish(job, name, split, outs[split], settings),
             }
-        for split in leakage.HELD_OUT:
-            train, other = (folders.shards(which, name) for which in ("train", split))
-            manifests[split]["leaked"] = leakage.find(pool, train, other, manifests["train"]["images"])
-    summary.check_leaks(name, manifests, settings.max_leaked)
-    runtime.fault_point("shard-manifest")
-    for split, manifest in manifests.items():
-        runtime.write_json(folders.shards(split, name) / "manifest.json", manifest)
+        leakage.add(pool, manifests, outs)
+    summary.write(name, manifests, outs, settings.max_leaked)
     return manifests
 
 
@@ -94,10 +91,9 @@ def _publish(job: Job, name: str, split: SplitName, out: Path, settings: Shard) 
     assert len(records) == len(numbers)
     found = summary.summarize(records)
     summary.check(name, split, found, settings.max_reject_fraction)
-    for path in (out / "manifest.json", *out.glob("*.tar")):  # an earlier run may have written more tars
-        path.unlink(missing_ok=True)
+    summary.clear(out)
     with runtime.atomic_text(out / shards.TABLE) as file:
-        file.write(",".join(shards.COLUMNS) + "\n")
+        file.write(shards.table_lines([shards.COLUMNS]))
         for number in numbers:
             file.writelines(job.table(split, number))
     for number, record in zip(numbers, records, strict=True):

@@ -1,5 +1,7 @@
 """Turn decoded photos upright, and convert them to sRGB: orientation, palettes, alpha, CMYK and color profiles."""
 
+from typing import NamedTuple
+
 from PIL import Image as Pillow
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -15,29 +17,45 @@ UPRIGHT = {  # EXIF orientation -> operation that turns the photo upright
     8: Pillow.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+TURNED, EMPTY_ALPHA, BLENDED = "orientation applied", "empty alpha ignored", "alpha blended onto white"
+
+
+class Layers(NamedTuple):
+    """An upright photo in sRGB of 8 bits."""
+
+    color: Pillow.Image  # mode RGB, or L if the photo has no color
+    alpha: Pillow.Image | None  # mode L
 
 
 def to_srgb(photo: Pillow.Image, notes: list[str]) -> Pillow.Image:
     """Turn a photo upright, blend its alpha and convert it to sRGB of 8 bits. Conversions are added to the notes."""
+    held = [photo]
+    del photo  # so that `separate` can free it
+    color, alpha = separate(held.pop(), notes)
+    color = color if color.mode == "RGB" else color.convert("RGB")
+    return color if alpha is None else on_white(color, alpha)
+
+
+def separate(photo: Pillow.Image, notes: list[str]) -> Layers:
+    """Like `to_srgb`, but without blending, so that the note `BLENDED` only says that there is alpha."""
     turn, profile = metadata_of(photo)
     if depth.is_deep_gray(photo):
         photo = depth.reduce(photo)
     if turn is not None:
         photo = photo.transpose(turn)
-        notes.append("orientation applied")
+        notes.append(TURNED)
     if photo.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
         notes.append(f"{ {'P': 'palette', 'PA': 'palette'}.get(photo.mode, photo.mode.lower()) } converted")
     photo, alpha = _split_alpha(photo)
     if alpha is not None and alpha.getextrema() == (0, 0):  # programs without support for alpha leave zeros
         alpha = None
-        notes.append("empty alpha ignored")
+        notes.append(EMPTY_ALPHA)
     elif alpha is not None:
-        notes.append("alpha blended onto white")
+        notes.append(BLENDED)
     if profile:  # it describes the stored colors, so it is applied before white is blended in
         photo, done = profiles.apply(photo, profile)
         notes += [done] if done else []
-    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
-    return photo if alpha is None else _on_white(photo, alpha)
+    return Layers(photo if photo.mode in ("L", "RGB") else photo.convert("RGB"), alpha)
 
 
 def metadata_of(photo: Pillow.Image) -> tuple[Pillow.Transpose | None, bytes | None]:
@@ -71,8 +89,8 @@ def _split_alpha(photo: Pillow.Image) -> tuple[Pillow.Image, Pillow.Image | None
     return photo.convert("L" if is_gray else "RGB"), alpha
 
 
-def _on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
-    """Blend a photo onto white, so that the stored colors of transparent pixels do not show."""
-    white = Pillow.new("RGB", photo.size, "white")
+def on_white(photo: Pillow.Image, alpha: Pillow.Image) -> Pillow.Image:
+    """Blend a photo of mode RGB or L onto white, so that the stored colors of transparent pixels do not show."""
+    white = Pillow.new(photo.mode, photo.size, "white")
     white.paste(photo, mask=alpha)
     return white

@@ -9,6 +9,8 @@ from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from colorize.sharding import jpeg2000, png
+
 REDUCED = "reduced to 8 bits"
 MAX_BITS = 16
 
@@ -16,11 +18,15 @@ _UNSUPPORTED = 32  # bits
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _PLANES, _SEPARATE = 258, 262, 0, 284, 2  # TIFF 6.0
 
 
-def bits_of(photo: ImageFile) -> int:
-    """Bits per channel of an opened TIFF or PPM; more than `MAX_BITS` if `reduce` or Pillow would get other pixels.
+def bits_of(photo: ImageFile, data: bytes | memoryview) -> int:
+    """Bits per channel of an opened file; more than `MAX_BITS` if `reduce` or Pillow would get other pixels.
 
-    Other formats have 8 bits, or their header has to be read: PNG and JPEG 2000.
+    Pillow reduces some files to 8 bits without a warning.
     """
+    if photo.format == "PNG":
+        return png.read_header(data).bits
+    if photo.format == "JPEG2000":
+        return jpeg2000.read_header(data).bits
     if photo.mode == "F" or (photo.mode == "I" and photo.format != "PPM"):  # floating point, signed, or 32 bits
         return _UNSUPPORTED
     if isinstance(photo, TiffImageFile):
@@ -41,15 +47,26 @@ def is_deep_gray(photo: Pillow.Image) -> bool:
 
 def reduce(photo: Pillow.Image) -> Pillow.Image:
     """Convert a loaded gray picture of 9 to 16 bits to mode L, or to LA if one of its levels is transparent."""
-    top, is_negative = 65535, False
+    levels, alpha = scale(photo, np.uint8)
+    reduced = Pillow.fromarray(levels)
+    if alpha is not None:
+        reduced.putalpha(Pillow.fromarray(alpha))
+    reduced.info = {name: value for name, value in photo.info.items() if name != "transparency"}
+    return reduced
+
+
+def scale(photo: Pillow.Image, dtype: type[np.uint8] | type[np.uint16]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scale a loaded gray picture of 9 to 16 bits to all levels of a type.
+
+    Returns:
+        (H, W) levels; and, if one of the levels in the file is transparent, (H, W) alpha.
+    """
+    top, white, is_negative = 65535, np.iinfo(dtype).max, False
     if isinstance(photo, TiffImageFile):  # Pillow does not scale these, and does not invert negatives
         top = (1 << max(photo.tag_v2.get(_BITS, (MAX_BITS,)))) - 1
         is_negative = photo.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     levels = np.asarray(photo)
-    table = np.minimum((np.arange(1 << MAX_BITS) * 255 + top // 2) // top, 255).astype(np.uint8)
-    reduced = Pillow.fromarray((255 - table if is_negative else table)[levels])
+    table = np.minimum((np.arange(1 << MAX_BITS) * white + top // 2) // top, white).astype(dtype)
     transparent = photo.info.get("transparency")
-    if isinstance(transparent, int):
-        reduced.putalpha(Pillow.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
-    reduced.info = {name: value for name, value in photo.info.items() if name != "transparency"}
-    return reduced
+    alpha = np.where(levels == transparent, 0, white).astype(dtype) if isinstance(transparent, int) else None
+    return (white - table if is_negative else table)[levels], alpha

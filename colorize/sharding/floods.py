@@ -1,10 +1,12 @@
 """Detect image files with floods: thousands of parts without pixels, which take Pillow minutes to read.
 
-No encoder writes such files. The check takes microseconds for a normal file. `jpeg.is_flooded` checks JPEGs.
+No encoder writes such files. The check takes microseconds for a normal file.
 """
 
 import re
 import struct
+
+from colorize.sharding import jpeg
 
 MAX_CHUNKS = 100_000  # of a PNG; one of 256 MiB in chunks of 8 KiB has a third of that
 MAX_SEGMENTS = 5_000  # of metadata in a JPEG; an ICC profile has at most 255
@@ -26,7 +28,7 @@ def is_flooded(data: bytes | memoryview) -> bool:
     if head[:4] == b"GIF8":
         return any(pattern.search(data) for pattern in _EXTENSIONS)
     if head[:2] == b"\xff\xd8":
-        if _NO_MARKER.match(data):
+        if _NO_MARKER.match(data) or jpeg.is_flooded(data):
             return True
         content = bytes(data)
         return content.count(b"\xff\xe1") + content.count(b"\xff\xe2") > MAX_SEGMENTS

@@ -45,11 +45,8 @@ def link(name: str, members: Sequence[Member], settings: Shard, folders: Folders
     manifests = {split: _link_split(name, split, members, settings, folders) for split in SPLITS}
     outs = {split: folders.shards(split, name) for split in SPLITS}
     with runtime.workers() as pool:
-        for split in leakage.HELD_OUT:
-            manifests[split]["leaked"] = leakage.find(pool, outs["train"], outs[split], manifests["train"]["images"])
-    summary.check_leaks(name, manifests, settings.max_leaked)
-    for split, manifest in manifests.items():
-        runtime.write_json(outs[split] / "manifest.json", manifest)
+        leakage.add(pool, manifests, outs)
+    summary.write(name, manifests, outs, settings.max_leaked)
     return manifests
 
 
@@ -62,8 +59,7 @@ def _link_split(name: str, split: SplitName, members: Sequence[Member], settings
         for source, manifest in zip(sources, manifests, strict=True)
         for shard in manifest["shards"]
     ]
-    for old in (out / "manifest.json", *out.glob("*.tar")):  # an earlier run may have linked more tars
-        old.unlink(missing_ok=True)
+    summary.clear(out)
     with runtime.progress(f"link {name} {split}", len(linked), "shards") as advance:
         for number, (path, _) in enumerate(linked):
             runtime.link(path, out / f"{number:06d}.tar")
@@ -72,14 +68,9 @@ def _link_split(name: str, split: SplitName, members: Sequence[Member], settings
         file.write(shards.table_lines([shards.COLUMNS]))
         for start, source in zip(_starts(manifests), sources, strict=True):
             file.writelines(shards.table_lines([row]) for row in _rows(source, start))
+    archive = {"file": ", ".join(map(str, sources)), "bytes": None, "is_published": None}
     return {
-        **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
-        **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness},
-        **{
-            "archive": {"file": ", ".join(map(str, sources)), "bytes": None, "is_published": None},
-            "skipped": {},
-            "endings": {},
-        },
+        **summary.begin(name, split, settings, archive, Counter(), Counter()),
         **_sums(members, manifests),
         "shards": [{**shard, "name": f"{number:06d}.tar"} for number, (_, shard) in enumerate(linked)],
         "parts": _parts(name, split, members, manifests),
@@ -148,14 +139,15 @@ def _weights(name: str, members: Sequence[Member], parts: Sequence[list[dict]]) 
 
 def _sums(members: Sequence[Member], manifests: Sequence[dict]) -> dict:
     """The counts in the manifest: those of both members together."""
-    rejected: dict[str, dict] = {}
-    for member, manifest in zip(members, manifests, strict=True):
-        for reason, entry in manifest["rejected"].items():
-            sums = rejected.setdefault(reason, {"images": 0, "first": []})
-            sums["images"] += entry["images"]
-            sums["first"] += [f"{member.dataset}/{source}" for source in entry["first"]]
+    rejected = (
+        {
+            reason: entry | {"first": [f"{member.dataset}/{source}" for source in entry["first"]]}
+            for reason, entry in manifest["rejected"].items()
+        }
+        for member, manifest in zip(members, manifests, strict=True)
+    )
     return {
         **{key: sum(manifest[key] for manifest in manifests) for key in ("listed", "images", "without_color")},
         "converted": dict(sum((Counter(manifest["converted"]) for manifest in manifests), Counter())),
-        "rejected": rejected,
+        "rejected": summary.join_rejected(rejected),
     }

@@ -39,6 +39,12 @@ def find_in(train_folder: str, folder: str, number: int, count: int) -> Leaks:
     return Leaks(len(found), list(zip(rows[first].tolist(), train_rows[twins[first]].tolist(), strict=True)))
 
 
+def add(pool: Executor, manifests: dict[SplitName, dict], outs: dict[SplitName, Path]) -> None:
+    """Add the field `leaked` to the manifests of the held-out splits; `outs` are the folders of all splits."""
+    for split in HELD_OUT:
+        manifests[split]["leaked"] = find(pool, outs["train"], outs[split], manifests["train"]["images"])
+
+
 def find(pool: Executor, train_folder: Path, folder: Path, images: int) -> dict:
     """Find all leaks with worker processes.
 

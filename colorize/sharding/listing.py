@@ -84,19 +84,18 @@ def list_part(
         members, others = _by_list(source, here, rows, path)
     else:
         members, others = _by_names(source, here, part, listing)
-    class_files = 0
+    by_files: dict[str, int] = {}
     if source.class_file is not None:
-        ending = f".{source.class_file.ending}"
-        class_files = _read_classes(members, source.class_file, part, path, listing)
-        others[ending] -= class_files
-    labeled, list_files = _add_labels(members, source, part, found, place_of, listing)
-    if source.class_file is not None:
-        labeled[f"*{ending}"] = class_files
+        ending, used = f".{source.class_file.ending}", _read_classes(members, source.class_file, path, listing)
+        others[ending] -= used
+        by_files[f"*{ending}"] = used
+    by_lists, list_files = _add_labels(members, source, part, found, place_of, listing)
     others.subtract(formats.endings(list_files))
     skipped = dict(sorted((+Counter({**listing.skipped, OTHER: others.total()})).items()))
     example = part.prefix + listing.entries[0].name if listing.entries else ""
     images = {split: len(members[split]) for split in here}
     unsplit = {split: _matching(source, split, part, listing) for split in here if not images[split]}
+    labeled = by_lists | by_files
     return Listed(members, Counts(images, skipped, +others, labeled, len(listing.entries), unsplit, example))
 
 
@@ -204,7 +203,7 @@ def _by_list(
 
 
 def _read_classes(
-    members: dict[SplitName, list[Member]], wanted: ClassFile, part: Part, path: Path, listing: containers.Listing
+    members: dict[SplitName, list[Member]], wanted: ClassFile, path: Path, listing: containers.Listing
 ) -> int:
     """Replace the class of each image by that in the file beside it; returns the number of these files."""
     ending = f".{wanted.ending}"

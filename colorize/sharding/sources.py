@@ -24,7 +24,6 @@ from colorize.sharding import builtin as embedded
 from colorize.sharding import formats
 from colorize.sharding.labels import LabelList
 
-OTHER = "in no split"  # kind of files that no split uses, such as lists of classes
 TITLES = "titles"  # `titles.yaml` holds the titles of all data sets for the report; it describes no data set
 PATH = "path"  # name of the archive of a source that has a local path
 

@@ -3,42 +3,72 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from colorize import runtime
+from colorize.data import shards
 from colorize.data.shards import SplitName
 from colorize.runtime import DataError
 from colorize.sharding import formats, images, leakage
-from colorize.sharding.job import FIRST_NAMES, Job, Record
-from colorize.sharding.listing import Counts
+from colorize.sharding.job import FIRST_NAMES, Record
+
+if TYPE_CHECKING:
+    from colorize.config.params import Shard
 
 
-def skipped(job: Job, file: str, counts: Sequence[Counts]) -> dict[str, int]:
-    """The number of files of each kind that are in no split, in the archives named `file` in the source."""
-    here = [Counter(count.skipped) for part, count in zip(job.found, counts, strict=True) if part.file == file]
-    return dict(sorted(sum(here, Counter()).items()))
+def begin(
+    name: str, split: SplitName, settings: Shard, archive: dict, skipped: Counter[str], endings: Counter[str]
+) -> dict:
+    """The first fields of a split's manifest.
+
+    Args:
+        name: name of the data set.
+        split: the split.
+        settings: the section `shard` of the parameters.
+        archive: description of the archive.
+        skipped: the number of files of each kind that are in no split.
+        endings: the endings of those files that could have been images.
+    """
+    return {
+        **{"format": shards.FORMAT, "dataset": name, "split": split, "size": settings.size},
+        **{"gray": settings.gray, "min_colorfulness": settings.min_colorfulness, "archive": archive},
+        **{"skipped": dict(sorted(skipped.items())), "endings": formats.in_order(endings)},
+    }
 
 
-def endings(job: Job, file: str, counts: Sequence[Counts]) -> dict[str, int]:
-    """The endings of the files of the kind `OTHER`, and their numbers, in the archives named `file` in the source."""
-    here = [Counter(count.endings) for part, count in zip(job.found, counts, strict=True) if part.file == file]
-    return formats.in_order(sum(here, Counter()))
+def clear(folder: Path) -> None:
+    """Remove the manifest and the tars of an earlier run, which may have made more tars."""
+    for path in (folder / "manifest.json", *folder.glob("*.tar")):
+        path.unlink(missing_ok=True)
+
+
+def join_rejected(parts: Iterable[dict[str, dict]], most: int | None = None) -> dict[str, dict]:
+    """Add up the rejected images of several parts.
+
+    Args:
+        parts: of each part: reason -> `images`, their number, and `first`, the names of the first of them.
+        most: largest number of names per reason; None keeps all.
+    """
+    rejected: dict[str, dict] = {}
+    for part in parts:
+        for reason, entry in part.items():
+            sums = rejected.setdefault(reason, {"images": 0, "first": []})
+            sums["images"] += entry["images"]
+            sums["first"] = [*sums["first"], *entry["first"]][:most]
+    return rejected
 
 
 def summarize(records: Sequence[Record]) -> dict:
     """The fields of a split's manifest that come from the records of its shards."""
-    rejected: dict[str, dict] = {}
-    for record in records:
-        for reason, entry in record.rejected.items():
-            sums = rejected.setdefault(reason, {"images": 0, "first": []})
-            sums["images"] += entry["images"]
-            sums["first"] = [*sums["first"], *entry["first"]][:FIRST_NAMES]
     written = [(f"{number:06d}.tar", record) for number, record in enumerate(records) if record.sha256]
     return {
         "listed": sum(record.listed for record in records),
         "images": sum(record.images for _, record in written),
         "without_color": sum(record.gray for _, record in written),
         "converted": dict(sum((Counter(record.notes) for record in records), Counter())),
-        "rejected": rejected,
+        "rejected": join_rejected((record.rejected for record in records), FIRST_NAMES),
         "shards": [{"name": name, "images": record.images, "sha256": record.sha256} for name, record in written],
     }
 
@@ -61,8 +91,19 @@ def check(name: str, split: str, summary: dict, max_reject_fraction: float) -> N
         raise DataError(f"{name}, {split}: none of the {summary['listed']} images can be used; {remedy}")
 
 
-def check_leaks(name: str, manifests: dict[SplitName, dict], max_leaked: int | None) -> None:
-    """Raise DataError if too many held-out images are also in train."""
+def write(name: str, manifests: dict[SplitName, dict], outs: dict[SplitName, Path], max_leaked: int | None) -> None:
+    """Write the manifests of all splits, the last files of a data set.
+
+    Raises:
+        DataError: more than `max_leaked` held-out images are also in train.
+    """
+    _check_leaks(name, manifests, max_leaked)
+    runtime.fault_point("shard-manifest")
+    for split, manifest in manifests.items():
+        runtime.write_json(outs[split] / "manifest.json", manifest)
+
+
+def _check_leaks(name: str, manifests: dict[SplitName, dict], max_leaked: int | None) -> None:
     leaked = _leaks(manifests)
     if max_leaked is not None and sum(entry["images"] for entry in leaked.values()) > max_leaked:
         raise DataError(

@@ -1,4 +1,4 @@
-"""The tasks of worker processes: list one archive, make one shard, look for leaks in one part of the hashes.
+"""The tasks of worker processes: list one archive, and make one shard.
 
 A task gets the folder of the job and numbers, and leaves its result in this folder.
 """

@@ -1,5 +1,6 @@
 """Objects in buckets are listed and copied whole, in the version that was listed; and no secret gets anywhere."""
 
+import hashlib
 import os
 import pickle
 import re
@@ -16,6 +17,7 @@ import pytest
 from colorize import runtime
 from colorize.archives import buckets, disk, stores
 from colorize.runtime import DataError
+from colorize.sharding import sources
 from tests.helpers.object_stores import KEYS, REMEDY
 
 _FETCH_SLOWLY = """
@@ -344,3 +346,30 @@ def test_progress_is_shown_in_mebibytes_and_not_by_workers(s3, tmp_path, monkeyp
     buckets.fetch(wanted, tmp_path / "here.tar")
     assert sum(n for _, n in steps) == 3 and {total for total, _ in steps} == {3}
     assert re.fullmatch(r"\{\}", (tmp_path / "shard.json").read_text())
+
+
+# --- archives in buckets ---------------------------------------------------------------------------------------------
+
+
+def in_bucket(store, name: str, data: bytes, **values) -> sources.Source:
+    store.put(name, data)
+    archive = {"url": store.url(name), "md5": hashlib.md5(data).hexdigest(), **values}
+    return sources.Source.model_validate({"archives": {"a.tar": archive}, "fractions": {"val": 0, "test": 0}})
+
+
+def test_archive_in_a_bucket_is_downloaded_and_verified(s3, tmp_path, real_layouts):
+    data = real_layouts["val_256.tar"]
+    source = in_bucket(s3, "archives/val.tar", data, bytes=len(data))
+    sources.locate(source, tmp_path)
+    assert (tmp_path / "a.tar").read_bytes() == data
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.tar.lock", "a.tar", "a.tar.verified"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [({"md5": "0" * 32}, ["md5", "0" * 32]), ({"bytes": 7}, ["3 bytes", "expected 7"])]
+)
+def test_wrong_archive_in_a_bucket_is_refused_and_deleted(s3, tmp_path, expect_one_line, values, words):
+    source = in_bucket(s3, "archives/wrong.tar", b"abc", **values)
+    with expect_one_line(DataError, s3.url("archives/wrong.tar"), *words):
+        sources.locate(source, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.tar.lock"]

@@ -12,7 +12,7 @@ import zlib
 
 from PIL import Image
 
-from colorize.sharding import conversion, images, jpeg, jpeg2000, png, profiles
+from colorize.sharding import conversion, images, jpeg, jpeg2000, png, profiles, tiff
 from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
@@ -85,7 +85,7 @@ def _has_bad_size(case: Case) -> bool:
 
 
 def _lacks_strips(case: Case) -> bool:
-    return case.open_reason == images.TRUNCATED and case.format == "TIFF" and not images._has_all_strips(case.photo)
+    return case.open_reason == images.TRUNCATED and case.format == "TIFF" and not tiff.has_all_strips(case.photo)
 
 
 def _too_few_strips() -> bytes:
@@ -133,7 +133,7 @@ def _without_a_tile() -> bytes:
 
 def _is_mended(case: Case) -> bool:
     """Whether libjpeg, on which Pillow depends too, has nothing to complain about in the mended file."""
-    mended = images._mend(case.data)
+    mended = images._mend(case.data, images.limits())
     return mended is not None and Case(mended).is_strictly_read
 
 

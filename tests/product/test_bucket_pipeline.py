@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.helpers import object_stores, processes
 from tests.helpers.clones import clone, commit, run, stages_run
+from tests.helpers.pipelines import dvc
 
 MODELS = ("regression", "cnn")
 STAGES = (
@@ -60,12 +61,6 @@ def repo(tmp_path, s3) -> Path:
     commit(repo)
     processes.load_everything()
     return repo
-
-
-def dvc(repo: Path, *arguments: str) -> str:
-    code, output = processes.dvc(repo, *arguments)
-    assert code == 0, output[-4000:]
-    return output
 
 
 def test_sources_and_remote_are_in_buckets_and_no_secret_is_anywhere(repo, tmp_path):

@@ -14,8 +14,9 @@ from colorize.archives import containers
 from colorize.archives.entry import Entry
 from colorize.layout import Folders
 from colorize.sharding import build, formats, images, listing, sources
+from tests.helpers.odd_images import encoded
 from tests.helpers.rights import without_rights
-from tests.sharding.test_kinds import KINDS, Used, encoded
+from tests.sharding.test_kinds import KINDS, Used
 
 ENDINGS = (*formats._ENDINGS["JPEG"], "png", "TIF", "avif", "jp2", "pgm")
 LEFT_OUT = ("notes.txt", "more.TXT", "photo.heic", "archive.zip", "no ending")

@@ -1,6 +1,7 @@
 """Unions: the shards are the members' own files, keys and groups stay apart, and no leak between members is missed."""
 
 import csv
+import importlib.util
 import io
 import json
 import shutil
@@ -17,8 +18,10 @@ from colorize.config import params
 from colorize.data.shards import SPLITS
 from colorize.data.split import Split
 from colorize.layout import Folders
+from colorize.prior import counts
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import build, joint, union
+from tests.helpers import clusters
 
 SOURCE = """
 path: {name}.zip
@@ -227,3 +230,21 @@ def test_the_description_changes_with_the_images_and_the_mix_only(project):
     found = SimpleNamespace(first=describe(), again=describe(), mixed=describe(mix=[1, 2]), other=describe(second="c"))
     assert found.first == found.again
     assert found.first != found.mixed and found.first != found.other
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="the package for Dask is missing: `make scale` installs it"
+)
+def test_a_cluster_counts_the_same_colors_of_a_data_set_and_of_a_union(project, join, tmp_path, monkeypatch):
+    join("ab", "a", "b", (3, 1))
+    splits = [Split(project.shards("train", name)) for name in ("a", "ab")]
+    local = [counts.count_colors(split, "a") for split in splits]
+    cluster = clusters.Cluster(tmp_path)
+    try:
+        cluster.add_workers(2)
+        monkeypatch.setenv("COLORIZE_DASK", cluster.address)
+        monkeypatch.setattr(counts, "_TASK", 2)  # images, so that each data set is several tasks
+        for split, expected in zip(splits, local, strict=True):
+            np.testing.assert_array_equal(counts.count_colors(split, "a"), expected)
+    finally:
+        cluster.stop()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from colorize.layout import Cell
-from colorize.report.inputs import Inputs, Predictions
+from colorize.report.inputs import Inputs, PerImage, Predictions
 from colorize.report.labels import METRIC_LABELS, MetricLabel
 
 ENTROPY = "entropy"  # mean entropy of the pixels of a saved image; not a measure of evaluation
@@ -42,8 +42,7 @@ def measures_of(
     """
     wanted = inputs.measure_names(cell, decoding) if names is None else list(names)
     found = inputs.per_image(cell, decoding, wanted)
-    order = np.argsort(found.images.key, kind="stable")
-    rows = order[np.searchsorted(found.images.key, keys, sorter=order)]
+    rows = _rows(found, keys)
     values = {name: found.measures[name][rows].astype(np.float64) for name in wanted if name in found.measures}
     for name, weight in found.weights.items():  # these arrays hold sums of weighted values
         values[name] = values[name] / found.measures[weight][rows]
@@ -58,5 +57,10 @@ def mean_entropy(predictions: Predictions) -> np.ndarray | None:
 def groups_of(inputs: Inputs, cell: Cell, keys: np.ndarray) -> list[str]:
     """The group of some images, such as their class or the photo that they are cut from; empty if not known."""
     found = inputs.per_image(cell, names=("l2",))
+    return [str(found.images.group[row]) for row in _rows(found, keys)]
+
+
+def _rows(found: PerImage, keys: np.ndarray) -> np.ndarray:
+    """Row numbers of the images with these keys, (K,) int64."""
     order = np.argsort(found.images.key, kind="stable")
-    return [str(found.images.group[row]) for row in order[np.searchsorted(found.images.key, keys, sorter=order)]]
+    return order[np.searchsorted(found.images.key, keys, sorter=order)]
