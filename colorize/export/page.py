@@ -159,7 +159,7 @@ def _facts_list(known: facts.Facts, fp16: bool) -> str:
     entries = {
         "Model": f"{known.name} ({facts.model_title(sidecar['model'])}, width {sidecar['width']})",
         "Trained on": data.title if data else sidecar.get("dataset", "unknown images"),
-        "Size of the training images": f"{sidecar['size']} × {sidecar['size']} pixels",
+        "Size of the training images": f"{sidecar['size']} x {sidecar['size']} pixels",
         "Weights in this page": "16-bit numbers" if fp16 else "32-bit numbers",
         "SHA-256 of the trained weights": sidecar["weights_sha256"],
         "Made with": f"let-there-be-color {__version__}",

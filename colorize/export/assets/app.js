@@ -168,7 +168,7 @@ function listen() {
     if (filesOf(event.dataTransfer).length) add(filesOf(event.dataTransfer));
   });
   for (const name of ["strength", "temperature"]) if (byId(name)) byId(name).addEventListener("input", showSettings);
-  byId("reset").addEventListener("click", () => { byId("settings").reset(); showSettings(); toggleScale(); });
+  byId("restore").addEventListener("click", () => { byId("settings").reset(); showSettings(); toggleScale(); });
   if (byId("sure")) byId("sure").addEventListener("change", () => { toggleScale(); redraw(); });
   byId("save-jpeg").addEventListener("click", () => saveShown("image/jpeg"));
   byId("save-png").addEventListener("click", () => saveShown("image/png"));

@@ -1,6 +1,7 @@
 """The page of a small model with random weights, a browser, and what tests do with the page."""
 
 import base64
+import functools
 import io
 import json
 import time
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from colorize.export import page, web_runtime
+from colorize.export import onnx, page, web_runtime
 from colorize.models import contract, files
 from colorize.runtime import DataError
 from tests.helpers import browser
@@ -47,6 +48,14 @@ def runtime_folder():
 def model_folder(tmp_path_factory):
     """The folder of a U-Net."""
     return save_model(tmp_path_factory.mktemp("models") / "unet", "unet")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_export_per_model():
+    """Exporting a model takes seconds, and gives the same bytes each time, which tests/export/test_onnx.py checks."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(onnx, "build", functools.cache(onnx.build))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -148,10 +157,27 @@ def visit(chromium, page_file):
     found.close()
 
 
+@pytest.fixture(scope="module")
+def opened_once(chromium, page_file):
+    """One visit for all tests of a file."""
+    found = Visit(chromium, page_file)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def same_visit(opened_once):
+    """The visit of the file, with the settings that the page has in the beginning."""
+    opened_once.page.evaluate("document.getElementById('restore').click()")
+    return opened_once
+
+
 def picture(height: int, width: int, is_gray: bool = False, seed: int = 0) -> np.ndarray:
     """(height, width, 3) uint8: smooth, with noise."""
     rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     rgb = np.asarray(coarse).astype(int) + rng.integers(-20, 21, (height, width, 3))
     rgb = rgb.clip(0, 255).astype(np.uint8)
     return np.repeat(rgb[..., :1], 3, axis=2) if is_gray else rgb

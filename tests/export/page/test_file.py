@@ -28,8 +28,13 @@ def block(text: str, name: str) -> str:
 def test_the_policy_allows_only_the_script_and_the_style_of_the_page(text):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
     directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
-    (script,), (style,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL), re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in (script, style)]
+    (script,), (style,) = (
+        re.findall(r"<script>(.*?)</script>", text, re.DOTALL),
+        re.findall(r"<style>(.*?)</style>", text, re.DOTALL),
+    )
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in (script, style)
+    ]
     assert directives == {
         "default-src": "'none'",
         "script-src": f"{hashes[0]} 'wasm-unsafe-eval'",
@@ -75,7 +80,7 @@ def test_the_entropy_map_has_the_colors_of_the_report():
 
 
 def test_without_the_runtime_one_line_names_the_remedy(model_folder, tmp_path):
-    with pytest.raises(DataError, match="ONNX Runtime Web is missing .*; run `make export` in the repository"):
+    with pytest.raises(DataError, match=r"ONNX Runtime Web is missing .*; run `make export` in the repository"):
         page.write(model_folder, tmp_path / "page.html", runtime_folder=tmp_path)
     assert not (tmp_path / "page.html").exists()
 
@@ -93,5 +98,5 @@ def test_a_runtime_of_another_version_is_refused(runtime_folder, tmp_path):
 
 def test_without_npm_one_line_says_how_to_get_the_runtime(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(web_runtime.ParameterError, match="npm is missing; install it .* or run `npm pack"):
+    with pytest.raises(web_runtime.ParameterError, match=r"npm is missing; install it .* or run `npm pack"):
         web_runtime.install(tmp_path / "folder")
