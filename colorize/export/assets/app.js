@@ -38,7 +38,12 @@ async function add(files) {
       complain(file.name, error);
     }
   }
-  if (files.length > 1 || !isShown) say(state.photos.length ? `${state.photos.length} photos are here. Choose one to see it in color.` : "");
+  if (files.length > 1 || !isShown) sayHowMany();
+}
+
+function sayHowMany() {
+  const { length } = state.photos;
+  say(length > 1 ? `${length} photos are here. Choose one to see it in color.` : length ? "One photo is here." : "");
 }
 
 // Add a photo to the list: a button that shows it, with a small picture.
