@@ -13,7 +13,11 @@ __version__ = "0.1.0"
 
 
 def load(
-    path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
+    path: Path | str,
+    device: str | None = None,
+    size: int | None = None,
+    temperature: float | None = None,
+    strength: float = 1.0,
 ) -> Colorizer:
     """Load a trained model for prediction.
 
@@ -26,11 +30,13 @@ def load(
             training size and at most twice the training size.
         temperature: temperature of the annealed mean, in [0, 1]: 0 is the mode (as in the paper), 1 is the mean.
             Default: 0.38. A regression model accepts only None.
+        strength: factor of the predicted ab, in [0, 2]: 0 gives a gray photo, 1 the predicted colors.
 
     Returns:
-        a `colorize.photos.predict.Colorizer`. Call it with a Pillow image of mode RGB or L, or with a uint8 array,
-        (H, W, 3) or (H, W). It returns (H, W, 3) uint8 sRGB that keeps the L of the image. Its method `predict_ab`
-        returns the predicted ab.
+        a `colorize.photos.predict.Colorizer`. Call it with the path or the content of a photo's file, with a Pillow
+        image, with an array in sRGB, (H, W, 3) uint8, (H, W) uint8 or (H, W) uint16, or with a list of these. It
+        returns (H, W, 3) sRGB that keeps the L of the image: uint8, or uint16 for gray of 16 bits. Several threads may
+        call it at the same time.
 
     Raises:
         ValueError: the folder holds no model, the model is damaged, or an option is out of range; the message is one
@@ -38,4 +44,4 @@ def load(
     """
     from colorize.photos import predict  # imports torch, which takes seconds
 
-    return predict.load(path, device, size, temperature)
+    return predict.load(path, device, size, temperature, strength)

@@ -244,6 +244,7 @@ def _colorize(colorizer: Colorizer, photo: Path, out: Path, taken: set[str]) -> 
     with runtime.progress(photo.name, height, "rows") if is_large else contextlib.nullcontext() as advance:
         result = colorizer.colorize(rgb, advance)
     path = _result_path(out, photo.stem, source, taken)
+    assert result.rgb is not None
     _save(path, result.rgb, source)
     fitted = f"colors of {100 * result.fitted_fraction:.1f} % of the pixels reduced to fit into sRGB"
     return f"{photo} -> {path}  ({f'{note}; ' if note else ''}{fitted})"

@@ -1,7 +1,7 @@
 """Gray photos of 9 to 16 bits, kept at 16 bits: their levels in sRGB.
 
-ImageCms converts only pictures of 8 bits. The curve of the profile (ICC.1:2022, section 10) is read here instead. It is
-used only if it gives the same 8-bit levels as ImageCms.
+ImageCms converts only pictures of 8 bits. The curve of a color profile (ICC.1:2022, section 10) is read here instead.
+It is used only if it gives the same 8-bit levels as ImageCms.
 """
 
 import struct
@@ -21,13 +21,11 @@ def separate(photo: Pillow.Image, notes: list[str]) -> tuple[np.ndarray, np.ndar
     """Convert a loaded gray picture of 9 to 16 bits, and turn it upright. Conversions are added to the notes.
 
     Returns:
-        (H, W) uint16 sRGB, and (H, W) uint16 alpha or None; None for both if ImageCms has to convert its profile.
+        (H, W) uint16 sRGB, and (H, W) uint16 alpha or None; None for both if only ImageCms can convert its profile.
     """
     turn, profile = conversion.metadata_of(photo)
-    if profile and profile[16:20] == b"RGB " and profiles.is_srgb(profile):
-        profile = None
-    table = to_srgb(profile) if profile else None
-    if profile and table is None:
+    table, done = to_srgb(profile) if profile else (None, None)
+    if done == profiles.CONVERTED and table is None:
         return None
     notes.remove(depth.REDUCED)
     levels, alpha = depth.scale(photo, np.uint16)
@@ -37,27 +35,33 @@ def separate(photo: Pillow.Image, notes: list[str]) -> tuple[np.ndarray, np.ndar
     if alpha is not None and not alpha.any():
         alpha = None
         notes.append(conversion.EMPTY_ALPHA)
-    if table is not None:
-        levels = table[levels]
-        notes.append(profiles.CONVERTED)
-    return levels, alpha
+    notes += [done] if done else []
+    return levels if table is None else table[levels], alpha
 
 
 def _turned(levels: np.ndarray, turn: Pillow.Transpose) -> np.ndarray:
     return np.asarray(Pillow.fromarray(levels).transpose(turn))
 
 
-def to_srgb(profile: bytes) -> np.ndarray | None:
-    """Table from all gray 16-bit levels of a profile to those of sRGB, (65536,) uint16; None if there is none."""
+def to_srgb(profile: bytes) -> tuple[np.ndarray | None, str | None]:
+    """Table from all gray 16-bit levels of a profile to those of sRGB.
+
+    Returns:
+        (65536,) uint16, or None if the levels stay as they are, or if only ImageCms can convert them; and the note of
+        `profiles.apply`.
+    """
+    gray = Pillow.fromarray(np.arange(256, dtype=np.uint8)[None])
+    converted, done = profiles.apply(gray, profile)
+    if done != profiles.CONVERTED:
+        return None, done
     try:
         linear = _curve(profile)
-        gray = Pillow.fromarray(np.arange(256, dtype=np.uint8)[None])
-        expected = np.asarray(profiles.apply(gray, profile)[0].convert("RGB"))[0].astype(int)  # (256, 3)
-    except Exception:  # a damaged profile raises almost any exception in Pillow
-        return None
+    except Exception:  # almost any exception, if the profile has another form
+        return None, done
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
     table = np.rint(encoded * _WHITE).astype(np.uint16)
-    return table if (np.abs(table[:: _WHITE // 255, None] / 257 - expected) <= 1).all() else None
+    difference = np.rint(table[:: _WHITE // 255, None] / 257) - np.asarray(converted)[0]  # (256, 3)
+    return (table if np.abs(difference).max() <= 1 else None), done
 
 
 def _curve(profile: bytes) -> np.ndarray:

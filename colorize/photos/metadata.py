@@ -26,6 +26,7 @@ XMP_DROPPED = "unusable XMP dropped"
 XMP_SHORTENED = "long XMP properties dropped"
 
 _MAX_COMMENT = 16_000  # characters
+_MAX_CHUNKS = 20  # of a WebP before its pixels; most have two
 _MAX_DPI = 65_535  # pixels per inch that a JPEG can hold
 _XMP_TAG = 700  # of a TIFF
 _IPTC = {  # IPTC's Information Interchange Model, record 2: number of the field -> XMP property
@@ -92,7 +93,7 @@ def keep(photo: ImageFile, data: bytes | memoryview) -> tuple[Kept, list[str]]:
         xmp=properties,
         quality=_tolerant(lambda: _quality_of(photo), None),
         subsampling=_tolerant(lambda: _subsampling_of(photo), None),
-        is_lossless=photo.format == "WEBP" and b"VP8L" in bytes(data[:4096]),
+        is_lossless=photo.format == "WEBP" and _is_lossless(data),
     )
     return kept, notes
 
@@ -199,7 +200,18 @@ def _iptc_of(photo: ImageFile) -> dict[str, tuple[str, ...]]:
     return found
 
 
-# --- encoding of a JPEG ----------------------------------------------------------------------------------------------
+# --- encoding of a WebP and of a JPEG --------------------------------------------------------------------------------
+
+
+def _is_lossless(data: bytes | memoryview) -> bool:
+    """Whether the pixels of a WebP are in a chunk without loss (RFC 9649)."""
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        kind, length = bytes(data[position : position + 4]), int.from_bytes(data[position + 4 : position + 8], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L"
+        position += 8 + length + length % 2
+    return False
 
 
 def _quality_of(photo: ImageFile) -> int | None:

@@ -1,8 +1,8 @@
 """Read the file of a photo: pixels with their alpha and up to 16 bits, and what the result takes over from the file.
 
 The policy is that of the shards (`sharding/images.py`): the same files are rejected, and the network sees the same
-pixels. But gray photos stay gray, alpha is kept beside the pixels, and gray photos keep 16 bits per pixel. Photos in
-color with more than 8 bits per channel, and gray photos with more than 8 bits and alpha, are reduced to 8 bits.
+pixels. But photos without color have one channel, alpha is kept beside the pixels, and gray photos keep 16 bits per
+pixel. Photos in color with more than 8 bits per channel, and gray ones with an alpha channel, are reduced to 8 bits.
 """
 
 from __future__ import annotations
@@ -66,7 +66,19 @@ def read(content: bytes, max_pixels: int | None = None) -> Photo:
         images.Reject: the file is not used; `reason` says why.
     """
     (pixels, alpha, kept, format), note = images.read_mended(_read, content, images.limits(max_pixels))
-    return Photo(np.ascontiguousarray(pixels), _used(alpha), format, hashlib.sha256(content).hexdigest(), kept, note)
+    pixels = np.ascontiguousarray(_without_color(pixels))
+    return Photo(pixels, _used(alpha), format, hashlib.sha256(content).hexdigest(), kept, note)
+
+
+def _without_color(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) if the three channels are equal, as in scans that are saved in color; otherwise the pixels as they are."""
+    is_neutral = (
+        pixels.ndim == 3
+        and all(  # few rows are enough to recognize nearly every photo in color
+            (rows[..., :1] == rows[..., 1:]).all() for rows in (pixels[::64], pixels)
+        )
+    )
+    return pixels[..., 0] if is_neutral else pixels
 
 
 def _used(alpha: np.ndarray | None) -> np.ndarray | None:
@@ -132,7 +144,7 @@ def _finish_jpeg(pixels: np.ndarray, found: jpeg.Metadata, notes: list[str]) -> 
     if found.profile:
         photo, done = profiles.apply(photo, found.profile)
         notes += [done] if done else []
-    return _as_gray(np.asarray(photo)) if pixels.ndim == 2 else np.asarray(photo)
+    return np.asarray(photo)
 
 
 def _kept_of_jpeg(data: bytes | memoryview) -> tuple[Kept, list[str]]:
@@ -149,20 +161,10 @@ def _separate(held: list[ImageFile], notes: list[str]) -> tuple[np.ndarray, np.n
         levels = deep.separate(held[0], notes)
         if levels is not None:
             return levels
-    is_gray = held[0].mode in ("1", "L", "LA", "La") or depth.is_deep_gray(held[0])
     color, alpha = conversion.separate(held.pop(), notes)
     if conversion.BLENDED in notes:
         notes.remove(conversion.BLENDED)
-    pixels = np.asarray(color)
-    return _as_gray(pixels) if is_gray else pixels, None if alpha is None else np.asarray(alpha)
-
-
-def _as_gray(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) of a gray photo; (H, W, 3) if a color profile has given it colors."""
-    if pixels.ndim == 2:
-        return pixels
-    is_neutral = (pixels[..., :1] == pixels[..., 1:]).all()
-    return pixels[..., 0] if is_neutral else pixels
+    return np.asarray(color), None if alpha is None else np.asarray(alpha)
 
 
 # --- arrays and images of Pillow -------------------------------------------------------------------------------------
@@ -191,13 +193,14 @@ def from_pixels(image: np.ndarray | Pillow.Image) -> Photo:
         image, alpha = _decoded(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
-    is_color = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
-    is_gray = image.ndim == 2 and image.dtype in (np.uint8, np.uint16)
+    dtype = image.dtype.newbyteorder("=")
+    is_color = image.ndim == 3 and image.shape[2] == 3 and dtype == np.uint8
+    is_gray = image.ndim == 2 and dtype in (np.uint8, np.uint16)
     if not (is_color or is_gray) or image.size == 0:
         raise ValueError(
             f"array {image.shape} of {image.dtype}: expected (H, W, 3) of uint8, or (H, W) of uint8 or uint16"
         )
-    pixels = np.ascontiguousarray(image.astype(image.dtype.newbyteorder("="), copy=False))
+    pixels = np.ascontiguousarray(image, dtype)
     return Photo(pixels, alpha, "", "", Kept(), None)
 
 

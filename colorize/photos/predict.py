@@ -1,65 +1,102 @@
 """Color photos of any size: the network predicts ab at its own size, and the photo keeps its full-size L.
 
     colorizer = colorize.load("data/models/objects-unet-0")
-    rgb = colorizer(Image.open("photo.jpg"))        # (H, W, 3) uint8
+    rgb = colorizer("photo.jpg")        # (H, W, 3) uint8
 
 The network reads the photo with a short side of `size` pixels. The predicted ab is enlarged bilinearly, so that its
-values stay in the predicted range, and combined with the photo's L. The chroma of colors outside sRGB is reduced; L and
-hue stay the same. All full-size work is done in strips, so that a photo of 24 megapixels needs a few hundred MB.
+values stay in the predicted range, and joined with the photo's L (join.py). The chroma of colors outside sRGB is
+reduced; L and hue stay the same.
 """
 
 from __future__ import annotations
 
 import os
 import reprlib
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from PIL import ImageOps
 from torch import Tensor
 
 from colorize import runtime
 from colorize.color import cielab
 from colorize.models import files, output
-from colorize.models.contract import Classifier, Network
+from colorize.photos import join, photo
+from colorize.photos.join import Planes
+from colorize.photos.photo import Photo
 from colorize.runtime import DataError, ParameterError
+from colorize.sharding import images
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
-_FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
-_MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
-_STRIP_PIXELS = 1 << 17  # pixels of one strip; small enough for the CPU's cache
+STRENGTHS = (0.0, 2.0)
+FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
+MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
+_BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 19}  # of the network's input; 2^16 logits of 313 bins are 80 MB
+
+Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
+
+
+class Predictor(Protocol):
+    """A network of any kind: (B, 1, H, W) L_norm -> logits of the bins or ab_norm, as in `colorize.models.contract`."""
+
+    multiple_of: int  # H and W must be multiples of this number
+
+    def __call__(self, L_norm: Tensor, /) -> Tensor:
+        """(B, 1, H, W) -> (B, Q, h, w) logits, or (B, 2, H, W) ab_norm."""
+
+
+class Prediction(NamedTuple):
+    """What the network says about one photo, at the size of its output."""
+
+    ab: Tensor  # (2, h, w) float32, CIELAB units, on the model's device
+    entropy: np.ndarray | None  # (h, w) float32, nats; None for a regression, and if it was not asked for
 
 
 class Colorized(NamedTuple):
-    """A photo in color."""
+    """A photo in color; one of `rgb` and `planes` is None."""
 
-    rgb: np.ndarray  # (H, W, 3) uint8 sRGB
+    rgb: np.ndarray | None  # (H, W, 3) sRGB, uint8, or uint16 for a photo of 16 bits
+    planes: Planes | None  # YCbCr with chroma at half size, for the layout `yuv420`
     fitted_fraction: float  # fraction of pixels whose chroma was reduced to fit into sRGB
+    prediction: Prediction
 
 
 def load(
-    path: Path | str, device: str | None = None, size: int | None = None, temperature: float | None = None
+    path: Path | str,
+    device: str | None = None,
+    size: int | None = None,
+    temperature: float | None = None,
+    strength: float = 1.0,
 ) -> Colorizer:
     """See `colorize.load`. The ValueError is a DataError for a bad model, a ParameterError for a bad option."""
     if not isinstance(path, str | os.PathLike):
         raise ParameterError(f"path {_shown(path)}: expected the path of a model's folder")
+    name = chosen_device(device)
+    with torch.random.fork_rng(devices=[]):  # building a model uses random numbers for weights, which are then replaced
+        model, sidecar = files.load(Path(path), name)
+    digest = sidecar["weights_sha256"]
+    return Colorizer(model, sidecar["model"], sidecar["size"], name, size, temperature, strength, digest)
+
+
+def chosen_device(device: object) -> str:
+    """The name of the device to load a model to.
+
+    Raises:
+        ParameterError: the device has another type than a name, or cannot be used on this machine.
+    """
     if device is not None and not isinstance(device, str | torch.device):
         raise ParameterError(f"device {_shown(device)}: expected a name, such as `cpu` or `cuda:1`")
-    device = runtime.choose_device(device and str(device))
-    with torch.random.fork_rng(devices=[]):  # building a model uses random numbers for weights, which are then replaced
-        model, sidecar = files.load(Path(path), device)
-    return Colorizer(model, sidecar["model"], sidecar["size"], device, size, temperature)
+    return runtime.choose_device(None if device is None else str(device))
 
 
 class Colorizer:
-    """A trained model to call with an image.
+    """A trained model to call with images. Several threads may use it at the same time.
 
     Args:
         model: the network, in evaluation mode and on `device`.
@@ -70,71 +107,87 @@ class Colorizer:
             training size and at most twice the training size.
         temperature: temperature of the annealed mean, in [0, 1]: 0 is the mode (as in the paper), 1 is the mean.
             Default: 0.38. A regression model accepts only None.
+        strength: factor of the predicted ab, in [0, 2]: 0 gives a gray photo, 1 the predicted colors.
+        sha256: SHA-256 of the model's weights.
+
+    Attributes:
+        name, sha256, size, strength: as above.
+        temperature: the temperature in effect; None for a regression.
 
     Raises:
-        ParameterError: the size or the temperature cannot be used.
+        ParameterError: the size, the temperature or the strength cannot be used.
     """
 
     def __init__(
         self,
-        model: Network,
+        model: Predictor,
         name: str,
         training_size: int,
         device: str = "cpu",
         size: int | None = None,
         temperature: float | None = None,
+        strength: float = 1.0,
+        sha256: str = "",
     ):
         if size is not None and not (_is_number(size, Integral) and SIZES[0] <= size <= SIZES[1]):
             raise ParameterError(f"size {_shown(size)}: expected {SIZES[0]} to {SIZES[1]} pixels")
         if temperature is not None and not (_is_number(temperature, Real) and 0 <= temperature <= 1):
             raise ParameterError(f"temperature {_shown(temperature)}: expected 0 (the mode) to 1 (the mean)")
-        if temperature is not None and not isinstance(model, Classifier):
+        if not (_is_number(strength, Real) and STRENGTHS[0] <= strength <= STRENGTHS[1]):
+            raise ParameterError(f"strength {_shown(strength)}: expected 0 (gray) to 2; 1 gives the predicted colors")
+        self.name, self.sha256, self.size, self.strength = name, sha256, size, float(strength)
+        self._model, self._device, self._training_size = model, device, training_size
+        if temperature is not None and not self._predicts_distributions():
             raise ParameterError(f"temperature {temperature}: a {name} model has no temperature; leave it out")
-        self._model = model
-        self._device = device
-        self._training_size = training_size
-        self._size = size
-        # to_ab_norm takes None for the mode
-        self._temperature = (DEFAULT_TEMPERATURE if temperature is None else temperature) or None
+        self.temperature = temperature
+        if temperature is None and self._predicts_distributions():
+            self.temperature = DEFAULT_TEMPERATURE
 
-    def __call__(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Color an image. Only its L is used, even if the image has colors.
+    @overload
+    def __call__(self, image: Image) -> np.ndarray: ...
+    @overload
+    def __call__(self, image: list[Image] | tuple[Image, ...]) -> list[np.ndarray]: ...
+    def __call__(self, image: Image | list[Image] | tuple[Image, ...]) -> np.ndarray | list[np.ndarray]:
+        """Color an image or a list of images. Only their L is used, even if they have colors.
 
         Args:
-            image: sRGB; a Pillow image of mode RGB or L, whose EXIF orientation is applied, or a uint8 array (H, W, 3)
-                or (H, W). `colorize.sharding.images.open_rgb` converts any image file to such an image.
+            image: the path or the content of a file; or an image in sRGB: a Pillow image, whose EXIF orientation is
+                applied, or an array (H, W, 3) uint8, (H, W) uint8 or (H, W) uint16. Or a list of all these.
 
         Returns:
-            (H, W, 3) uint8 sRGB that keeps the L of the image.
+            (H, W, 3) uint8 sRGB, or uint16 for gray of 16 bits, that keeps the L of the image. Alpha is not returned:
+            the network sees the image on white, and the result has the colors of all pixels, transparent ones too. For
+            a list, a list.
 
         Raises:
-            ValueError: the image has another type or shape, or the model's colors are not finite.
+            ValueError: an image cannot be read or has another type or shape, or the model's colors are not finite.
         """
-        return self.colorize(image).rgb
+        if isinstance(image, list | tuple):
+            photos = [_photo_of(one) for one in image]
+            return [_rgb(self.join(*pair)) for pair in zip(photos, self.predict(photos), strict=True)]
+        return _rgb(self.colorize(image))
 
-    @torch.inference_mode()
-    def colorize(self, image: Pillow.Image | np.ndarray, advance: Callable[[int], None] | None = None) -> Colorized:
-        """Color an image like `__call__`, and also return the fraction of pixels whose colors were outside sRGB.
+    def colorize(self, image: Image, advance: Callable[[int], None] | None = None) -> Colorized:
+        """Color an image like `__call__`; also return the prediction and the fraction of colors outside sRGB.
 
         Args:
-            image: as for `__call__`.
-            advance: called after each strip with the number of its rows, for a progress display.
+            image: as for `__call__`, but not a list.
+            advance: called after each band of rows with their number, for a progress display.
 
         Returns:
-            the colored image and this fraction.
+            the colored image, with `rgb`.
 
         Raises:
             ValueError: as for `__call__`.
         """
-        rgb = _to_rgb(image)
-        return _join(rgb, self._predict(rgb), advance or (lambda n: None))
+        one = _photo_of(image)
+        return self.join(one, self.predict([one])[0], advance=advance)
 
-    @torch.inference_mode()
-    def predict_ab(self, image: Pillow.Image | np.ndarray) -> np.ndarray:
-        """Predict only ab: the output of the network, not enlarged and not fitted into sRGB.
+    def predict_ab(self, image: Image) -> np.ndarray:
+        """Predict only ab: the output of the network, without strength, not enlarged and not fitted into sRGB.
 
         Args:
-            image: as for `__call__`.
+            image: as for `__call__`, but not a list.
 
         Returns:
             (h, w, 2) float32 ab of the whole image, CIELAB units; h and w are the sides of the network's output.
@@ -142,56 +195,153 @@ class Colorizer:
         Raises:
             ValueError: as for `__call__`.
         """
-        return self._predict(_to_rgb(image)).movedim(0, -1).cpu().numpy()
+        return self.predict([_photo_of(image)])[0].ab.movedim(0, -1).cpu().numpy()
+
+    @torch.inference_mode()
+    def predict(self, photos: Sequence[Photo], entropy: bool = False) -> list[Prediction]:
+        """Predict ab of several photos; those with the same size of the network's input go through it together.
+
+        A prediction of a batch may differ from that of the photo alone in the last digits of ab.
+
+        Args:
+            photos: the photos.
+            entropy: also return the entropy of the predicted distributions.
+
+        Returns:
+            one prediction per photo, in the same order.
+
+        Raises:
+            DataError: the model's colors are not finite.
+        """
+        found: dict[int, Prediction] = {}
+        for numbers in self._batches([self.network_size(*one.pixels.shape[:2]) for one in photos]):
+            inputs = [self._network_input(photos[number]) for number in numbers]
+            L_norm = torch.cat(inputs).contiguous(memory_format=torch.channels_last)  # (B, 1, h, w)
+            found |= zip(numbers, self._run(L_norm, entropy), strict=True)
+        return [found[number] for number in range(len(photos))]
+
+    def join(
+        self,
+        photo: Photo,
+        prediction: Prediction,
+        layout: str = "rgb",
+        advance: Callable[[int], None] | None = None,
+        threads: int | None = None,
+    ) -> Colorized:
+        """Join the L of a photo with its prediction, multiplied by the strength.
+
+        Args:
+            photo: the photo.
+            prediction: what `predict` returned for it.
+            layout: `rgb`, or `yuv420` for YCbCr planes with chroma at half size.
+            advance: called after each band of rows with their number.
+            threads: number of threads; by default, as many as torch uses.
+
+        Returns:
+            the photo in color. The bytes do not depend on `threads`.
+        """
+        ab = prediction.ab * self.strength
+        joined = join.join(photo.pixels, ab, layout, advance or (lambda rows: None), threads)
+        return Colorized(*joined, prediction)
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the network's input, pixels, for an image of the given height and width."""
         short = min(height, width)
-        size = self._size or min(max(short, self._training_size), _FINER * self._training_size)
+        size = self.size or min(max(short, self._training_size), FINER * self._training_size)
         step = self._model.multiple_of
-        sides = (min(size * side / short, size * _MAX_RATIO) for side in (height, width))
+        sides = (min(size * side / short, size * MAX_RATIO) for side in (height, width))
         height, width = (max(1, round(side / step)) * step for side in sides)
         return height, width
 
-    def _predict(self, rgb: np.ndarray) -> Tensor:
-        """(H, W, 3) uint8 -> (2, h, w) ab, CIELAB units, on the device."""
-        height, width = self.network_size(*rgb.shape[:2])
-        # The same resizing as for the training images: the same filters, on RGB and not on L.
-        method = Pillow.Resampling.HAMMING if height < rgb.shape[0] else Pillow.Resampling.BICUBIC
-        small = np.array(Pillow.fromarray(rgb).resize((width, height), method))
-        lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device).movedim(-1, 0)[None])  # (1, 3, h, w)
-        L_norm = cielab.split_lab(lab)[0].contiguous(memory_format=torch.channels_last)
+    @torch.inference_mode()
+    def _predicts_distributions(self) -> bool:
+        side = 2 * self._model.multiple_of
+        return output.is_distribution(self._model(torch.zeros(1, 1, side, side, device=self._device)))
+
+    def _batches(self, sizes: list[tuple[int, int]]) -> list[list[int]]:
+        """Numbers of the photos of each batch: equal sizes of the network's input, in the order of the photos."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for number, size in enumerate(sizes):
+            by_size.setdefault(size, []).append(number)
+        limit = _BATCH_PIXELS.get(torch.device(self._device).type, _BATCH_PIXELS["cpu"])
+        batches = []
+        for (height, width), numbers in by_size.items():
+            length = max(1, limit // (height * width))
+            batches += [numbers[start : start + length] for start in range(0, len(numbers), length)]
+        return batches
+
+    def _network_input(self, photo: Photo) -> Tensor:
+        """L_norm of a photo, (1, 1, h, w), on the device."""
+        small = _resized(photo, *self.network_size(*photo.pixels.shape[:2]))  # (3, h, w)
+        lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device)[None])  # (1, 3, h, w)
+        return cielab.split_lab(lab)[0]
+
+    def _run(self, L_norm: Tensor, entropy: bool) -> list[Prediction]:
         predicted = self._model(L_norm)
         if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide a NaN
             raise DataError("the model's colors are not finite: its weights are too large; train it again")
         # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
         # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
-        return output.to_ab_norm(predicted, predicted.shape[-2:], self._temperature)[0] * cielab.AB_SCALE
+        # It takes None for the mode.
+        ab = output.to_ab_norm(predicted, predicted.shape[-2:], self.temperature or None) * cielab.AB_SCALE
+        entropies: Sequence[np.ndarray | None] = [None] * len(ab)
+        if entropy and output.is_distribution(predicted):
+            log_p = predicted.float().log_softmax(dim=1)  # (B, Q, h, w)
+            entropies = list((log_p.exp() * log_p).sum(dim=1).neg().cpu().numpy())  # (h, w) each
+        return [Prediction(*pair) for pair in zip(ab, entropies, strict=True)]
 
 
-def _to_rgb(image: Pillow.Image | np.ndarray) -> np.ndarray:
-    """Check an image of the caller, and convert it to (H, W, 3) uint8."""
-    if isinstance(image, Pillow.Image):
-        if image.mode not in ("RGB", "L"):
-            raise ValueError(
-                f"image of mode {image.mode}: expected RGB or L; colorize.sharding.images.open_rgb(bytes) converts "
-                "any file"
-            )
-        image = _decoded(image)
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
-    is_shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not is_shaped or image.size == 0:
-        raise ValueError(f"array {image.shape} of {image.dtype}: expected (H, W, 3) or (H, W) of uint8")
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-
-
-def _decoded(image: Pillow.Image) -> np.ndarray:
-    """The upright pixels. Pillow decodes a file only now, so its errors appear here."""
+def _photo_of(image: Image) -> Photo:
+    """Read or check an image of the caller."""
+    if isinstance(image, Photo):
+        return image
     try:
-        return np.asarray(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, struct.error) as error:  # what Pillow raises for damaged and closed files
-        raise ValueError(f"the image cannot be decoded ({runtime.first_line(error)})") from error
+        if isinstance(image, str | os.PathLike):
+            return photo.read(runtime.read_bytes(os.fspath(image), images.MAX_BYTES))
+        if isinstance(image, bytes | bytearray | memoryview):
+            return photo.read(bytes(image))
+    except images.Reject as reject:
+        named = f"{_shown(image)}: " if isinstance(image, str | os.PathLike) else ""
+        raise DataError(f"{named}cannot be used as a photo: {reject.reason}") from None
+    except OSError as error:
+        raise DataError(runtime.explain_os_error(error)) from None
+    return photo.from_pixels(image)
+
+
+def _rgb(result: Colorized) -> np.ndarray:
+    assert result.rgb is not None  # the layout is `rgb`
+    return result.rgb
+
+
+def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
+    """What the network sees of a photo, (3, height, width) uint8 sRGB: 8 bits, on white, resized.
+
+    The same resizing as for the training images: the same filters, on levels of sRGB and not on L. Pillow resizes each
+    channel by itself, so a gray photo needs only one, and of a color photo only one is in memory at a time per thread.
+    """
+    method = Pillow.Resampling.HAMMING if height < photo.pixels.shape[0] else Pillow.Resampling.BICUBIC
+    mask = None if photo.alpha is None else Pillow.fromarray(_of_8_bits(photo.alpha))
+
+    def resize(channel: np.ndarray) -> np.ndarray:
+        picture = Pillow.fromarray(_of_8_bits(np.ascontiguousarray(channel)))
+        if mask is not None:
+            white = Pillow.new("L", picture.size, "white")
+            white.paste(picture, mask=mask)
+            picture = white
+        return np.asarray(picture.resize((width, height), method))
+
+    if photo.pixels.ndim == 2:
+        return np.repeat(resize(photo.pixels)[None], 3, axis=0)
+    with ThreadPoolExecutor(min(3, torch.get_num_threads())) as pool:
+        return np.stack(list(pool.map(resize, np.moveaxis(photo.pixels, -1, 0))))
+
+
+def _of_8_bits(levels: np.ndarray) -> np.ndarray:
+    """Levels of 16 bits as levels of 8 bits, rounded."""
+    if levels.dtype == np.uint8:
+        return levels
+    table = ((np.arange(1 << 16) * 255 + 32767) // 65535).astype(np.uint8)
+    return table[levels]
 
 
 def _is_number(value: object, kind: type) -> bool:
@@ -201,39 +351,3 @@ def _is_number(value: object, kind: type) -> bool:
 def _shown(value: object) -> str:
     """A wrong value for a message: short, because a caller may pass the content of a file."""
     return str(value) if isinstance(value, int | float) else reprlib.repr(value)
-
-
-def _join(rgb: np.ndarray, ab: Tensor, advance: Callable[[int], None]) -> Colorized:
-    """Combine the L of `rgb`, (H, W, 3) uint8, with `ab`, (2, h, w), strip by strip."""
-    height, width = rgb.shape[:2]
-    colored = np.empty((height, width, 3), np.uint8)
-    enlarge = _RowEnlarger(ab, height, width)
-    rows = max(1, _STRIP_PIXELS // width)
-    num_fitted = 0
-    for top in range(0, height, rows):
-        strip = np.array(rgb[top : top + rows])  # a copy: torch accepts neither read-only arrays nor negative strides
-        lab = cielab.rgb_to_lab(torch.from_numpy(strip).to(ab.device).movedim(-1, 0))  # (3, rows, W)
-        lab[1:] = enlarge(top, top + len(strip))
-        lab, is_fitted = cielab.fit_to_gamut(lab)
-        colored[top : top + rows] = cielab.lab_to_rgb(lab).movedim(0, -1).cpu().numpy()
-        num_fitted += int(is_fitted.sum())
-        advance(len(strip))
-    return Colorized(colored, num_fitted / (height * width))
-
-
-class _RowEnlarger:
-    """Bilinear enlarging to (H, W) that computes only the requested rows; the result does not depend on the strips."""
-
-    def __init__(self, ab: Tensor, height: int, width: int):
-        rows = min(ab.shape[1], height)  # a photo smaller than the output: average, do not enlarge
-        self._ab = torch.nn.functional.interpolate(ab[None], (rows, width), mode="bilinear", antialias=True)[0]
-        # As in F.interpolate: the center of row i is at i + 0.5, and the border rows are repeated.
-        position = ((torch.arange(height, device=ab.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)  # (H,)
-        self._above = position.long()
-        self._below = (self._above + 1).clamp(max=rows - 1)
-        self._share = position - self._above
-
-    def __call__(self, start: int, stop: int) -> Tensor:
-        """Rows `start` to `stop` of the enlarged ab: (2, stop - start, W)."""
-        above, below = self._ab[:, self._above[start:stop]], self._ab[:, self._below[start:stop]]
-        return torch.lerp(above, below, self._share[start:stop, None])

@@ -33,7 +33,7 @@ SUBSAMPLINGS = ("4:4:4", "4:2:0")
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
 FORMATS = tuple(_ENDINGS)
 _MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}  # pixels
-_WEBP_EFFORT = 2  # 0 to 6
+_WEBP_EFFORT, _LOSSLESS_EFFORT = 2, 50  # 0 to 6, and 0 to 100: more takes longer for smaller files
 
 _START, _JFIF, _APP0, _APP1, _APP2, _COMMENT = b"\xff\xd8", b"JFIF\0\1\1", 0xE0, 0xE1, 0xE2, 0xFE
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0\1\1"
@@ -224,7 +224,7 @@ def _webp(photo: Photo, rgb: np.ndarray, encoding: Encoding, made: Mark | None) 
         "WEBP",
         lossless=encoding.quality is None,
         exact=True,  # keeps the colors of transparent pixels
-        quality=WEBP_QUALITY if encoding.quality is None else encoding.quality,
+        quality=_LOSSLESS_EFFORT if encoding.quality is None else encoding.quality,
         method=_WEBP_EFFORT,
         icc_profile=srgb_profile(),
         exif=block,

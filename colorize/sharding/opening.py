@@ -130,6 +130,8 @@ def _load(data: bytes | memoryview, limits: Limits, notes: list[str]) -> ImageFi
         jpeg2000.check_is_whole(data, jpeg2000.read_header(data))
     elif isinstance(photo, TiffImageFile) and not has_all_strips(photo):
         raise Reject(TRUNCATED)
+    if isinstance(photo, TiffImageFile) and _is_beyond_pillow(limits):
+        photo.im = Pillow.core.new(photo.mode, photo._tile_size)  # `load` would check its own limit before it does this
     photo.load()
     notes += [depth.REDUCED] if bits > 8 else []
     return photo
@@ -137,7 +139,7 @@ def _load(data: bytes | memoryview, limits: Limits, notes: list[str]) -> ImageFi
 
 def _identify(data: bytes | memoryview, limits: Limits) -> ImageFile:
     """Open a file with Pillow. The limit of pixels in its `open` is one of the process, and stays."""
-    if Pillow.MAX_IMAGE_PIXELS is None or limits.pixels <= 2 * Pillow.MAX_IMAGE_PIXELS:
+    if not _is_beyond_pillow(limits):
         return Pillow.open(io.BytesIO(data), formats=FORMATS)
     Pillow.init()
     for factory, accept in (Pillow.OPEN[name] for name in FORMATS):
@@ -145,6 +147,10 @@ def _identify(data: bytes | memoryview, limits: Limits) -> ImageFile:
             if accept is None or accept(bytes(data[:16])):
                 return factory(io.BytesIO(data), "")
     raise Pillow.UnidentifiedImageError
+
+
+def _is_beyond_pillow(limits: Limits) -> bool:
+    return Pillow.MAX_IMAGE_PIXELS is not None and limits.pixels > 2 * Pillow.MAX_IMAGE_PIXELS
 
 
 def _size_for_decoder(photo: Pillow.Image, data: bytes | memoryview, limits: Limits) -> tuple[int, int]:

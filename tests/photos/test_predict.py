@@ -28,7 +28,7 @@ class Constant(Network):
     def forward(self, L_norm):
         self.seen = L_norm
         ab = torch.tensor(AB)[None, :, None, None] / cielab.AB_SCALE
-        return ab.expand(1, 2, *L_norm.shape[-2:])
+        return ab.expand(len(L_norm), 2, *L_norm.shape[-2:])
 
 
 class TwoBins(Classifier):
@@ -37,7 +37,7 @@ class TwoBins(Classifier):
     multiple_of = 8
 
     def forward(self, L_norm):
-        logits = torch.full((1, gamut.NUM_BINS, L_norm.shape[2] // 2, L_norm.shape[3] // 2), -1000.0)
+        logits = torch.full((len(L_norm), gamut.NUM_BINS, L_norm.shape[2] // 2, L_norm.shape[3] // 2), -1000.0)
         logits[:, 100] = math.log(2)
         logits[:, 200] = 0
         return logits
@@ -138,28 +138,6 @@ def test_size_that_the_network_sees(shape, size, expected):
     assert predict.Colorizer(Constant(), "regression", SIZE, size=size).network_size(*shape) == expected
 
 
-@pytest.mark.parametrize("shape", [(90, 61), (19, 23)])
-def test_strips_do_not_show(colorizer, shape, monkeypatch):
-    whole = colorizer(photo(*shape))
-    monkeypatch.setattr(predict, "_STRIP_PIXELS", shape[1] * 7)
-    assert np.array_equal(colorizer(photo(*shape)), whole)
-
-
-def test_colors_are_enlarged_as_by_torch():
-    ab = torch.randn(2, 8, 12, generator=torch.Generator().manual_seed(0))
-    enlarge = predict._RowEnlarger(ab, 37, 50)
-    expected = torch.nn.functional.interpolate(ab[None], (37, 50), mode="bilinear")[0]
-    torch.testing.assert_close(torch.cat([enlarge(0, 10), enlarge(10, 37)], dim=1), expected)
-
-
-def test_progress_counts_every_row(constant, monkeypatch):
-    monkeypatch.setattr(predict, "_STRIP_PIXELS", 300)
-    rows = []
-    constant.colorize(photo(50, 20), rows.append)
-    assert sum(rows) == 50
-    assert len(rows) > 2
-
-
 def test_a_pillow_image_is_turned_upright(constant, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -204,9 +182,11 @@ def test_temperature_goes_from_the_mode_to_the_mean(temperature, share):
         (np.zeros((0, 4), np.uint8), r"\(0, 4\)"),
         (Image.new("CMYK", (4, 4)), "CMYK"),
         (Image.new("I;16", (4, 4)), "I;16"),
-        ("photo.jpg", "str: expected a Pillow image or an array"),
-        (Path("photo.jpg"), "PosixPath: expected"),
-        (b"bytes", "bytes: expected"),
+        ("no/photo.jpg", "no/photo.jpg: no such file"),
+        (Path("no/photo.jpg"), "no/photo.jpg: no such file"),
+        ("a\0b", "embedded null byte"),
+        (b"bytes", "cannot be used as a photo: not an image"),
+        (5, "int: expected"),
         ([[1]], "list: expected"),
     ],
 )
@@ -215,7 +195,11 @@ def test_other_images_are_refused_by_what_they_are(constant, image, words):
         constant(image)
 
 
-@pytest.mark.parametrize("options", [{"size": 8}, {"size": 5000}, {"temperature": -1}, {"temperature": float("nan")}])
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 8}, {"size": 5000}, *({"temperature": value} for value in (-1, math.nan, "1"))]
+    + [{"strength": value} for value in (-1, 2.5, math.nan, "1", True)],
+)
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ParameterError, match="expected"):
         predict.Colorizer(Constant(), "unet", SIZE, **options)

@@ -1,0 +1,294 @@
+"""Join the L of a photo with predicted ab, at full size: the fast form of the plain formula.
+
+The plain formula is: enlarge ab bilinearly to the size of the photo, `cielab.rgb_to_lab` for L, `cielab.fit_to_gamut`,
+`cielab.lab_to_rgb`. tests/photos/test_join.py has it, and compares: the result is within one 8-bit level everywhere.
+
+Here, each pixel needs one value of the photo, its gray level, and all functions of this level are tables:
+
+- A gray photo has 256 or 65,536 levels. Of a color photo, L is expressed as a gray level of 16 bits.
+- X is the cube of f(L) + a / 500, Z that of f(L) - b / 200, with the straight line of CIELAB below its knee. All is
+  scaled so that linear light is at once the index into a table of sRGB levels (levels.py).
+- A color is outside sRGB exactly if one of its three indices is outside this table. Only these pixels are fitted.
+
+Threads take bands of the photo, and work in strips that fit into the processor's cache; NumPy releases Python's global
+lock. Every number depends only on its own pixel, and each operation rounds as IEEE 754 says, so the bytes of a result
+do not depend on bands, strips and threads.
+
+Two layouts: RGB, and planes of YCbCr with chroma at half size, which a JPEG of 4:2:0 stores. For the planes, colors are
+computed at half size only. The luma of a pixel is its gray level plus an offset, the difference between the luma of the
+color and the gray level of the same L. So the decoded photo keeps L as well as if full-size RGB had been encoded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize.photos import levels
+
+_STRIP = 1 << 14  # pixels of a strip; its arrays fit into the cache of one core
+_BAND = 1 << 18  # pixels of a band, the task of a thread; the pixels outside sRGB of a band are fitted together
+_LARGEST_AB = 256.0  # twice the largest of sRGB
+
+
+class Planes(NamedTuple):
+    """YCbCr of full range (JFIF, BT.601), as `simplejpeg.encode_jpeg_yuv_planes` takes it."""
+
+    Y: np.ndarray  # (H, W) uint8
+    Cb: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
+    Cr: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
+
+
+class Joined(NamedTuple):
+    """A photo in color; one of `rgb` and `planes` is None."""
+
+    rgb: np.ndarray | None  # (H, W, 3) uint8, or uint16 for a photo of uint16
+    planes: Planes | None
+    fitted_fraction: float  # fraction of pixels whose chroma was reduced; of the pixels of half size for planes
+
+
+def join(
+    pixels: np.ndarray,
+    ab: Tensor,
+    layout: str = "rgb",
+    advance: Callable[[int], None] = lambda rows: None,
+    threads: int | None = None,
+) -> Joined:
+    """Join the L of a photo with predicted ab.
+
+    Args:
+        pixels: sRGB: (H, W, 3) uint8, (H, W) uint8 or (H, W) uint16.
+        ab: (2, h, w) float32, CIELAB units, on any device; covers the whole photo.
+        layout: `rgb`, or `yuv420` for planes with chroma at half size.
+        advance: called after each band with the number of its rows, by the calling thread.
+        threads: number of threads; by default, as many as torch uses.
+
+    Returns:
+        the photo in color.
+    """
+    height, width = pixels.shape[:2]
+    pixels = np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 and _is_gray(pixels) else pixels)
+    job = _Planes(pixels, ab) if layout == "yuv420" else _Rgb(pixels, ab)
+    rows = max(1, _BAND // (width * job.step))  # of a band, in pixels of the job
+    tops = range(0, job.height, rows)
+    threads = min(threads or torch.get_num_threads(), len(tops))
+    num_fitted = 0
+    with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
+        each = (pool.map if threads > 1 else map)(lambda top: job.band(top, top + rows), tops)
+        for top, fitted in zip(tops, each, strict=True):
+            num_fitted += fitted
+            advance(min((top + rows) * job.step, height) - top * job.step)
+    return Joined(job.rgb, job.planes, num_fitted / (job.height * job.width))
+
+
+def _is_gray(rgb: np.ndarray) -> bool:
+    """Whether R, G and B are equal everywhere. A photo with colors usually ends this at its first rows."""
+    rows = max(1, _BAND // rgb.shape[1])
+    strips = (rgb[top : top + rows] for top in range(0, len(rgb), rows))
+    return all(np.array_equal(one[..., 0], one[..., 1]) and np.array_equal(one[..., 1], one[..., 2]) for one in strips)
+
+
+class _Job:
+    """What both layouts share: from gray levels and ab to indices of R, G and B."""
+
+    def __init__(self, pixels: np.ndarray, ab: Tensor, step: int, num_levels: int, bits: int):
+        self.step = step  # side of a pixel of the job, in pixels of the photo
+        self.height, self.width = (-(-side // step) for side in pixels.shape[:2])
+        self._pixels = pixels
+        self._scale = levels.Scale.of(levels.ENTRIES[bits])
+        self._tables = levels.of_gray(num_levels, self._scale.entries)
+        self._enlarge = _RowEnlarger(ab, self.height, self.width, self._scale)
+        self._rows = max(1, _STRIP // self.width)  # of a strip
+        self._local = threading.local()
+
+    def band(self, top: int, bottom: int) -> int:
+        """Join rows `top` to `bottom`; return the number of pixels whose chroma was reduced."""
+        bottom = min(bottom, self.height)
+        gray = self._gray(top * self.step, bottom * self.step)
+        level = self._level(gray)
+        channels = np.empty((3, len(level)), np.int32)
+        num_fitted = self._color(level, top, bottom, channels)
+        self._write(gray, level, channels, top, bottom)
+        return num_fitted
+
+    def _level(self, gray: np.ndarray) -> np.ndarray:
+        """Rows of gray levels, (rows, W) -> (N,), the level of each pixel of the job."""
+        raise NotImplementedError
+
+    def _write(self, gray: np.ndarray, level: np.ndarray, channels: np.ndarray, top: int, bottom: int) -> None:
+        """Write rows `top` to `bottom` of the result."""
+        raise NotImplementedError
+
+    @property
+    def _work(self) -> levels.Work:
+        """The arrays of this thread."""
+        if not hasattr(self._local, "work"):
+            self._local.work = levels.Work(self._rows * self.width)
+        return self._local.work
+
+    def _gray(self, top: int, bottom: int) -> np.ndarray:
+        """Gray levels of rows `top` to `bottom` of the photo, (rows, W) uint8 or uint16."""
+        pixels = self._pixels[top:bottom]
+        return pixels if pixels.ndim == 2 else _gray_levels(pixels)
+
+    def _color(self, level: np.ndarray, top: int, bottom: int, channels: np.ndarray) -> int:
+        """Compute indices of R, G and B, (3, N), for the levels of rows `top` to `bottom`; return the number fitted."""
+        outside = []
+        for row in range(top, bottom, self._rows):
+            start, last = (row - top) * self.width, min(row + self._rows, bottom)
+            stop = (last - top) * self.width
+            work, n = self._work, stop - start
+            index, f, light, slopes = work.index[:n], work.f[:n], work.light[:n], work.slopes[:, :n]
+            np.copyto(index, level[start:stop])
+            for table, values in zip(self._tables, (f, light), strict=True):
+                np.take(table, index, out=values, mode="clip")
+            self._enlarge(row, last, slopes)
+            strip = channels[:, start:stop]
+            np.copyto(strip, levels.to_light(f, light, slopes, self._scale, work, work.rgb[:, :n]), casting="unsafe")
+            # An index that is negative or too large has a bit that no index of the table has.
+            is_outside = (strip[0] | strip[1] | strip[2]).view(np.uint32) >= self._scale.entries
+            if is_outside.any():
+                found = np.flatnonzero(is_outside)
+                outside.append((found + start, f[found], light[found], slopes[:, found]))
+        return self._fit(outside, channels) if outside else 0
+
+    def _fit(self, outside: Sequence[tuple[np.ndarray, ...]], channels: np.ndarray) -> int:
+        found, f, light, slopes = (np.concatenate(part, axis=-1) for part in zip(*outside, strict=True))
+        for start in range(0, len(found), len(self._work.f)):
+            part = slice(start, start + len(self._work.f))
+            each = (f[part], light[part])
+            fitted = slopes[:, part] * levels.largest_chroma(*each, slopes[:, part], self._scale, self._work)
+            rgb = levels.to_light(*each, fitted, self._scale, self._work, self._work.rgb[:, : len(each[0])])
+            channels[:, found[part]] = rgb.astype(np.int32)
+        return len(found)
+
+
+class _Rgb(_Job):
+    """RGB of 8 bits, or of 16 bits if the photo has 16 bits."""
+
+    planes = None
+
+    def __init__(self, pixels: np.ndarray, ab: Tensor):
+        is_gray8 = pixels.ndim == 2 and pixels.dtype == np.uint8
+        bits = 8 * pixels.dtype.itemsize
+        super().__init__(pixels, ab, 1, 256 if is_gray8 else levels.DEEP + 1, bits)
+        self._levels = levels.rounded(self._scale.entries, (1 << bits) - 1)
+        self.rgb = np.empty((self.height, self.width, 3), pixels.dtype)
+
+    def _level(self, gray: np.ndarray) -> np.ndarray:
+        return gray.ravel()
+
+    def _write(self, gray: np.ndarray, level: np.ndarray, channels: np.ndarray, top: int, bottom: int) -> None:
+        out, size = self.rgb[top:bottom].reshape(-1), self._rows * self.width
+        for start in range(0, len(level), size):
+            strip = channels[:, start : start + size]
+            index = self._work.index[: strip.size]
+            for number, channel in enumerate(strip):  # faster than the whole transposed array at once
+                index[number::3] = channel
+            np.take(self._levels, index, out=out[3 * start : 3 * start + strip.size], mode="clip")
+
+
+class _Planes(_Job):
+    """YCbCr with chroma at half size; 8 bits."""
+
+    rgb = None
+
+    def __init__(self, pixels: np.ndarray, ab: Tensor):
+        # the level of a pixel of half size is the sum of four levels, of 16 bits their mean
+        is_gray8 = pixels.ndim == 2 and pixels.dtype == np.uint8
+        num_levels = 4 * 255 + 1 if is_gray8 else levels.DEEP + 1
+        super().__init__(pixels, ab, 2, num_levels, 8)
+        self._levels = levels.luma_levels(self._scale.entries)
+        self._to_luma = np.float32(255 / (num_levels - 1))
+        half = (self.height, self.width)
+        self.planes = Planes(np.empty(pixels.shape[:2], np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
+
+    def _level(self, gray: np.ndarray) -> np.ndarray:
+        total = _sums_of_four(_even(gray))
+        return (total if gray.dtype == np.uint8 else total >> 2).ravel()
+
+    def _write(self, gray: np.ndarray, level: np.ndarray, channels: np.ndarray, top: int, bottom: int) -> None:
+        r, g, b = (np.take(self._levels, channel, mode="clip") for channel in channels)  # (N,) each
+        luma = r * np.float32(0.299) + g * np.float32(0.587) + b * np.float32(0.114)
+        shape = (bottom - top, self.width)
+        self.planes.Cb[top:bottom] = _rounded_chroma((b - luma) * np.float32(0.5 / (1 - 0.114))).reshape(shape)
+        self.planes.Cr[top:bottom] = _rounded_chroma((r - luma) * np.float32(0.5 / (1 - 0.299))).reshape(shape)
+        rows = self.planes.Y[2 * top : 2 * bottom]
+        offset = (luma - level * self._to_luma).reshape(shape)
+        rows[:] = _with_offset(_even(gray), offset)[: rows.shape[0], : rows.shape[1]]
+
+
+def _gray_levels(rgb: np.ndarray) -> np.ndarray:
+    """(rows, W, 3) uint8 -> (rows, W) uint16: the gray level of 16 bits with the same L."""
+    shares, gray = levels.gray_of_color()
+    total = np.take(shares[0], rgb[..., 0], mode="clip")
+    for share, channel in zip(shares[1:], (rgb[..., 1], rgb[..., 2]), strict=True):
+        total += np.take(share, channel, mode="clip")
+    return np.take(gray, total.astype(np.intp), mode="clip")
+
+
+def _even(gray: np.ndarray) -> np.ndarray:
+    """Repeat the last row or column if the number of rows or columns is odd."""
+    odd = tuple((0, side % 2) for side in gray.shape)
+    return np.pad(gray, odd, mode="edge") if any(side % 2 for side in gray.shape) else gray
+
+
+def _sums_of_four(gray: np.ndarray) -> np.ndarray:
+    """(2 h, 2 w) -> (h, w), the sum of the four levels of each square."""
+    rows = np.add(gray[0::2], gray[1::2], dtype=np.uint16 if gray.dtype == np.uint8 else np.uint32)
+    return rows[:, 0::2] + rows[:, 1::2]
+
+
+def _rounded_chroma(chroma: np.ndarray) -> np.ndarray:
+    return (chroma + np.float32(128.5)).clip(0, 255).astype(np.uint8)
+
+
+def _with_offset(gray: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Luma of 8 bits, (2 h, 2 w), of gray levels plus the offset of each square, (h, w) float32 in levels of 8 bits."""
+    if gray.dtype == np.uint16:
+        offset = np.repeat(offset + np.float32(0.5), 2, axis=1)[:, None]
+        rows = gray.reshape(len(offset), 2, -1) * np.float32(255 / levels.DEEP) + offset
+        return rows.clip(0, 255).astype(np.uint8).reshape(gray.shape)
+    offset = np.rint(offset)  # gray levels are whole numbers, so nothing is lost
+    more, less = (_twice(change.clip(0, 255).astype(np.uint8))[:, None] for change in (offset, -offset))
+    rows = gray.reshape(len(offset), 2, -1)
+    rows = np.minimum(rows, 255 - more)  # in 8 bits, which are fast
+    rows += more
+    np.maximum(rows, less, out=rows)
+    rows -= less
+    return rows.reshape(gray.shape)
+
+
+def _twice(values: np.ndarray) -> np.ndarray:
+    """(h, w) uint8 -> (h, 2 w), each value twice."""
+    return (values.astype(np.uint16) * np.uint16(257)).view(np.uint8)
+
+
+class _RowEnlarger:
+    """Bilinear enlarging to (H, W) that computes only the requested rows; gives the slopes of f in units of a scale."""
+
+    def __init__(self, ab: Tensor, height: int, width: int, scale: levels.Scale):
+        rows = min(ab.shape[1], height)  # a photo smaller than the output: average, do not enlarge
+        ab = ab.float()
+        ab = ab * (_LARGEST_AB / ab.abs().amax(dim=0).clamp_min(_LARGEST_AB))  # keeps the hue; else cubes overflow
+        wide = torch.nn.functional.interpolate(ab[None], (rows, width), mode="bilinear", antialias=True)[0]
+        slopes = np.array([scale.f / 500, scale.f / -200], np.float32)
+        self._rows = wide.cpu().numpy() * slopes[:, None, None]
+        self._steps = np.diff(self._rows, axis=1, append=self._rows[:, -1:])  # to the next row
+        # As in F.interpolate: the center of row i is at i + 0.5, and the border rows are repeated.
+        position = ((np.arange(height) + 0.5) * rows / height - 0.5).clip(0, rows - 1)  # (H,)
+        self._above = position.astype(int)
+        self._share = (position - self._above).astype(np.float32)
+
+    def __call__(self, top: int, bottom: int, out: np.ndarray) -> None:
+        """Write the slopes of X and of Z for rows `top` to `bottom`, (2, N)."""
+        rows = out.reshape(2, bottom - top, -1)
+        for row, (above, share) in enumerate(zip(self._above[top:bottom], self._share[top:bottom], strict=True)):
+            np.multiply(self._steps[:, above], share, out=rows[:, row])
+            rows[:, row] += self._rows[:, above]
