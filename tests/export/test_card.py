@@ -165,7 +165,13 @@ def test_text_of_others_has_no_meaning_in_markdown(text, project, folder):
 
 
 def test_damaged_results_count_as_unknown(folder, project):
-    for content in ("", "\0", COLUMNS + "\ntiny,tiny,unet,mode,l2,x,,,40,1,\n", COLUMNS + "\ntiny,tiny\n", "a,b\n1,2\n"):
+    for content in (
+        "",
+        "\0",
+        COLUMNS + "\ntiny,tiny,unet,mode,l2,x,,,40,1,\n",
+        COLUMNS + "\ntiny,tiny\n",
+        "a,b\n1,2\n",
+    ):
         (project / "results/measures.csv").write_text(content)
         assert "The measures of this model are unknown" in render(folder)
 

@@ -93,10 +93,21 @@ def test_a_file_that_computes_something_else_is_not_written(model_folder, tmp_pa
     pytest.importorskip("onnxruntime", reason="the packages of `make export` are not installed")
     from colorize.export import onnx
 
-    monkeypatch.setattr(onnx._PlainUpConv2d, "forward", lambda self, x: 0 * torch.nn.functional.interpolate(
-        torch.nn.functional.conv2d(x, self.weight, self.bias, padding=1), scale_factor=2))
-    monkeypatch.setattr(onnx, "_check", lambda content, model, where, check=onnx._check: check(
-        content, files.load(model_folder("cnn"))[0], where))
+    monkeypatch.setattr(
+        onnx._PlainUpConv2d,
+        "forward",
+        lambda self, x: (
+            0
+            * torch.nn.functional.interpolate(
+                torch.nn.functional.conv2d(x, self.weight, self.bias, padding=1), scale_factor=2
+            )
+        ),
+    )
+    monkeypatch.setattr(
+        onnx,
+        "_check",
+        lambda content, model, where, check=onnx._check: check(content, files.load(model_folder("cnn"))[0], where),
+    )
     with pytest.raises(DataError, match="ONNX Runtime and torch differ by"):
         onnx.write(model_folder("cnn"), tmp_path / "cnn.onnx")
     assert not list(tmp_path.iterdir())

@@ -184,7 +184,9 @@ def test_a_file_above_the_limit_is_refused_without_reading_it(tmp_path):
 
 def test_options_reach_the_colorizer(onnx_file):
     photo = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
-    assert not np.array_equal(colorize.load(onnx_file("unet"), temperature=0)(photo), colorize.load(onnx_file("unet"))(photo))
+    assert not np.array_equal(
+        colorize.load(onnx_file("unet"), temperature=0)(photo), colorize.load(onnx_file("unet"))(photo)
+    )
     assert colorize.load(onnx_file("unet"), size=48).network_size(100, 100) == (48, 48)
     with pytest.raises(ParameterError):
         colorize.load(onnx_file("unet"), size=7)

@@ -18,6 +18,7 @@ from colorize.runtime import DataError
 from tests.helpers import browser
 
 REMEDY = "`make export` installs what the export needs"
+HOSTILE = "<img src=x onerror=alert(1)>"
 TIMEOUT_MS = 30_000  # the page unpacks 14 MB of WebAssembly, on a machine that may be busy
 
 
@@ -47,7 +48,7 @@ def runtime_folder():
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """The folder of a U-Net."""
-    return save_model(tmp_path_factory.mktemp("models") / "unet", "unet")
+    return save_model(tmp_path_factory.mktemp("models") / HOSTILE, "unet")
 
 
 @pytest.fixture(scope="session", autouse=True)
