@@ -1,4 +1,7 @@
-"""`colorize export`: a trained model as an ONNX file, as a folder for a model hub, or as one HTML page."""
+"""`colorize export`: a trained model as an ONNX file, as a folder for a model hub, or as one HTML page.
+
+Each of the three needs the packages that `make export` installs.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,9 @@ from colorize.commands import models
 from colorize.commands.arguments import DEFAULT_MODEL
 from colorize.runtime import ParameterError
 
-DESCRIPTION = (
-    "Write a trained model in a form that other programs can use. Each of the three forms needs the packages that "
-    "`make export` installs. Give at least one of the options --onnx, --hub and --page."
-)
-EXAMPLES = """\
-examples:
-  colorize export objects-unet-0 --onnx unet.onnx           then: colorize photo.jpg --model unet.onnx
-  colorize export objects-unet-0 --onnx unet.onnx --fp16    half the size
-  colorize export path/to/model --hub to_upload/            then upload this folder with the tools of the hub
-  colorize export objects-unet-0 --page colorize.html       then open this file in a browser
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
     parser.add_argument(
         "model",
         nargs="?",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from colorize import __version__
+import colorize
 from colorize.export.facts import SPLITS, DataSet, Facts, Measures, Value, model_title
 from colorize.layout import BASELINES
 from colorize.models.registry import MODELS
@@ -136,7 +136,8 @@ def _summary(facts: Facts) -> str:
     text = (
         "This model adds color to gray photos. Its input is the lightness L of the color space CIELAB, and its output "
         f"is {output}. {origin} *Let There Be Color: Deep Learning Image Colorization* by Olah and Yang. They did not "
-        f"write the package {LIBRARY}, which has trained it. Version {__version__} of the package wrote this card."
+        f"write the package {LIBRARY}, which has trained it. Version {colorize.__version__} of the package wrote this "
+        "card."
     )
     warning = {
         True: "> **This is a demonstration model.** It was trained with very few photographs or very few steps. It "

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from colorize import __version__, runtime
+import colorize
+from colorize import runtime
 from colorize.color import gamut
 from colorize.export import facts, session
 from colorize.models import files
@@ -177,7 +178,7 @@ def _clean(exported: Any, metadata: dict[str, str]) -> None:
         described.ClearField("metadata_props")
     graph.ClearField("value_info")  # shapes of the example
     graph.name = "colorize"
-    exported.producer_name, exported.producer_version = "let-there-be-color", __version__
+    exported.producer_name, exported.producer_version = "let-there-be-color", colorize.__version__
     kept = [opset for opset in exported.opset_import if opset.domain in ("", "ai.onnx")]
     del exported.opset_import[:]
     exported.opset_import.extend(kept)
