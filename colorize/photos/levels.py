@@ -92,7 +92,13 @@ class Work:
 
 
 def to_light(
-    f: np.ndarray, light: np.ndarray, slopes: np.ndarray, scale: Scale, work: Work, out: np.ndarray
+    f: np.ndarray,
+    light: np.ndarray,
+    slopes: np.ndarray,
+    scale: Scale,
+    work: Work,
+    out: np.ndarray,
+    offset: float | None = None,
 ) -> np.ndarray:
     """Linear R, G and B as indices.
 
@@ -103,6 +109,7 @@ def to_light(
         scale: the unit of all these.
         work: arrays for at least N pixels.
         out: (3, N) float32, for the result.
+        offset: added to the result in place of the scale's offset.
 
     Returns:
         `out`.
@@ -126,19 +133,18 @@ def to_light(
     np.multiply(cubes[0], from_x, out=out)
     np.multiply(cubes[1], from_z, out=term)
     np.add(out, term, out=out)
-    np.add(light, np.float32(scale.offset), out=term[0])
+    np.add(light, np.float32(scale.offset if offset is None else offset), out=term[0])
     return np.add(out, term[0], out=out)
 
 
 def largest_chroma(f: np.ndarray, light: np.ndarray, slopes: np.ndarray, scale: Scale, work: Work) -> np.ndarray:
     """The largest factor in [0, 1] of the slopes with which sRGB can show the colors, as in `cielab.fit_to_gamut`."""
     factor, step, n = np.zeros_like(f), np.float32(1), len(f)
-    middle = np.float32(0.5 * scale.light + scale.offset)
+    middle = -0.5 * scale.light  # as offset: the middle of the gamut becomes 0
     reach = np.float32((0.5 + cielab.TOLERANCE - _ROUNDING) * scale.light)
     for _ in range(_BISECTIONS):
         step /= 2
         trial = np.multiply(slopes, factor + step, out=work.slopes[:, :n])
-        rgb = to_light(f, light, trial, scale, work, work.rgb[:, :n])
-        np.subtract(rgb, middle, out=rgb)
+        rgb = to_light(f, light, trial, scale, work, work.rgb[:, :n], middle)
         factor += step * (np.abs(rgb, out=rgb).max(axis=0) <= reach)
     return factor
