@@ -48,6 +48,13 @@ def test_photos_get_the_colors_of_torch_within_one_level(name, model_folder, onn
         assert np.abs(difference).max() <= 1
 
 
+def test_a_folder_for_a_hub_holds_the_same_file(model_folder, onnx_file, tmp_path):
+    from colorize.export import hub
+
+    hub.write(model_folder("regression"), tmp_path / "hub")
+    assert (tmp_path / "hub" / "model.onnx").read_bytes() == onnx_file("regression").read_bytes()
+
+
 def test_up_convolutions_have_their_plain_form(onnx_file):
     import onnx
 
