@@ -1,7 +1,7 @@
 """Colors many photos: several worker threads, each of which reads, colors and writes one small group after another.
 
-A worker computes with one thread of torch, so all cores are busy with different photos, and one photo is read while
-another is colored. Small photos of a group whose networks' inputs have one size go through the network as one batch.
+A worker computes with one thread, so all cores are busy with different photos, and one photo is read while another is
+colored. The network sees the small photos of a group together; on a GPU, those with one size of its input are a batch.
 Memory is bounded: a group holds a few small photos, and large photos wait until there is room for their pixels.
 """
 

@@ -67,7 +67,9 @@ def test_small_photos_of_a_group_are_predicted_together_and_large_ones_alone(her
         draw(f"{number}.png", 24, 80 if number == 5 else 32, seed=number)
     colorizer = package.load(coloring.MODEL, "cpu")
     sizes, predict = [], colorizer.predict
-    monkeypatch.setattr(colorizer, "predict", lambda some, entropy: sizes.append(len(some)) or predict(some, entropy))
+    monkeypatch.setattr(
+        colorizer, "predict", lambda some, entropy=False: sizes.append(len(some)) or predict(some, entropy)
+    )
     entries = [Entry(Path(f"{number}.png"), Path()) for number in range(8)]
     assert [one.status for one in folder.color(colorizer, entries, folder.Wishes(Path("out")))] == ["colored"] * 8
     assert sizes == [4, 1, 1, 2]
