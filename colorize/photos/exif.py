@@ -228,10 +228,9 @@ def resolution(content: bytes) -> tuple[float, float] | None:
 
 
 def with_resolution(content: bytes, dpi: tuple[float, float]) -> bytes:
-    """Add a resolution in pixels per inch to cleaned EXIF that has none; empty EXIF is created."""
+    """Cleaned EXIF with a resolution in pixels per inch; empty EXIF is created."""
     block = Block(content or EMPTY)
-    if X_RESOLUTION not in block.entries:
-        put_resolution(block, dpi)
+    put_resolution(block, dpi)
     return block.tobytes()
 
 

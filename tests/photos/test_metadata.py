@@ -11,7 +11,7 @@ import simplejpeg
 from PIL import ExifTags, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
-from colorize.photos import exif, metadata, xmp
+from colorize.photos import exif, mark, metadata, xmp
 from colorize.photos import photo as photos
 from tests.fuzz import mutations
 from tests.helpers.odd_images import encoded, photo
@@ -120,6 +120,26 @@ def test_the_resolutions_are_exchanged_with_the_sides():
     assert kept(encoded("JPEG", exif=named(block()))).dpi == (300, 600)
 
 
+def test_a_resolution_is_added_to_exif_or_replaced():
+    for content in (b"", exif.clean(block(), 60, 40, False), exif.clean(block(">"), 60, 40, False)):
+        changed = exif.with_resolution(content, (299.5, 72))
+        assert exif.resolution(changed) == (299.5, 72) and changed[: len(content)].count(NOTE) == content.count(NOTE)
+    made = exif.Block()
+    made.put(282, exif.RATIONAL, [100, 1])
+    made.put(283, exif.RATIONAL, [50, 1])
+    made.put(296, exif.SHORT, [3])  # per centimeter
+    assert exif.resolution(made.tobytes()) == (254, 127)
+
+
+def test_values_and_directories_have_even_positions():
+    made = exif.Block()
+    for number in range(5):
+        made.put(270 + number, exif.ASCII, b"odd\0!" + bytes(2 * number))
+    content = made.tobytes()
+    assert int.from_bytes(content[4:8], "little") % 2 == 0
+    assert all(int.from_bytes(entry.field, "little") % 2 == 0 for entry in exif.Block(content).entries.values())
+
+
 def test_exif_of_a_tiff():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[270], tags[305], tags[33432] = "Harbor", "a scanner", "nobody"
@@ -155,6 +175,8 @@ def test_comments():
     assert kept(encoded("GIF", comment=b"a comment")).comment == "a comment"
     text = PngImagePlugin.PngInfo()
     text.add_itxt("Comment", "日本")
+    assert kept(encoded("JPEG2000", comment=b"an encoder")).comment == ""
+    assert kept(encoded("JPEG", comment=mark.COMMENT.encode())).comment == ""  # of an earlier result
     assert kept(encoded("PNG", pnginfo=text)).comment == "日本"
     long = photos.read(encoded("JPEG", comment=b"long " * 2000))
     assert len(long.kept.comment) == xmp.MAX_LENGTH and long.note == metadata.SHORTENED
@@ -248,6 +270,11 @@ def test_damaged_exif_is_dropped_and_said(kind):
 @pytest.mark.parametrize("entity", ['<!DOCTYPE x [<!ENTITY a "b">]>', "<broken"])
 def test_damaged_xmp_is_dropped_and_said(entity):
     found = photos.read(encoded("JPEG", xmp=XMP.replace("<x:xmpmeta", entity + "<x:xmpmeta", 1).encode()))
+    assert found.kept.xmp == {} and found.note == metadata.XMP_DROPPED
+
+
+def test_a_packet_of_more_than_a_megabyte_is_dropped_and_said():
+    found = photos.read(encoded("WEBP", xmp=XMP.encode() + b" " * xmp.MAX_BYTES))
     assert found.kept.xmp == {} and found.note == metadata.XMP_DROPPED
 
 
