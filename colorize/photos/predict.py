@@ -37,7 +37,7 @@ SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
 STRENGTHS = (0.0, 2.0)
 FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
-_BATCH_PIXELS = {"cpu": 1 << 16, "cuda": 1 << 19}  # of the network's input; 2^16 logits of 313 bins are 80 MB
+_BATCH_PIXELS = {"cuda": 1 << 19}  # of the network's input in a batch; on a CPU, batches of one photo are as fast
 _BLOCK = 512  # pixels of which the annealed mean is computed at a time; their logits fit into the CPU's cache
 
 Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
@@ -200,9 +200,9 @@ class Colorizer:
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo], entropy: bool = False) -> list[Prediction]:
-        """Predict ab of several photos; those with the same size of the network's input go through it together.
+        """Predict ab of several photos; on a GPU, those with the same size of the network's input form batches.
 
-        A prediction of a batch may differ from that of the photo alone in the last digits of ab.
+        On a CPU, the result for a photo does not depend on the others. On a GPU, the last digits of ab may.
 
         Args:
             photos: the photos.
@@ -264,7 +264,7 @@ class Colorizer:
         by_size: dict[tuple[int, int], list[int]] = {}
         for number, size in enumerate(sizes):
             by_size.setdefault(size, []).append(number)
-        limit = _BATCH_PIXELS.get(torch.device(self._device).type, _BATCH_PIXELS["cpu"])
+        limit = _BATCH_PIXELS.get(torch.device(self._device).type, 0)
         batches = []
         for (height, width), numbers in by_size.items():
             length = max(1, limit // (height * width))
