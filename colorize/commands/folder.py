@@ -149,6 +149,7 @@ class _Run:
     def __init__(self, colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes, workers: int):
         self._colorizer, self._entries, self._wishes = colorizer, entries, wishes
         self._names = Names(wishes.out, entries, wishes.is_forced, wishes.has_maps)
+        self._workers = workers
         self._room = _Room(_ROOM * workers)
         self._is_stopping = threading.Event()
         self._seconds = [0.0] * len(entries)
@@ -182,7 +183,7 @@ class _Run:
                     self._color(self._decode(source))
                 continue
             items += self._decode(source)
-            if sum(item.photo.pixels.shape[0] * item.photo.pixels.shape[1] for item in items) >= _BATCH:
+            if sum(math.prod(item.photo.pixels.shape[:2]) for item in items) >= _BATCH:
                 self._color(items)
         self._color(items)
 
@@ -256,7 +257,9 @@ class _Run:
     def _finish(self, item: _Item, prediction: Prediction) -> None:
         """Join, encode and write one photo."""
         with self._step(item.number):
-            colored = self._colorizer.join(item.photo, prediction, item.encoding.layout, self._check)
+            is_alone = 2 * math.prod(item.photo.pixels.shape[:2]) > _ROOM * self._workers  # no room for another one
+            threads = self._workers if is_alone else None
+            colored = self._colorizer.join(item.photo, prediction, item.encoding.layout, self._check, threads)
             content = save.encode(item.photo, colored, item.encoding, item.mark if self._wishes.is_marked else None)
             with self._names.settled(self._entries[item.number], item.target, item.mark) as target:
                 if not target.is_done:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,11 +146,14 @@ def _color(model: Path, listed: Listed, options: argparse.Namespace, printer: _P
 
     wishes = _wishes(options)
     with contextlib.ExitStack() as stack:
-        advance = stack.enter_context(runtime.progress("color", len(listed.entries), "photos"))
+        advance: Callable[[int], None] | None = None
+        if len(listed.entries) > 1:
+            advance = stack.enter_context(runtime.progress("color", len(listed.entries), "photos"))
         outcomes = stack.enter_context(contextlib.closing(folder.color(colorizer, listed.entries, wishes)))
         for outcome in outcomes:
             printer.add(outcome)
-            advance(1)
+            if advance:
+                advance(1)
 
 
 def _load(model: Path, options: argparse.Namespace) -> Colorizer:

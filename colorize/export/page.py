@@ -19,7 +19,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from colorize import __version__, runtime
+import colorize
+from colorize import runtime
 from colorize.color import cielab, gamut
 from colorize.export import facts, onnx, web_runtime
 from colorize.models import files
@@ -137,7 +138,7 @@ def _xmp(sidecar: dict[str, Any], is_distribution: bool) -> str:
         temperature=_TEMPERATURE if is_distribution else None,
         size=None,
         strength=_STRENGTH,
-        version=__version__,
+        version=colorize.__version__,
     )
     text = mark.to_xmp(stand_in, {}).decode("utf-8")
     return text.replace(repr(_TEMPERATURE), "@temperature@").replace(repr(_STRENGTH), "@strength@")
@@ -162,7 +163,7 @@ def _facts_list(known: facts.Facts, fp16: bool) -> str:
         "Size of the training images": f"{sidecar['size']} x {sidecar['size']} pixels",
         "Weights in this page": "16-bit numbers" if fp16 else "32-bit numbers",
         "SHA-256 of the trained weights": sidecar["weights_sha256"],
-        "Made with": f"let-there-be-color {__version__}",
+        "Made with": f"let-there-be-color {colorize.__version__}",
     }
     return "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in entries.items())
 

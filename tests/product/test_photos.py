@@ -225,7 +225,7 @@ def test_only_a_result_of_the_same_photo_is_replaced(project):
     color(project, "1944", "-o", "out")
     assert results[0].read_bytes() == first
     for result, year in zip(results, ("1943", "1944"), strict=True):
-        assert np.abs(lightness(result) - lightness(project / year / "plain.png")).mean() < 4
+        assert np.abs(lightness(result) - lightness(project / year / "plain.png")).mean() < 10
     color(project, "1944", "1943", "-o", "out")
     assert sorted(project.glob("out/*")) == sorted(results)
 

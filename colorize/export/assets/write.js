@@ -43,7 +43,7 @@ function pngWith(bytes, { exif, perMeter, captions }, xmp) {
     return joined(uint32(named.length - 4), named, uint32(crc32(named)));
   };
   const text = (keyword, value) => chunk("iTXt", latin1(keyword), [0, 0, 0, 0, 0], utf8(value));
-  const parts = captions.map(([keyword, value]) => text(keyword, value));
+  const parts = [chunk("sRGB", [0]), ...captions.map(([keyword, value]) => text(keyword, value))];
   if (perMeter) parts.push(chunk("pHYs", uint32(perMeter[0]), uint32(perMeter[1]), [1]));
   if (exif) parts.push(chunk("eXIf", exif));
   if (xmp) parts.push(text("XML:com.adobe.xmp", xmp));
