@@ -8,6 +8,7 @@ and so are preview pictures. Damaged metadata is dropped too, and a note says so
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -223,6 +224,7 @@ def _quality_of(photo: ImageFile) -> int | None:
     return min(range(1, 101), key=lambda quality: (abs(_sum_of_table(quality) - total), -quality))
 
 
+@functools.cache
 def _sum_of_table(quality: int) -> int:
     """Sum of the luma table that libjpeg uses at a quality."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
