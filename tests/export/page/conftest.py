@@ -68,10 +68,16 @@ def page_file(runtime_folder, model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def regression_file(runtime_folder, tmp_path_factory):
-    """The page of a regression."""
+def regression_folder(tmp_path_factory):
+    """The folder of a regression."""
+    return save_model(tmp_path_factory.mktemp("models") / "regression", "regression")
+
+
+@pytest.fixture(scope="session")
+def regression_file(runtime_folder, regression_folder, tmp_path_factory):
+    """The page of the regression."""
     path = tmp_path_factory.mktemp("page") / "regression.html"
-    page.write(save_model(tmp_path_factory.mktemp("models") / "regression", "regression"), path)
+    page.write(regression_folder, path)
     return path
 
 

@@ -67,11 +67,12 @@ def test_a_photo_is_turned_upright_as_in_python(same_visit, load, orientation, k
     assert difference < 3  # the decoders may differ a little
 
 
-def test_a_regression_has_no_temperature(chromium, regression_file, tmp_path_factory):
+def test_a_regression_gives_the_colors_of_python_too(chromium, regression_file, regression_folder):
+    photo = picture(40, 60)
     visit = Visit(chromium, regression_file)
-    visit.color(encoded(picture(40, 60)))
-    before = visit.pixels()
-    visit.set("strength", 0)
-    gray = visit.pixels()
-    assert largest_difference(before, gray) > 0 and np.ptp(gray, axis=-1).max() <= 1
+    visit.color(encoded(photo))
+    expected = colorize.load(regression_folder, device="cpu", strength=1.5)(photo)
+    visit.set("strength", 150)
+    assert largest_difference(visit.pixels(), expected) <= 1
+    assert largest_difference(visit.picture(), expected) <= 1
     visit.close()
