@@ -40,7 +40,7 @@ _LARGEST_AB = 256.0  # twice the largest of sRGB
 class Planes(NamedTuple):
     """YCbCr of full range (JFIF, BT.601), as `simplejpeg.encode_jpeg_yuv_planes` takes it."""
 
-    Y: np.ndarray  # (H, W) uint8
+    Y: np.ndarray  # (H, W) uint8: the upper left part of an array of even sides, because the encoder reads all of it
     Cb: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
     Cr: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
 
@@ -209,8 +209,9 @@ class _Planes(_Job):
         super().__init__(pixels, ab, 2, num_levels, 8)
         self._levels = levels.luma_levels(self._scale.entries)
         self._to_luma = np.float32(255 / (num_levels - 1))
-        half = (self.height, self.width)
-        self.planes = Planes(np.empty(pixels.shape[:2], np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
+        self._luma = np.empty((2 * self.height, 2 * self.width), np.uint8)
+        whole = self._luma[: pixels.shape[0], : pixels.shape[1]]
+        self.planes = Planes(whole, *np.empty((2, self.height, self.width), np.uint8))
 
     def _level(self, gray: np.ndarray) -> np.ndarray:
         total = _sums_of_four(_even(gray))
@@ -222,9 +223,8 @@ class _Planes(_Job):
         shape = (bottom - top, self.width)
         self.planes.Cb[top:bottom] = _rounded_chroma((b - luma) * np.float32(0.5 / (1 - 0.114))).reshape(shape)
         self.planes.Cr[top:bottom] = _rounded_chroma((r - luma) * np.float32(0.5 / (1 - 0.299))).reshape(shape)
-        rows = self.planes.Y[2 * top : 2 * bottom]
         offset = (luma - level * self._to_luma).reshape(shape)
-        rows[:] = _with_offset(_even(gray), offset)[: rows.shape[0], : rows.shape[1]]
+        self._luma[2 * top : 2 * bottom] = _with_offset(_even(gray), offset)
 
 
 def _gray_levels(rgb: np.ndarray) -> np.ndarray:
