@@ -27,7 +27,9 @@ _COMMANDS = {  # name: (what it does, examples)
     ),
     "export": (
         "Export a trained model: to ONNX, to a folder for a model hub, or to a page.",
-        "colorize export objects-unet-0 --onnx model.onnx\ncolorize export objects-unet-0 --hub folder",
+        "colorize export objects-unet-0 --onnx unet.onnx --fp16      half the size of the file\n"
+        "colorize export some/model --hub to_upload                  a folder with a model card\n"
+        "colorize export objects-unet-0 --page colorize.html",
     ),
     "inspect": (
         "Show what a result says about itself: its model, parameters and photo.",

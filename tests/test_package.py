@@ -120,7 +120,9 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel, repo, project
 def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_needs(installed, project, tmp_path):
     extras = project["optional-dependencies"]
     development = [text for text in extras["dev"] if "setuptools" not in text]
-    others = [text for name in ("pipeline", "perceptual", "buckets", "cluster", "zstd") for text in extras[name]]
+    others = [
+        text for name in ("pipeline", "perceptual", "buckets", "cluster", "zstd", "export") for text in extras[name]
+    ]
     needless = import_names(others + development)
     (tmp_path / "hide").mkdir()
     (tmp_path / "hide" / "sitecustomize.py").write_text(_HIDE.format(names=needless))

@@ -79,8 +79,8 @@ def run(options: argparse.Namespace) -> None:
     if options.page:
         from colorize.export import page
 
-        page.write(folder, options.page, runtime=options.runtime, fp16=options.fp16)
-        runtime.say(f"{folder} -> {options.page}  ({_megabytes(options.page.stat().st_size)}; open it in a browser)")
+        size = page.write(folder, options.page, options.fp16, options.runtime)
+        runtime.say(f"{folder} -> {options.page}  ({_megabytes(size)}; open it in a browser)")
 
 
 def _megabytes(size: int) -> str:

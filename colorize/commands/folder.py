@@ -1,7 +1,7 @@
 """Colors many photos: several worker threads, each of which reads, colors and writes one small group after another.
 
-A worker computes with one thread of torch, so all cores are busy with different photos, and one photo is read while
-another is colored. Small photos of a group whose networks' inputs have one size go through the network as one batch.
+A worker computes with one thread, so all cores are busy with different photos, and one photo is read while another is
+colored. The network sees the small photos of a group together; on a GPU, those with one size of its input are a batch.
 Memory is bounded: a group holds a few small photos, and large photos wait until there is room for their pixels.
 """
 
@@ -257,10 +257,10 @@ class _Run:
     def _finish(self, item: _Item, prediction: Prediction) -> None:
         """Join, encode and write one photo."""
         with self._step(item.number):
-            is_alone = 2 * math.prod(item.photo.pixels.shape[:2]) > _ROOM * self._workers  # no room for another one
-            threads = self._workers if is_alone else None
+            threads = self._threads_for(item.photo)
             colored = self._colorizer.join(item.photo, prediction, item.encoding.layout, self._check, threads)
-            content = save.encode(item.photo, colored, item.encoding, item.mark if self._wishes.is_marked else None)
+            mark = item.mark if self._wishes.is_marked else None
+            content = save.encode(item.photo, colored, item.encoding, mark, threads)
             with self._names.settled(self._entries[item.number], item.target, item.mark) as target:
                 if not target.is_done:
                     self._write(target.path, content, item, prediction)
@@ -268,6 +268,13 @@ class _Run:
                 self._end(item.number, DONE, target.path)
             else:
                 self._end(item.number, COLORED, target.path, item.photo.note, colored.fitted_fraction)
+
+    def _threads_for(self, photo: Photo) -> int | None:
+        """Threads that join and encode a photo: all of them only if no other photo is colored at the same time."""
+        if self._workers == 1:
+            return None
+        is_alone = 2 * math.prod(photo.pixels.shape[:2]) > _ROOM * self._workers
+        return self._workers if is_alone else 1
 
     def _write(self, path: Path, content: bytes, item: _Item, prediction: Prediction) -> None:
         if self._wishes.has_maps and prediction.entropy is not None:

@@ -19,10 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the page to write (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--fp16", action="store_true", help="weights as 16-bit numbers: half the size")
+    parser.add_argument(
+        "--runtime", type=Path, metavar="FOLDER",
+        help="folder of the npm package onnxruntime-web (default: the one that `make export` installed)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the page; errors are those of `colorize export`."""
     from colorize.commands import export
 
-    export.run(argparse.Namespace(model=options.model, page=options.out, fp16=options.fp16, onnx=None, hub=None))
+    forms = {"onnx": None, "hub": None, "page": options.out}
+    export.run(argparse.Namespace(model=options.model, fp16=options.fp16, runtime=options.runtime, **forms))

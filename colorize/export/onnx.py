@@ -123,37 +123,46 @@ def _export(model: Network) -> Any:
     example = torch.zeros(2, 1, 2 * step, 3 * step)  # with a batch of 1, the batch size would become a constant
     auto = torch.export.Dim.AUTO
     output = session.LOGITS if isinstance(model, Classifier) else session.AB_NORM
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            model,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: auto, 2: auto, 3: auto},),
-            input_names=[session.INPUT],
-            output_names=[output],
-            opset_version=_OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise DataError("torch did not return an ONNX program")
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: auto, 2: auto, 3: auto},),
+                input_names=[session.INPUT],
+                output_names=[output],
+                opset_version=_OPSET,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # torch raises errors of many types for a network that it cannot export
+        cause = _first_cause(error)  # torch wraps it twice
+        line = str(cause).partition("\n")[0]
+        raise DataError(f"torch cannot export this network to ONNX ({type(cause).__name__}: {line})") from error
+    assert program is not None  # as always with dynamo=True
     return program.model_proto
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hide warnings and messages about the internals of the export."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    return _first_cause(error.__cause__) if error.__cause__ else error
 
 
 def _metadata(folder: Path, sidecar: dict, model: Network, fp16: bool) -> dict[str, str]:

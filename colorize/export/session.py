@@ -26,11 +26,7 @@ from colorize.photos.predict import Colorizer
 from colorize.runtime import DataError, ParameterError
 
 FORMAT = "let-there-be-color 1"  # value of the metadata key `format`
-INPUT, LOGITS, AB_NORM = (
-    "L_norm",
-    "logits",
-    "ab_norm",
-)  # names of the input, and of the output of the two kinds of model
+INPUT, LOGITS, AB_NORM = "L_norm", "logits", "ab_norm"  # names of the input, and of the output of a classifier or not
 MAX_BYTES = (1 << 31) - 1  # the largest file that protobuf, the container of ONNX, can hold
 
 _PROBE = 16  # side of the image for the check of the shapes, as a multiple of `multiple_of`
@@ -126,7 +122,8 @@ def read(content: bytes, where: str) -> Loaded:
     # A waiting thread must not keep a core busy, because other threads decode, join and encode photos meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Without `enable_fallback=0`, ONNX Runtime prints an error and tries the same again.
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # as in `OnnxNetwork`
         reason = runtime.first_line(error)
         raise DataError(f"{where}: ONNX Runtime cannot load it ({reason}); {_REMEDY}") from None

@@ -72,10 +72,10 @@ def join(
     Returns:
         the photo in color.
     """
-    height, width = pixels.shape[:2]
+    height = len(pixels)
     pixels = np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 and _is_gray(pixels) else pixels)
     job = _Planes(pixels, ab) if layout == "yuv420" else _Rgb(pixels, ab)
-    rows = max(1, _BAND // (width * job.step))  # of a band, in pixels of the job
+    rows = job.band_rows
     tops = range(0, job.height, rows)
     threads = min(threads or torch.get_num_threads(), len(tops))
     num_fitted = 0
@@ -94,6 +94,14 @@ def _is_gray(rgb: np.ndarray) -> bool:
     return all(np.array_equal(one[..., 0], one[..., 1]) and np.array_equal(one[..., 1], one[..., 2]) for one in strips)
 
 
+class _Local(threading.local):
+    """Arrays that each thread has for itself."""
+
+    def __init__(self, strip: int, band: int):
+        self.work = levels.Work(strip)
+        self.channels = np.empty((3, band), np.int32)
+
+
 class _Job:
     """What both layouts share: from gray levels and ab to indices of R, G and B."""
 
@@ -104,15 +112,16 @@ class _Job:
         self._scale = levels.Scale.of(levels.ENTRIES[bits])
         self._tables = levels.of_gray(num_levels, self._scale.entries)
         self._enlarge = _RowEnlarger(ab, self.height, self.width, self._scale)
-        self._rows = max(1, _STRIP // self.width)  # of a strip
-        self._local = threading.local()
+        self.band_rows = min(self.height, max(1, _BAND // (self.width * step**2)))
+        self._rows = min(self.band_rows, max(1, _STRIP // self.width))  # of a strip
+        self._local = _Local(self._rows * self.width, self.band_rows * self.width)
 
     def band(self, top: int, bottom: int) -> int:
         """Join rows `top` to `bottom`; return the number of pixels whose chroma was reduced."""
         bottom = min(bottom, self.height)
         gray = self._gray(top * self.step, bottom * self.step)
         level = self._level(gray)
-        channels = np.empty((3, len(level)), np.int32)
+        channels = self._local.channels[:, : len(level)]
         num_fitted = self._color(level, top, bottom, channels)
         self._write(gray, level, channels, top, bottom)
         return num_fitted
@@ -125,13 +134,6 @@ class _Job:
         """Write rows `top` to `bottom` of the result."""
         raise NotImplementedError
 
-    @property
-    def _work(self) -> levels.Work:
-        """The arrays of this thread."""
-        if not hasattr(self._local, "work"):
-            self._local.work = levels.Work(self._rows * self.width)
-        return self._local.work
-
     def _gray(self, top: int, bottom: int) -> np.ndarray:
         """Gray levels of rows `top` to `bottom` of the photo, (rows, W) uint8 or uint16."""
         pixels = self._pixels[top:bottom]
@@ -139,34 +141,35 @@ class _Job:
 
     def _color(self, level: np.ndarray, top: int, bottom: int, channels: np.ndarray) -> int:
         """Compute indices of R, G and B, (3, N), for the levels of rows `top` to `bottom`; return the number fitted."""
-        outside = []
+        work, outside = self._local.work, []
         for row in range(top, bottom, self._rows):
-            start, last = (row - top) * self.width, min(row + self._rows, bottom)
-            stop = (last - top) * self.width
-            work, n = self._work, stop - start
-            index, f, light, slopes = work.index[:n], work.f[:n], work.light[:n], work.slopes[:, :n]
+            last = min(row + self._rows, bottom)
+            start, stop = (row - top) * self.width, (last - top) * self.width
+            index, values = work.index[: stop - start], work.values[:, : stop - start]
             np.copyto(index, level[start:stop])
-            for table, values in zip(self._tables, (f, light), strict=True):
-                np.take(table, index, out=values, mode="clip")
-            self._enlarge(row, last, slopes)
+            for table, out in zip(self._tables, values, strict=False):  # the first two
+                np.take(table, index, out=out, mode="clip")
+            self._enlarge(row, last, values[2:])
             strip = channels[:, start:stop]
-            np.copyto(strip, levels.to_light(f, light, slopes, self._scale, work, work.rgb[:, :n]), casting="unsafe")
+            np.copyto(strip, levels.to_light(values, self._scale, work), casting="unsafe")
             # An index that is negative or too large has a bit that no index of the table has.
             is_outside = (strip[0] | strip[1] | strip[2]).view(np.uint32) >= self._scale.entries
             if is_outside.any():
                 found = np.flatnonzero(is_outside)
-                outside.append((found + start, f[found], light[found], slopes[:, found]))
+                outside.append((found + start, values[:, found]))
         return self._fit(outside, channels) if outside else 0
 
-    def _fit(self, outside: Sequence[tuple[np.ndarray, ...]], channels: np.ndarray) -> int:
-        found, f, light, slopes = (np.concatenate(part, axis=-1) for part in zip(*outside, strict=True))
-        for start in range(0, len(found), len(self._work.f)):
-            part = slice(start, start + len(self._work.f))
-            each = (f[part], light[part])
-            fitted = slopes[:, part] * levels.largest_chroma(*each, slopes[:, part], self._scale, self._work)
-            rgb = levels.to_light(*each, fitted, self._scale, self._work, self._work.rgb[:, : len(each[0])])
-            channels[:, found[part]] = rgb.astype(np.int32)
-        return len(found)
+    def _fit(self, outside: Sequence[tuple[np.ndarray, np.ndarray]], channels: np.ndarray) -> int:
+        """Reduce the chroma of pixels, given by positions (N,) and values (4, N), and write their indices."""
+        work = self._local.work
+        positions, values = (np.concatenate(part, axis=-1) for part in zip(*outside, strict=True))
+        for start in range(0, len(positions), work.size):
+            part = values[:, start : start + work.size]
+            part[2:] *= levels.largest_chroma(part, self._scale, work)
+            channels[:, positions[start : start + work.size]] = levels.to_light(part, self._scale, work).astype(
+                np.int32
+            )
+        return len(positions)
 
 
 class _Rgb(_Job):
@@ -188,7 +191,7 @@ class _Rgb(_Job):
         out, size = self.rgb[top:bottom].reshape(-1), self._rows * self.width
         for start in range(0, len(level), size):
             strip = channels[:, start : start + size]
-            index = self._work.index[: strip.size]
+            index = self._local.work.index[: strip.size]
             for number, channel in enumerate(strip):  # faster than the whole transposed array at once
                 index[number::3] = channel
             np.take(self._levels, index, out=out[3 * start : 3 * start + strip.size], mode="clip")

@@ -85,39 +85,30 @@ class Work:
     """Arrays for `size` pixels."""
 
     def __init__(self, size: int):
-        self.f, self.light = np.empty((2, size), np.float32)
-        self.slopes, self.cubes, self.t, self.line = np.empty((4, 2, size), np.float32)  # for X and for Z
+        self.size = size
+        self.values = np.empty((4, size), np.float32)  # as `to_light` takes them
+        self.cubes, self.t, self.line = np.empty((3, 2, size), np.float32)  # for X and for Z
         self.rgb, self.term = np.empty((2, 3, size), np.float32)
         self.index = np.empty(3 * size, np.intp)
 
 
-def to_light(
-    f: np.ndarray,
-    light: np.ndarray,
-    slopes: np.ndarray,
-    scale: Scale,
-    work: Work,
-    out: np.ndarray,
-    offset: float | None = None,
-) -> np.ndarray:
+def to_light(values: np.ndarray, scale: Scale, work: Work, offset: float | None = None) -> np.ndarray:
     """Linear R, G and B as indices.
 
     Args:
-        f: (N,) f of the gray level.
-        light: (N,) linear light of the gray level.
-        slopes: (2, N) f of X and of Z, less that of Y.
-        scale: the unit of all these.
-        work: arrays for at least N pixels.
-        out: (3, N) float32, for the result.
-        offset: added to the result in place of the scale's offset.
+        values: (4, N) float32, in units of the scale: f and linear light of the gray level; f of X and of Z, less f.
+        scale: the scale.
+        work: arrays for at least N pixels; the result is one of them.
+        offset: added to linear light. Default: the offset of the scale.
 
     Returns:
-        `out`.
+        (3, N) float32, valid until the next call with this `work`.
     """
-    n = len(f)
-    cubes, t, line, term = work.cubes[:, :n], work.t[:, :n], work.line[:, :n], work.term[:, :n]
-    knee = np.float32(_KNEE * scale.f)
-    np.add(f, slopes, out=cubes)
+    n = values.shape[1]
+    cubes, t, line = work.cubes[:, :n], work.t[:, :n], work.line[:, :n]
+    rgb, term = work.rgb[:, :n], work.term[:, :n]
+    light, knee = values[1], np.float32(_KNEE * scale.f)
+    np.add(values[0], values[2:], out=cubes)
     if cubes.min() < knee:
         np.maximum(cubes, knee, out=t)
         np.subtract(cubes, t, out=line)  # below the knee, the part of f to which the straight line applies
@@ -130,21 +121,33 @@ def to_light(
         np.multiply(cubes, t, out=cubes)
     np.subtract(cubes, light, out=cubes)  # X - Y and Z - Y
     from_x, _, from_z = np.array(cielab.matrix("rgb_from_xyz"), np.float32).T[..., None]  # the rows sum to 1
-    np.multiply(cubes[0], from_x, out=out)
+    np.multiply(cubes[0], from_x, out=rgb)
     np.multiply(cubes[1], from_z, out=term)
-    np.add(out, term, out=out)
+    np.add(rgb, term, out=rgb)
     np.add(light, np.float32(scale.offset if offset is None else offset), out=term[0])
-    return np.add(out, term[0], out=out)
+    return np.add(rgb, term[0], out=rgb)
 
 
-def largest_chroma(f: np.ndarray, light: np.ndarray, slopes: np.ndarray, scale: Scale, work: Work) -> np.ndarray:
-    """The largest factor in [0, 1] of the slopes with which sRGB can show the colors, as in `cielab.fit_to_gamut`."""
-    factor, step, n = np.zeros_like(f), np.float32(1), len(f)
-    middle = -0.5 * scale.light  # as offset: the middle of the gamut becomes 0
+def largest_chroma(values: np.ndarray, scale: Scale, work: Work) -> np.ndarray:
+    """The largest factor in [0, 1] of the last two values with which sRGB can show the colors.
+
+    As in `cielab.fit_to_gamut`, by bisection.
+
+    Args:
+        values: (4, N), as for `to_light`.
+        scale: the scale.
+        work: arrays for at least N pixels; `values` is none of them.
+
+    Returns:
+        (N,) float32.
+    """
+    factor, step = np.zeros_like(values[0]), np.float32(1)
+    trial = work.values[:, : len(factor)]
+    trial[:2] = values[:2]
     reach = np.float32((0.5 + cielab.TOLERANCE - _ROUNDING) * scale.light)
     for _ in range(_BISECTIONS):
         step /= 2
-        trial = np.multiply(slopes, factor + step, out=work.slopes[:, :n])
-        rgb = to_light(f, light, trial, scale, work, work.rgb[:, :n], middle)
+        np.multiply(values[2:], factor + step, out=trial[2:])
+        rgb = to_light(trial, scale, work, offset=-0.5 * scale.light)  # the middle of the gamut becomes 0
         factor += step * (np.abs(rgb, out=rgb).max(axis=0) <= reach)
     return factor

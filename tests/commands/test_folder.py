@@ -60,17 +60,19 @@ def outcomes(entries: list[Entry], **wishes: object) -> list[folder.Outcome]:
     return list(folder.color(colorizer, entries, folder.Wishes(Path("out"), **wishes)))
 
 
-def test_small_photos_of_one_size_go_through_the_network_together(here, monkeypatch):
+def test_small_photos_of_a_group_are_predicted_together_and_large_ones_alone(here, monkeypatch):
     monkeypatch.setattr(folder, "_GROUPS", ((0, 4),))
+    monkeypatch.setattr(folder, "_SMALL", 1000)
     for number in range(8):
-        draw(f"{number}.png", 24, 32, seed=number)
-    shapes = []
+        draw(f"{number}.png", 24, 80 if number == 5 else 32, seed=number)
     colorizer = package.load(coloring.MODEL, "cpu")
-    network = colorizer._model.forward
-    monkeypatch.setattr(colorizer._model, "forward", lambda L_norm: shapes.append(len(L_norm)) or network(L_norm))
+    sizes, predict = [], colorizer.predict
+    monkeypatch.setattr(
+        colorizer, "predict", lambda some, entropy=False: sizes.append(len(some)) or predict(some, entropy)
+    )
     entries = [Entry(Path(f"{number}.png"), Path()) for number in range(8)]
     assert [one.status for one in folder.color(colorizer, entries, folder.Wishes(Path("out")))] == ["colored"] * 8
-    assert shapes == [4, 4]
+    assert sizes == [4, 1, 1, 2]
     for number in range(8):
         alone = colorizer(Path(f"{number}.png"))
         assert np.abs(read(f"out/{number}.png").astype(int) - alone).max() <= 1
@@ -130,7 +132,7 @@ def test_killed_at_any_moment_there_is_no_half_file_and_the_next_run_does_the_re
     assert processes.wait(start("log", "album", "-r", "-o", "whole")) == 0
     duration = time.monotonic() - started
     codes = set()
-    for attempt in range(5):
+    for attempt in range(3):
         pid = start(f"log{attempt}", "album", "-r", "-o", "out")
         time.sleep(generator.uniform(0.1, 1) * duration)
         os.kill(pid, number)

@@ -1,7 +1,9 @@
 """Shared by the tests of exports: tiny models, and their ONNX files, each built once per process."""
 
+import copy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,10 +42,20 @@ def onnx_file(tmp_path_factory, model_folder):
         pytest.importorskip(package, reason=reason)
     from colorize.export import onnx
 
+    exported: dict[type, Any] = {}
+
+    def export_once(model, export=onnx._export):
+        """The same network, exported once by torch, which takes seconds."""
+        if type(model) not in exported:
+            exported[type(model)] = export(model)
+        return copy.deepcopy(exported[type(model)])
+
     @cache
     def build(name: str, fp16: bool = False) -> Path:
         path = tmp_path_factory.mktemp("onnx") / f"{name}.onnx"
         onnx.write(model_folder(name), path, fp16)
         return path
 
-    return build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx, "_export", export_once)
+        yield build

@@ -11,16 +11,15 @@ FILES = {"README.md", "LICENSE", "model.onnx", "model.safetensors", "model.json"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def built_once(onnx_file, model_folder):
-    """The ONNX file of the tiny U-Net is built once for all calls. Without its packages, all tests are skipped."""
+def not_built():
+    """Building an ONNX file takes seconds; tests/export/test_onnx.py writes a folder with a real one."""
     with pytest.MonkeyPatch.context() as patch:
-        content = onnx_file("unet").read_bytes()
-        patch.setattr(hub.onnx, "build", lambda folder, fp16: content)
+        patch.setattr(hub.onnx, "build", lambda folder, fp16: f"{folder.name} {fp16}".encode())
         yield
 
 
 @pytest.fixture(scope="module")
-def written(onnx_file, model_folder, tmp_path_factory):
+def written(model_folder, tmp_path_factory):
     """The folder of the tiny U-Net."""
     out = tmp_path_factory.mktemp("hub") / "upload"
     hub.write(model_folder("unet"), out)
@@ -35,8 +34,10 @@ def test_the_folder_is_loaded_like_the_model(written, model_folder):
         assert (written / name).read_bytes() == (model_folder("unet") / name).read_bytes()
 
 
-def test_its_onnx_file_is_that_of_the_model(written, onnx_file):
-    assert (written / "model.onnx").read_bytes() == onnx_file("unet").read_bytes()
+def test_its_onnx_file_is_that_of_the_model(written, model_folder, tmp_path):
+    assert (written / "model.onnx").read_bytes() == b"tiny-unet-0 False"
+    hub.write(model_folder("unet"), tmp_path / "half", fp16=True)
+    assert (tmp_path / "half" / "model.onnx").read_bytes() == b"tiny-unet-0 True"
 
 
 def test_the_license_is_that_of_the_project(written, repo):

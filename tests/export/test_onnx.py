@@ -10,7 +10,7 @@ import torch
 import colorize
 from colorize.color import gamut
 from colorize.export import session
-from colorize.models import files
+from colorize.models import contract, files
 from colorize.runtime import DataError, ParameterError
 from tests.export.conftest import MODELS
 
@@ -46,6 +46,13 @@ def test_photos_get_the_colors_of_torch_within_one_level(name, model_folder, onn
         photo = generator.integers(0, 256, (height, width, 3), np.uint8)
         difference = torch_s(photo).astype(int) - onnx_s(photo)
         assert np.abs(difference).max() <= 1
+
+
+def test_a_folder_for_a_hub_holds_the_same_file(model_folder, onnx_file, tmp_path):
+    from colorize.export import hub
+
+    hub.write(model_folder("regression"), tmp_path / "hub")
+    assert (tmp_path / "hub" / "model.onnx").read_bytes() == onnx_file("regression").read_bytes()
 
 
 def test_up_convolutions_have_their_plain_form(onnx_file):
@@ -107,6 +114,25 @@ def test_a_file_that_computes_something_else_is_refused(model_folder, onnx_file)
         model.block5.first.weight.mul_(1.1)
     with pytest.raises(DataError, match="cnn: ONNX Runtime and torch differ by"):
         onnx._check(content, model, "cnn", 1e-4)
+
+
+class Undecided(contract.Network):
+    """A network whose operators depend on the values of its input; ONNX files have no such decisions here."""
+
+    multiple_of = 8
+
+    def forward(self, L_norm):
+        return torch.cat([L_norm, L_norm], 1) if L_norm.mean() > 0 else -torch.cat([L_norm, L_norm], 1)
+
+
+def test_a_network_that_torch_cannot_export_is_one_line(capfd):
+    pytest.importorskip("onnxscript", reason="the packages of `make export` are not installed")
+    from colorize.export import onnx
+
+    with pytest.raises(DataError, match=r"^torch cannot export this network to ONNX \(") as caught:
+        onnx._export(Undecided())
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_package_is_one_line_with_the_remedy(model_folder, tmp_path, monkeypatch):

@@ -136,7 +136,10 @@ class Counting(io.BytesIO):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_pixels_of_a_file_are_not_read(format):
-    file = Counting(encoded(format, photo(1000, 700)))
+    data = encoded(format, photo(1000, 700))
+    if format == "PNG":
+        data = data[:33] + chunk(b"IDAT", b"") * 500 + data[33:]
+    file = Counting(data)
     assert mark.read_from(file) is None
     assert file.total < 1000
 

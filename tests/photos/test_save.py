@@ -161,6 +161,13 @@ def test_exiftool_reads_back_metadata_resolution_profile_and_mark(tmp_path):
         assert [tags[place + name] * factor for name in names] == pytest.approx([600, 300], abs=0.02), context
 
 
+def test_a_webp_without_loss_keeps_every_pixel_also_those_that_are_transparent():
+    picture = replace(CASES["alpha"][0], format="WEBP", kept=Kept(is_lossless=True))
+    data = save.encode(picture, colorized(RGB), save.choose(picture), None)
+    assert (ALPHA == 0).any() and np.array_equal(photos.read(data).pixels, RGB)
+    assert photos.read(data).kept.is_lossless
+
+
 @pytest.mark.parametrize("format", save.FORMATS)
 def test_without_a_mark_the_metadata_stays(format):
     data = written("gray", format, made=None)
@@ -198,6 +205,11 @@ def test_any_number_of_strips_gives_the_same_pixels(size, strip, monkeypatch):
                 assert np.array_equal(png_levels(data), expected)
 
 
+def test_the_profile_does_not_depend_on_the_time():
+    dates = ImageCms.ImageCmsProfile(io.BytesIO(save.srgb_profile())).profile.creation_date
+    assert (dates.year, dates.month, dates.day) == (2000, 1, 1)
+
+
 # --- JPEG ------------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +224,7 @@ def test_a_jpeg_has_the_pixels_quality_and_subsampling_that_were_chosen(quality,
     assert np.array_equal(simplejpeg.decode_jpeg(data, strict=True), simplejpeg.decode_jpeg(plain))
     kept = photos.read(data).kept
     assert (kept.quality, kept.subsampling) == (quality, subsampling)
+    assert data[:12] == b"\xff\xd8\xff\xe0\0\x10JFIF\0\1" and data.count(b"JFIF") == 1
 
 
 def test_a_jpeg_with_subsampling_is_also_made_of_rgb():
