@@ -19,6 +19,7 @@ from colorize import __main__ as program
 from colorize import runtime
 from colorize.commands import folder
 from colorize.commands.listing import Entry
+from colorize.runtime import files
 from tests.helpers import coloring, processes
 from tests.helpers.coloring import colorize, draw, json_lines, names, read
 from tests.helpers.terminal import Terminal
@@ -220,12 +221,12 @@ def test_a_folder_that_cannot_be_written_is_named_before_torch_is_loaded(here):
 
 def test_leftovers_of_killed_runs_are_removed_only_where_results_go(here):
     draw("album/a.jpg")
-    dead = 2**22 + 1  # no PID is as large
-    for name in (f"out/.a.jpg.{dead}.tmp", f"out/other/.a.jpg.{dead}.tmp"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).touch()
+    name = files._temporary(Path("a.jpg")).name.replace(str(os.getpid()), str(2**22 + 1))  # no PID is as large
+    for folder_name in ("out", "out/other"):
+        Path(folder_name).mkdir()
+        Path(folder_name, name).touch()
     assert colorize("album", "-o", "out") == 0
-    assert names("out") == ["a.jpg", f"other/.a.jpg.{dead}.tmp"]
+    assert names("out") == ["a.jpg", f"other/{name}"]
 
 
 # --- entropy maps ----------------------------------------------------------------------------------------------------
