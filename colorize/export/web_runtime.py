@@ -32,7 +32,7 @@ _MAX_BYTES = 1 << 26
 _TIMEOUT = 600  # seconds
 _EXPORTS = re.compile(r"export\{([^{}]*)\}")
 _BY_HAND = f"run `npm pack {PACKAGE}@{VERSION}`, unpack the file, and name its folder `package` with --runtime"
-_REMEDY = f"run `make export` in the repository; elsewhere, {_BY_HAND}"
+_REMEDY = "run `make export` in the repository, or `python -m colorize.export.web_runtime` elsewhere"
 
 
 class WebRuntime(NamedTuple):

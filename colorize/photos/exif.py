@@ -32,6 +32,8 @@ _THUMBNAIL = ((513, 514), (273, 279))  # entries with the positions and the leng
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # type -> bytes per value
 _FORMATS = {BYTE: "B", SHORT: "H", LONG: "I", RATIONAL: "I"}
 _MAX_PARTS = 1000  # of a thumbnail
+_DEPTH = 2  # directories below the first one: details, and interoperability below them
+_STANDALONE = b"ExifMeta"  # name of EXIF outside TIFFs, which some programs write behind its head
 
 
 class Entry(NamedTuple):
@@ -41,6 +43,53 @@ class Entry(NamedTuple):
     length: int  # number of values
     field: bytes  # 4 bytes: the values, or the position of longer values
     at: int  # position of the field
+
+
+Directory = dict[int, Entry]  # tag -> entry
+
+
+def read_directory(data: bytes | bytearray | memoryview, order: str, start: int) -> tuple[Directory, int, int]:
+    """Read a directory. Entries whose values are outside the data are left out.
+
+    Args:
+        data: EXIF, or a TIFF.
+        order: "<" or ">".
+        start: position of the directory.
+
+    Returns:
+        The entries; the position of the next directory, 0 for none; the length of the directory in bytes.
+
+    Raises:
+        ValueError: the directory is outside the data.
+    """
+    entries: Directory = {}
+    try:
+        (count,) = struct.unpack_from(order + "H", data, start)
+        for at in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number, field = struct.unpack_from(order + "HHI4s", data, at)
+            entry = Entry(kind, number, field, at + 8)
+            length = _SIZES.get(kind, 0) * number
+            if 0 < length <= 4 or 4 < length <= len(data) - _position(order, entry):
+                entries.setdefault(tag, entry)
+    except struct.error:
+        raise ValueError("a directory is outside the EXIF") from None
+    end = start + 2 + 12 * count
+    is_whole = end + 4 <= len(data)  # some programs leave out the position of the next directory
+    following = struct.unpack_from(order + "I", data, end)[0] if is_whole else 0
+    return entries, following, end - start + 4 * is_whole
+
+
+def _position(order: str, entry: Entry) -> int:
+    return struct.unpack(order + "I", entry.field)[0]
+
+
+def value_of(data: bytes | bytearray | memoryview, order: str, entry: Entry) -> bytes:
+    """The bytes of all values of an entry."""
+    length = _SIZES[entry.kind] * entry.length
+    if length <= 4:
+        return entry.field[:length]
+    start = _position(order, entry)
+    return bytes(data[start : start + length])
 
 
 class Block:
@@ -54,64 +103,23 @@ class Block:
     """
 
     def __init__(self, content: bytes = EMPTY):
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
-        if order is None or len(content) < 8:
-            raise ValueError("no EXIF")
-        self.order = order
+        self.order = order_of(content)
         self.data = bytearray(content)
-        (self._start,) = struct.unpack_from(order + "I", content, 4)
-        self.entries, self.next, self._room = self.read(self._start)
-
-    def read(self, start: int) -> tuple[dict[int, Entry], int, int]:
-        """Read a directory: tag -> entry; the position of the next directory, 0 for none; the length in bytes.
-
-        Entries whose values are outside the block are left out.
-
-        Raises:
-            ValueError: the directory is outside the block.
-        """
-        entries: dict[int, Entry] = {}
-        try:
-            (count,) = struct.unpack_from(self.order + "H", self.data, start)
-            for at in range(start + 2, start + 2 + 12 * count, 12):
-                tag, kind, number, field = struct.unpack_from(self.order + "HHI4s", self.data, at)
-                entry = Entry(kind, number, field, at + 8)
-                if self._is_inside(entry):
-                    entries.setdefault(tag, entry)
-        except struct.error:
-            raise ValueError("a directory is outside the EXIF") from None
-        end = start + 2 + 12 * count
-        is_whole = end + 4 <= len(self.data)  # some programs leave out the position of the next directory
-        following = struct.unpack_from(self.order + "I", self.data, end)[0] if is_whole else 0
-        return entries, following, end - start + 4 * is_whole
-
-    def _is_inside(self, entry: Entry) -> bool:
-        length = _SIZES.get(entry.kind, 0) * entry.length
-        return 0 < length <= 4 or 4 < length <= len(self.data) - self._position(entry)
-
-    def _position(self, entry: Entry) -> int:
-        return struct.unpack(self.order + "I", entry.field)[0]
-
-    def value(self, entry: Entry) -> bytes:
-        """The bytes of all values of an entry."""
-        length = _SIZES[entry.kind] * entry.length
-        if length <= 4:
-            return entry.field[:length]
-        start = self._position(entry)
-        return bytes(self.data[start : start + length])
+        (self._start,) = struct.unpack_from(self.order + "I", content, 4)
+        self.entries, self.next, self._room = read_directory(self.data, self.order, self._start)
 
     def numbers(self, entry: Entry | None) -> list[int]:
         """The values of an entry of integers or of a rational number; empty for None and other entries."""
         if entry is None or entry.kind not in (SHORT, LONG, RATIONAL) or entry.length > _MAX_PARTS:
             return []
-        value = self.value(entry)
+        value = value_of(self.data, self.order, entry)
         letter = _FORMATS[entry.kind]
         return list(struct.unpack(f"{self.order}{len(value) // struct.calcsize(letter)}{letter}", value))
 
-    def directory(self, pointer: Entry | None) -> dict[int, Entry]:
+    def directory(self, pointer: Entry | None) -> Directory:
         """The directory that an entry points to; empty if there is none."""
         try:
-            return self.read(self.numbers(pointer)[0])[0]
+            return read_directory(self.data, self.order, self.numbers(pointer)[0])[0]
         except (IndexError, ValueError):
             return {}
 
@@ -124,29 +132,48 @@ class Block:
         """Add an entry to the first directory, or replace it. A rational number is two integers."""
         if not isinstance(values, bytes):
             values = struct.pack(f"{self.order}{len(values)}{_FORMATS[kind]}", *values)
+        self.entries[tag] = self._stored(kind, values)
+
+    def put_directory(self, tag: int, values: dict[int, tuple[int, bytes]]) -> Entry:
+        """Append a directory, and return the entry that points to it.
+
+        Args:
+            tag: of the entry in the first directory, to which the entry is added; 0 for none.
+            values: tag -> type and values of each entry of the new directory.
+        """
+        stored = {number: self._stored(*value) for number, value in values.items()}
+        self.data += bytes(len(self.data) % 2)
+        start = struct.pack(self.order + "I", len(self.data))
+        self.data += self._encoded(stored)
+        entry = Entry(LONG, 1, start, 0)
+        self.entries |= {tag: entry} if tag else {}
+        return entry
+
+    def _stored(self, kind: int, values: bytes) -> Entry:
+        """The entry of some values, which are appended if they are longer than its field."""
         count, field = len(values) // _SIZES[kind], values.ljust(4, b"\0")
         if len(values) > 4:
             self.data += bytes(len(self.data) % 2)  # positions are even
             field = struct.pack(self.order + "I", len(self.data))
             self.data += values
-        self.entries[tag] = Entry(kind, count, field, 0)
+        return Entry(kind, count, field, 0)
+
+    def _encoded(self, entries: Directory) -> bytes:
+        fields = (struct.pack(self.order + "HHI4s", tag, *entry[:3]) for tag, entry in sorted(entries.items()))
+        return struct.pack(self.order + "H", len(entries)) + b"".join(fields) + bytes(4)
 
     def replace(self, tag: int, numbers: Sequence[int]) -> None:
         """Replace the values of an entry of `LONG` by as many others, without changing the length of the block."""
         entry, values = self.entries[tag], struct.pack(f"{self.order}{len(numbers)}I", *numbers)
         if len(values) > 4:
-            start = self._position(entry)
+            start = _position(self.order, entry)
             self.data[start : start + len(values)] = values
         else:
             self.entries[tag] = entry._replace(field=values)
 
     def tobytes(self) -> bytes:
         """The block with its first directory written again, and without further directories."""
-        directory = struct.pack(self.order + "H", len(self.entries))
-        for tag, entry in sorted(self.entries.items()):
-            directory += struct.pack(self.order + "HHI4s", tag, *entry[:3])
-        directory += bytes(4)
-        data = bytearray(self.data)
+        directory, data = self._encoded(self.entries), bytearray(self.data)
         data[self._start : self._start + self._room] = bytes(self._room)
         start = self._start
         if len(directory) > self._room:
@@ -155,6 +182,58 @@ class Block:
         data[start : start + len(directory)] = directory
         struct.pack_into(self.order + "I", data, 4, start)
         return bytes(data)
+
+
+def order_of(content: bytes | memoryview) -> str:
+    """The byte order of EXIF or of a TIFF, "<" or ">".
+
+    Raises:
+        ValueError: the content is neither.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(content[:4]))
+    if order is None or len(content) < 8:
+        raise ValueError("no EXIF")
+    return order
+
+
+def of_tiff(data: bytes | memoryview, page: int) -> bytes:
+    """Copy the entries of a page of a TIFF that describe the picture.
+
+    Args:
+        data: the whole file.
+        page: number of the page, from 0.
+
+    Returns:
+        EXIF without the name at its start. The notes of cameras have other positions there.
+
+    Raises:
+        ValueError: the file is damaged, or the entries are too long.
+    """
+    order = order_of(data)
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    for _ in range(page):
+        start = read_directory(data, order, start)[1]
+    block = Block(bytes(data[:4]) + struct.pack(order + "I", 8) + bytes(6))
+    for tag, (kind, values) in _copied(block, data, start, _DEPTH).items():
+        if tag in DESCRIPTIVE:
+            block.put(tag, kind, values)
+    return block.tobytes()
+
+
+def _copied(block: Block, data: bytes | memoryview, start: int, depth: int) -> dict[int, tuple[int, bytes]]:
+    """Type and values of the entries of a directory; the directories that it points to are appended to the block."""
+    found, total = {}, 0
+    for tag, entry in read_directory(data, block.order, start)[0].items():
+        if depth == _DEPTH and tag not in DESCRIPTIVE:
+            continue
+        total += _SIZES[entry.kind] * entry.length
+        if total > MAX_BYTES:
+            raise ValueError("too long")
+        found[tag] = entry.kind, value_of(data, block.order, entry)
+        if tag in (DETAILS, POSITION, _INTEROPERABILITY) and depth:
+            nested = _copied(block, data, _position(block.order, entry), depth - 1)
+            found[tag] = LONG, block.put_directory(0, nested).field
+    return found
 
 
 def clean(content: bytes, width: int, height: int, is_sideways: bool) -> bytes:
@@ -175,6 +254,8 @@ def clean(content: bytes, width: int, height: int, is_sideways: bool) -> bytes:
     while content.startswith(b"Exif\0\0"):  # some programs write it twice
         content = content[6:]
     block = Block(_without_thumbnail(content))
+    if block.data[8:16] == _STANDALONE:
+        block.data[8:16] = bytes(8)
     block.entries = {tag: entry for tag, entry in block.entries.items() if tag in DESCRIPTIVE}
     if not block.entries:
         return b""
@@ -199,7 +280,7 @@ def _without_thumbnail(content: bytes) -> bytes:
     """Overwrite the thumbnail with zeros, and cut it off if it stands at the end."""
     block = Block(content)
     try:
-        entries, _, length = block.read(block.next) if block.next else ({}, 0, 0)
+        entries, _, length = read_directory(block.data, block.order, block.next) if block.next else ({}, 0, 0)
     except ValueError:
         return content
     parts = [(block.next, length)]

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from PIL import ExifTags, IptcImagePlugin, JpegImagePlugin
-from PIL import Image as Pillow
+from PIL import IptcImagePlugin, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -81,7 +80,7 @@ def keep(photo: ImageFile, data: bytes | memoryview) -> tuple[Kept, list[str]]:
     turn = _tolerant(lambda: conversion.metadata_of(photo)[0], None)
     is_sideways = turn in _SIDEWAYS
     width, height = photo.size[::-1] if is_sideways else photo.size
-    block = _or_note(lambda: exif.clean(_exif_of(photo), width, height, is_sideways), b"", EXIF_DROPPED, notes)
+    block = _or_note(lambda: exif.clean(_exif_of(photo, data), width, height, is_sideways), b"", EXIF_DROPPED, notes)
     dpi = _tolerant(lambda: _dpi_of(photo), None)
     dpi = dpi[::-1] if dpi and is_sideways else dpi
     properties, is_whole = xmp.fitting(_properties_of(photo, notes))
@@ -119,26 +118,15 @@ def _or_note(read: Callable[[], _Value], default: _Value, note: str, notes: list
         return default
 
 
-def _exif_of(photo: ImageFile) -> bytes:
+def _exif_of(photo: ImageFile, data: bytes | memoryview) -> bytes:
     if isinstance(photo, JpegImageFile):
         found = conversion.metadata_of_jpeg(photo).exif
     elif isinstance(photo, TiffImageFile):
-        found = _exif_of_tiff(photo)
+        has_any = not exif.DESCRIPTIVE.isdisjoint(photo.tag_v2)
+        found = exif.of_tiff(data, photo.tell()) if has_any else None
     else:
         found = photo.info.get("exif")
     return found or exif.EMPTY
-
-
-def _exif_of_tiff(photo: TiffImageFile) -> bytes:
-    """The entries of a TIFF that describe the picture, as EXIF."""
-    whole, found = photo.getexif(), Pillow.Exif()
-    for tag in exif.DESCRIPTIVE - {exif.DETAILS, exif.POSITION}:
-        if tag in photo.tag_v2:
-            found[tag] = photo.tag_v2[tag]
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if directory in whole:
-            found.get_ifd(directory).update(whole.get_ifd(directory))
-    return found.tobytes()
 
 
 def _dpi_of(photo: ImageFile) -> tuple[float, float] | None:

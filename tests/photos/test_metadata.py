@@ -11,7 +11,7 @@ import simplejpeg
 from PIL import ExifTags, PngImagePlugin, TiffImagePlugin
 from PIL import Image as Pillow
 
-from colorize.photos import exif, mark, metadata, xmp
+from colorize.photos import exif, lossless, mark, metadata, xmp
 from colorize.photos import photo as photos
 from tests.fuzz import mutations
 from tests.helpers.odd_images import encoded, photo
@@ -30,11 +30,14 @@ def block(order: str = "<", orientation: int = 6, thumbnail: bytes = THUMBNAIL) 
     made.put(282, exif.RATIONAL, [600, 1])
     made.put(283, exif.RATIONAL, [300, 1])
     made.put(296, exif.SHORT, [2])
-    index = directory(made, {1: (exif.ASCII, b"R03\0")})
-    details = {0x9003: (exif.ASCII, b"1943:07:14 10:00:00\0"), 0x927C: (exif.UNDEFINED, NOTE), 40961: (3, [0xFFFF])}
-    details |= {40962: (exif.LONG, [6000]), 40963: (exif.SHORT, [4000]), 40965: (exif.LONG, [index])}
-    made.put(34665, exif.LONG, [directory(made, details)])
-    made.put(34853, exif.LONG, [directory(made, {1: (exif.ASCII, b"N\0"), 2: (exif.RATIONAL, [48, 1, 8, 1, 0, 1])})])
+    number = {"<": "little", ">": "big"}[order]
+    index = made.put_directory(0, {1: (exif.ASCII, b"R03\0")}).field
+    details = {0x9003: (exif.ASCII, b"1943:07:14 10:00:00\0"), 0x927C: (exif.UNDEFINED, NOTE)}
+    details |= {40961: (exif.SHORT, b"\xff\xff"), 40962: (exif.LONG, (6000).to_bytes(4, number))}
+    details |= {40963: (exif.SHORT, (4000).to_bytes(2, number)), 40965: (exif.LONG, index)}
+    made.put_directory(34665, details)
+    degrees = struct.pack(order + "6I", 48, 1, 8, 1, 0, 1)
+    made.put_directory(34853, {1: (exif.ASCII, b"N\0"), 2: (exif.RATIONAL, degrees)})
     content = bytearray(made.tobytes())
     if not thumbnail:
         return bytes(content)
@@ -52,22 +55,6 @@ def block(order: str = "<", orientation: int = 6, thumbnail: bytes = THUMBNAIL) 
 
 def named(content: bytes) -> bytes:
     return b"Exif\0\0" + content
-
-
-def directory(made: exif.Block, entries: dict) -> int:
-    """Append a directory, and return its position."""
-    other = exif.Block(bytes(made.data[:4]) + made.data[4:8] + bytes(made.data[8:]))
-    other.entries = {}
-    for tag, (kind, values) in entries.items():
-        other.put(tag, kind, values)
-    made.data = other.data
-    made.data += bytes(len(made.data) % 2)
-    start = len(made.data)
-    made.data += struct.pack(made.order + "H", len(entries))
-    for tag, entry in sorted(other.entries.items()):
-        made.data += struct.pack(made.order + "HHI4s", tag, *entry[:3])
-    made.data += bytes(4)
-    return start
 
 
 def kept(data: bytes) -> metadata.Kept:
@@ -140,16 +127,42 @@ def test_values_and_directories_have_even_positions():
     assert all(int.from_bytes(entry.field, "little") % 2 == 0 for entry in exif.Block(content).entries.values())
 
 
-def test_exif_of_a_tiff():
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_of_a_tiff_is_copied(order):
+    made = exif.Block(exif.clean(block(order), 60, 40, False))
+    found = kept(lossless.encode_tiff(np.asarray(photo(60, 40)), None, made))
+    content = parsed(found.exif)
+    assert content[270] == "Harbor, seen from the church tower" and found.dpi == (600, 300)
+    assert not {256, 257, 258, 273, 279} & set(content) and NOTE in found.exif
+    details = content.get_ifd(ExifTags.IFD.Exif)
+    assert details[ExifTags.Base.DateTimeOriginal] == "1943:07:14 10:00:00"
+    assert content.get_ifd(ExifTags.IFD.Interop)[1] == "R98"
+    assert content.get_ifd(ExifTags.IFD.GPSInfo)[2] == (48, 8, 0)
+
+
+def test_texts_of_a_tiff_are_copied_byte_for_byte():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[270], tags[305], tags[33432] = "Harbor", "a scanner", "nobody"
-    tags[34665] = {36867: "1943:07:14 10:00:00"}
-    data = encoded("TIFF", tiffinfo=tags, dpi=(600, 300))
-    found = parsed(kept(data).exif)
-    assert (found[270], found[305], found[33432]) == ("Harbor", "a scanner", "nobody")
-    assert found.get_ifd(34665)[36867] == "1943:07:14 10:00:00"
-    assert not {256, 257, 258, 273, 279} & set(found)
-    assert kept(data).dpi == (600, 300)
+    tags.tagtype[315] = exif.BYTE
+    tags[315] = "Zoë".encode()
+    data = encoded("TIFF", tiffinfo=tags)
+    at = data.index(struct.pack("<HHI", 315, exif.BYTE, 4))
+    data = data[: at + 2] + struct.pack("<H", exif.ASCII) + data[at + 4 :]
+    assert exif.Block(kept(data).exif).entries[315].field == "Zoë".encode()
+
+
+def test_the_exif_is_that_of_the_page_that_is_used():
+    file = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(file, True) as writer:
+        for picture, kind, caption in ((photo(16, 16), 1, "a thumbnail"), (photo(), 0, "the photo")):
+            picture.save(writer, "TIFF", tiffinfo={254: kind, 270: caption})
+            writer.newFrame()
+    assert parsed(kept(file.getvalue()).exif)[270] == "the photo"
+
+
+def test_too_many_entries_of_a_tiff_are_dropped_and_said():
+    long = {tag: "x" * 30_000 for tag in (270, 305, 315)}
+    found = photos.read(encoded("TIFF", tiffinfo=long))
+    assert found.kept.exif == b"" and found.note == metadata.EXIF_DROPPED
 
 
 @pytest.mark.parametrize(

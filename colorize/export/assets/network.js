@@ -33,8 +33,9 @@ async function predict(session, colors, photo, facts) {
   for (let i = 0; i < h * w; i++) lightness[i] = colors.lightness(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]) / 100;
   const results = await session.run({ [session.inputNames[0]]: new ort.Tensor("float32", lightness, [1, 1, h, w]) });
   const output = results[session.outputNames[0]], [, bins, outH, outW] = output.dims, values = output.data;
-  // A sum is not finite if one value is not. Then the mode would hide it, and the picture would look like a result.
-  if (!Number.isFinite(values.reduce((sum, value) => sum + value, 0))) throw new Error("The model's colors are not finite numbers. Train the model again.");
+  let sum = 0; // it is not finite if one value is not: the mode would hide that, and the picture would look like a result
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  if (!Number.isFinite(sum)) throw new Error("The model's colors are not finite numbers. Train the model again.");
   return { values, bins, h: outH, w: outW };
 }
 

@@ -16,7 +16,7 @@ const viewer = {
   show(canvas, bitmap) {
     [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    byId("slider").style.setProperty("--ratio", bitmap.width / bitmap.height);
+    byId("work").style.setProperty("--ratio", bitmap.width / bitmap.height);
     bitmap.close();
   },
 };

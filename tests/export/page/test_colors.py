@@ -49,9 +49,9 @@ def test_strength_and_temperature_are_those_of_python_and_need_no_run_of_the_net
 
 
 def test_a_large_photo_is_colored_in_full_size(same_visit, load):
-    photo = picture(1300, 1500)  # more pixels than the picture on the screen
+    photo = picture(1100, 1200)  # more pixels than the picture on the screen
     same_visit.color(encoded(photo))
-    assert same_visit.pixels().shape[0] < 1300
+    assert same_visit.pixels().shape[0] < 1100
     assert largest_difference(same_visit.picture(), load()(photo)) <= 1
 
 
