@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
-BENCHMARKS := sharding loading prior targets loss training inference
+BENCHMARKS := sharding loading prior targets loss training inference photos
 
 .PHONY: help repository repro train-all test browser scale export page verify soak fuzz bench compare review lint paper tiny sample
 
@@ -32,7 +32,7 @@ browser: $(READY) ## install what the tests of the pages need: a browser, and tw
 scale: $(READY) ## install what buckets, clusters and zstd need, and an S3 server for the tests
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-scale.txt
 
-export: $(READY) ## install what `colorize export` needs: packages for ONNX files
+export: $(READY) ## install what `colorize export` needs: packages for ONNX files, and ONNX Runtime Web
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-export.txt
 	@python -m colorize.export.web_runtime
 

@@ -21,6 +21,7 @@ from skimage import data as skimage_data
 import colorize
 from benchmarks import harness
 from benchmarks.inference import _muted
+from colorize import runtime
 from colorize.color import cielab
 from colorize.models.contract import build_model
 from colorize.photos import photo, save
@@ -30,7 +31,7 @@ from colorize.photos.predict import Colorized, Colorizer, Prediction
 
 _KINDS = {"JPEG 4:2:0": ("jpeg", "4:2:0"), "JPEG 4:4:4": ("jpeg", "4:4:4"), "PNG": ("png", None)}
 _QUALITY = 92  # of the JPEGs, in and out
-_MODEL = Path("/work/main/data/models/objects-unet-0")
+_MODEL = runtime.repo_root() / "data/models/objects-unet-0"
 _STRIP_PIXELS = 1 << 17
 _LIMIT = "decoding + network + encoding (limit)"
 

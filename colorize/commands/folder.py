@@ -42,7 +42,7 @@ COLORED, DONE, FAILED = "colored", "done", "failed"
 _GROUPS = ((64, 8), (16, 4), (0, 1))  # from so many photos, so many form a group; not more, so that all cores have work
 _SMALL = 4_000_000  # pixels; larger photos are colored one by one
 _BATCH = 8_000_000  # pixels of the small photos that a worker holds at once
-_ROOM = 32_000_000  # pixels per worker of all large photos that are held at once
+_ROOM = 32_000_000  # pixels per core of all large photos that are held at once
 _PNG = b"\x89PNG"
 _KINDS = {  # first bytes of a file -> format of its result
     b"\xff\xd8": "JPEG", _PNG: "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
@@ -116,10 +116,10 @@ def color(colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes) -> Gen
     size = next(size for least, size in _GROUPS if len(entries) >= least)
     groups = [range(start, min(start + size, len(entries))) for start in range(0, len(entries), size)]
     threads = torch.get_num_threads()
-    workers = max(1, min(threads, len(groups)))
-    run = _Run(colorizer, entries, wishes, workers)
-    with _torch_threads(1 if workers > 1 else threads):
-        pool = ThreadPoolExecutor(workers)
+    is_parallel = len(groups) > 1
+    run = _Run(colorizer, entries, wishes, threads, is_parallel)
+    with _torch_threads(1 if is_parallel else threads):
+        pool = ThreadPoolExecutor(threads + 1)  # one more than cores, because one often waits for a disk
         try:
             for group in groups:
                 pool.submit(run.work, group)
@@ -146,11 +146,11 @@ def _torch_threads(number: int) -> Iterator[None]:
 class _Run:
     """The state that the workers share."""
 
-    def __init__(self, colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes, workers: int):
+    def __init__(self, colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes, threads: int, is_parallel: bool):
         self._colorizer, self._entries, self._wishes = colorizer, entries, wishes
         self._names = Names(wishes.out, entries, wishes.is_forced, wishes.has_maps)
-        self._workers = workers
-        self._room = _Room(_ROOM * workers)
+        self._threads, self._is_parallel = threads, is_parallel
+        self._room = _Room(_ROOM * threads)
         self._is_stopping = threading.Event()
         self._seconds = [0.0] * len(entries)
         self.outcomes: list[Future[Outcome]] = [Future() for _ in entries]
@@ -269,12 +269,10 @@ class _Run:
             else:
                 self._end(item.number, COLORED, target.path, item.photo.note, colored.fitted_fraction)
 
-    def _threads_for(self, photo: Photo) -> int | None:
+    def _threads_for(self, photo: Photo) -> int:
         """Threads that join and encode a photo: all of them only if no other photo is colored at the same time."""
-        if self._workers == 1:
-            return None
-        is_alone = 2 * math.prod(photo.pixels.shape[:2]) > _ROOM * self._workers
-        return self._workers if is_alone else 1
+        is_alone = 2 * math.prod(photo.pixels.shape[:2]) > _ROOM * self._threads
+        return self._threads if is_alone or not self._is_parallel else 1
 
     def _write(self, path: Path, content: bytes, item: _Item, prediction: Prediction) -> None:
         if self._wishes.has_maps and prediction.entropy is not None:

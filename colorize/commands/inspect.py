@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from colorize import runtime
 from colorize.commands import models
+from colorize.commands.listing import MAP_ENDING
 from colorize.runtime import DataError
 from colorize.sharding import formats
 
@@ -74,8 +75,9 @@ def _models(named: list[Path]) -> Iterator[Path]:
 
 def _lines(path: Path, mark: Mark, source: Path | None, model: Path | None) -> list[str]:
     if not mark.model_sha256:
-        return [f"{path}: a model made the colors; written by an earlier version, which did not name the model",
-                f"  photo        {_place(mark.source_sha256, source)}"]  # fmt: skip
+        what = "a model made the colors; written by an earlier version, which did not name the model"
+        what = "an entropy map" if path.name.lower().endswith(MAP_ENDING) else what
+        return [f"{path}: {what}", f"  photo        {_place(mark.source_sha256, source)}"]
     temperature = "none (a regression)" if mark.temperature is None else f"{mark.temperature:g}"
     size = "default" if mark.size is None else f"{mark.size} pixels"
     return [

@@ -6,6 +6,7 @@ TIFF is written by adding the entries of the picture to the EXIF.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ EMPTY = b"II*\0\x08\0\0\0" + bytes(6)  # a block without entries
 MAX_BYTES = 65_000  # a segment of a JPEG holds 65,533
 
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-_INCH, _PER_CENTIMETER, _CENTIMETERS = 2, 3, 2.54  # units of the resolution, and centimeters of an inch
+_NO_UNIT, _INCH, _PER_CENTIMETER, _CENTIMETERS = 1, 2, 3, 2.54  # units of the resolution, and centimeters of an inch
 DETAILS, POSITION = 34665, 34853  # directories with details of the picture, and with the position on Earth
 DESCRIPTIVE = frozenset(  # entries of the first directory that a result keeps
     (
@@ -231,8 +232,10 @@ def _copied(block: Block, data: bytes | memoryview, start: int, depth: int) -> d
             raise ValueError("too long")
         found[tag] = entry.kind, value_of(data, block.order, entry)
         if tag in (DETAILS, POSITION, _INTEROPERABILITY) and depth:
-            nested = _copied(block, data, _position(block.order, entry), depth - 1)
-            found[tag] = LONG, block.put_directory(0, nested).field
+            del found[tag]
+            with contextlib.suppress(ValueError):  # a directory that cannot be read
+                nested = _copied(block, data, _position(block.order, entry), depth - 1)
+                found[tag] = LONG, block.put_directory(0, nested).field
     return found
 
 
@@ -256,7 +259,8 @@ def clean(content: bytes, width: int, height: int, is_sideways: bool) -> bytes:
     block = Block(_without_thumbnail(content))
     if block.data[8:16] == _STANDALONE:
         block.data[8:16] = bytes(8)
-    block.entries = {tag: entry for tag, entry in block.entries.items() if tag in DESCRIPTIVE}
+    lost = {tag for tag in (DETAILS, POSITION) if not block.directory(block.entries.get(tag))}
+    block.entries = {tag: entry for tag, entry in block.entries.items() if tag in DESCRIPTIVE - lost}
     if not block.entries:
         return b""
     resolution = block.entries.get(X_RESOLUTION), block.entries.get(Y_RESOLUTION)
@@ -303,8 +307,10 @@ def resolution(content: bytes) -> tuple[float, float] | None:
     parts = [block.numbers(block.entries.get(tag)) for tag in (X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)]
     if not all(parts[:2]) or not all(above and below for above, below in parts[:2]):
         return None
+    if parts[2] == [_NO_UNIT]:
+        return None
     factor = _CENTIMETERS if parts[2] == [_PER_CENTIMETER] else 1
-    across, down = (round(factor * above / below, 2) for above, below in parts[:2])
+    across, down = (factor * above / below for above, below in parts[:2])
     return across, down
 
 

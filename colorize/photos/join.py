@@ -34,13 +34,14 @@ from colorize.photos import levels
 
 _STRIP = 1 << 14  # pixels of a strip; its arrays fit into the cache of one core
 _BAND = 1 << 18  # pixels of a band, the task of a thread; the pixels outside sRGB of a band are fitted together
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LARGEST_AB = 256.0  # twice the largest of sRGB
 
 
 class Planes(NamedTuple):
     """YCbCr of full range (JFIF, BT.601), as `simplejpeg.encode_jpeg_yuv_planes` takes it."""
 
-    Y: np.ndarray  # (H, W) uint8
+    Y: np.ndarray  # (H, W) uint8: the upper left part of an array of even sides, because the encoder reads all of it
     Cb: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
     Cr: np.ndarray  # (ceil(H / 2), ceil(W / 2)) uint8
 
@@ -209,22 +210,40 @@ class _Planes(_Job):
         super().__init__(pixels, ab, 2, num_levels, 8)
         self._levels = levels.luma_levels(self._scale.entries)
         self._to_luma = np.float32(255 / (num_levels - 1))
-        half = (self.height, self.width)
-        self.planes = Planes(np.empty(pixels.shape[:2], np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
+        self._luma = np.empty((2 * self.height, 2 * self.width), np.uint8)
+        whole = self._luma[: pixels.shape[0], : pixels.shape[1]]
+        self.planes = Planes(whole, *np.empty((2, self.height, self.width), np.uint8))
 
     def _level(self, gray: np.ndarray) -> np.ndarray:
         total = _sums_of_four(_even(gray))
         return (total if gray.dtype == np.uint8 else total >> 2).ravel()
 
     def _write(self, gray: np.ndarray, level: np.ndarray, channels: np.ndarray, top: int, bottom: int) -> None:
-        r, g, b = (np.take(self._levels, channel, mode="clip") for channel in channels)  # (N,) each
-        luma = r * np.float32(0.299) + g * np.float32(0.587) + b * np.float32(0.114)
-        shape = (bottom - top, self.width)
-        self.planes.Cb[top:bottom] = _rounded_chroma((b - luma) * np.float32(0.5 / (1 - 0.114))).reshape(shape)
-        self.planes.Cr[top:bottom] = _rounded_chroma((r - luma) * np.float32(0.5 / (1 - 0.299))).reshape(shape)
-        rows = self.planes.Y[2 * top : 2 * bottom]
-        offset = (luma - level * self._to_luma).reshape(shape)
-        rows[:] = _with_offset(_even(gray), offset)[: rows.shape[0], : rows.shape[1]]
+        gray = _even(gray)
+        for row in range(top, bottom, self._rows):
+            last = min(row + self._rows, bottom)
+            start, stop = (row - top) * self.width, (last - top) * self.width
+            offset = self._write_chroma(level[start:stop], channels[:, start:stop], row, last)
+            self._luma[2 * row : 2 * last] = _with_offset(gray[2 * (row - top) : 2 * (last - top)], offset)
+
+    def _write_chroma(self, level: np.ndarray, channels: np.ndarray, top: int, bottom: int) -> np.ndarray:
+        """Write Cb and Cr of rows `top` to `bottom`; return their luma less the gray level, (rows, width), 0 to 255."""
+        n, work = len(level), self._local.work
+        index, rgb, (luma, t) = work.index[:n], work.rgb[:, :n], work.t[:, :n]
+        luma[:] = 0
+        for channel, share, out in zip(channels, _LUMA, rgb, strict=True):
+            np.copyto(index, channel)
+            np.take(self._levels, index, out=out, mode="clip")
+            np.multiply(out, share, out=t)
+            np.add(luma, t, out=luma)
+        for plane, color, share in ((self.planes.Cb, rgb[2], _LUMA[2]), (self.planes.Cr, rgb[0], _LUMA[0])):
+            np.subtract(color, luma, out=color)
+            np.multiply(color, 0.5 / (1 - share), out=color)
+            np.add(color, np.float32(128.5), out=color)
+            np.minimum(color, np.float32(255), out=color)  # the largest Cb is 255.5
+            np.copyto(plane[top:bottom], color.reshape(bottom - top, -1), casting="unsafe")
+        np.multiply(level, self._to_luma, out=t)
+        return np.subtract(luma, t, out=luma).reshape(bottom - top, -1)
 
 
 def _gray_levels(rgb: np.ndarray) -> np.ndarray:
@@ -246,10 +265,6 @@ def _sums_of_four(gray: np.ndarray) -> np.ndarray:
     """(2 h, 2 w) -> (h, w), the sum of the four levels of each square."""
     rows = np.add(gray[0::2], gray[1::2], dtype=np.uint16 if gray.dtype == np.uint8 else np.uint32)
     return rows[:, 0::2] + rows[:, 1::2]
-
-
-def _rounded_chroma(chroma: np.ndarray) -> np.ndarray:
-    return (chroma + np.float32(128.5)).clip(0, 255).astype(np.uint8)
 
 
 def _with_offset(gray: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def keep(photo: ImageFile, data: bytes | memoryview) -> tuple[Kept, list[str]]:
     is_sideways = turn in _SIDEWAYS
     width, height = photo.size[::-1] if is_sideways else photo.size
     block = _or_note(lambda: exif.clean(_exif_of(photo, data), width, height, is_sideways), b"", EXIF_DROPPED, notes)
-    dpi = _tolerant(lambda: _dpi_of(photo), None)
+    dpi = _plausible(lambda: _dpi_of(photo))
     dpi = dpi[::-1] if dpi and is_sideways else dpi
     properties, is_whole = xmp.fitting(_properties_of(photo, notes))
     comment = _tolerant(lambda: _comment_of(photo), "")
@@ -89,7 +89,7 @@ def keep(photo: ImageFile, data: bytes | memoryview) -> tuple[Kept, list[str]]:
     notes += [] if is_whole and longest < xmp.MAX_LENGTH else [SHORTENED]
     kept = Kept(
         exif=block,
-        dpi=dpi or _tolerant(lambda: exif.resolution(block), None),
+        dpi=dpi or _plausible(lambda: exif.resolution(block)),
         comment=comment,
         xmp=properties,
         quality=_tolerant(lambda: _quality_of(photo), None),
@@ -133,8 +133,18 @@ def _dpi_of(photo: ImageFile) -> tuple[float, float] | None:
     """The resolution outside EXIF. Pillow guesses if a JPEG has no density there, and if a TIFF has no resolution."""
     if isinstance(photo, JpegImageFile) and photo.info.get("jfif_unit") not in (1, 2):
         return None
-    across, down = (round(float(value), 2) for value in photo.info.get("dpi", (0, 0)))
-    return (across, down) if all(1 < value <= _MAX_DPI for value in (across, down)) else None
+    return photo.info.get("dpi")
+
+
+def _plausible(read: Callable[[], tuple[float, float] | None]) -> tuple[float, float] | None:
+    """A resolution that all formats can hold; None for any other value."""
+
+    def rounded() -> tuple[float, float]:
+        across, down = read() or (0, 0)
+        return round(float(across), 2), round(float(down), 2)
+
+    found = _tolerant(rounded, (0.0, 0.0))
+    return found if all(1 < value <= _MAX_DPI for value in found) else None
 
 
 def _comment_of(photo: ImageFile) -> str:

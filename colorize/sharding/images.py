@@ -1,8 +1,8 @@
 """The image policy: how image files are decoded, and which files are rejected.
 
-`decode` returns a square of a fixed size for the shards; `open_rgb` returns the whole photo. For any input bytes, both
-return 8-bit sRGB or raise `Reject` with one of a few fixed reasons, and use less than 1 GB of memory. `photos/photo.py`
-reads photos by the same policy with `read_mended`, but keeps their alpha, and 16 bits of gray photos:
+`decode` returns a square of a fixed size for the shards; `open_rgb` returns the whole photo. `photos/photo.py` follows
+the same policy, but keeps the alpha, and the 16 bits of gray photos. For any input bytes, the two functions return 8-bit
+sRGB or raise `Reject` with one of a few fixed reasons, and use less than 1 GB of memory:
 
 - Plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) at which both
   sides are at least `size`. Then they are cropped to the central square and resized with antialiasing if necessary.

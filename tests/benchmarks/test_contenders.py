@@ -1,10 +1,14 @@
 """All contenders of a benchmark do the same work; a race against one that does less would prove nothing."""
 
+import io
+
 import numpy as np
 import pytest
+import simplejpeg
 import torch
+from PIL import Image
 
-from benchmarks import inputs, one_worker, prior, report, sharding, targets
+from benchmarks import inputs, one_worker, photos, prior, report, sharding, targets
 from colorize.color import cielab, gamut
 from colorize.data.split import Split
 from colorize.layout import Folders
@@ -61,3 +65,20 @@ def test_repeated_measures_have_the_keys_of_the_saved_images_and_new_ones(tmp_pa
     assert found["key"][:3].tolist() == [3, 40, 5] and len({*found["key"].tolist()}) == 25
     assert np.abs(found["l2"] / np.tile([1, 2, 3], 9)[:25] - 1).max() <= 0.1 and len({*found["l2"].tolist()}) > 20
     assert len({*found["group"].tolist()}) == 3  # of 10 images each
+
+
+@pytest.mark.parametrize("kind", photos._KINDS)
+def test_all_contenders_write_the_same_photo_in_color(kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(photos, "_MODEL", tmp_path / "none")
+    gray = photos.mosaic(61, 90)
+    content = simplejpeg.encode_jpeg(np.ascontiguousarray(gray[..., None]), 92, "GRAY")
+    torch.manual_seed(0)
+    strong = photos._colorizer()[0]
+    with torch.no_grad():
+        strong._model.head.weight.mul_(500)
+    task = photos.Task(strong, content, kind)
+    assert task.limit() == task.ours()
+    ours, plain = (np.asarray(Image.open(io.BytesIO(made))).astype(int) for made in (task.ours(), task.plain()))
+    assert np.abs(ours - plain).mean() < (0.2 if kind == "PNG" else 1.5)
+    assert kind != "PNG" or np.abs(ours - plain).max() <= 1
+    assert np.ptp(plain, axis=2).max() > 9  # it has colors

@@ -61,3 +61,14 @@ def test_files_without_a_mark_are_named(result, capsys):
     ]
     assert colorize("inspect", "plain.jpg", "--json") == 3
     assert json_lines(capsys.readouterr().out) == [{"file": "plain.jpg", "problem": no_mark}]
+
+
+def test_an_entropy_map_names_its_photo(here, capsys):
+    draw("a.png")
+    assert colorize("a.png", "-o", "out", "--confidence") == 0
+    capsys.readouterr()
+    assert colorize("inspect", "out/a.png.entropy.png", "--in", ".") == 0
+    said = capsys.readouterr().out
+    assert (
+        said == f"out/a.png.entropy.png: an entropy map\n  photo        SHA-256 {runtime.sha256_of('a.png')} (a.png)\n"
+    )

@@ -152,6 +152,14 @@ def test_a_model_of_the_sample_is_a_demonstration_with_the_credits_of_its_photog
     assert "Test and training images come from the same photographs" in text
 
 
+def test_the_license_is_mit_only_if_all_images_are_free(project, repo, folder):
+    shutil.copy(repo / "sources/scenes.yaml", project / "sources/tiny.yaml")  # one photograph has no stated license
+    assert header(render(folder))["license"] == "other"
+    source = {"path": "x.zip", "splits": {"train": {"glob": "a/*"}}, "credit": "somebody, CC0"}
+    runtime.write_text(project / "sources/tiny.yaml", yaml.safe_dump(source))  # one credit for images of many people
+    assert header(render(folder))["license"] == "other"
+
+
 @pytest.mark.parametrize("text", ["a\nb", "<script>alert(1)</script>", "[x](javascript:1)", "a | b", "\x1b[31m", "`x`"])
 def test_text_of_others_has_no_meaning_in_markdown(text, project, folder):
     runtime.write_text(project / "sources/titles.yaml", f"tiny: {json.dumps(text)}\n")

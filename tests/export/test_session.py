@@ -198,6 +198,11 @@ def test_a_damaged_graph_is_refused(model, tmp_path):
     assert "the graph is damaged" in refusal(model, tmp_path)
 
 
+def test_a_value_that_two_operators_write_is_refused(model, tmp_path):
+    model.graph.node.append(model.graph.node[1])
+    assert "the graph is damaged" in refusal(model, tmp_path)
+
+
 def test_weights_that_are_not_finite_are_one_line(model, tmp_path):
     import onnx
 

@@ -118,6 +118,28 @@ def test_a_resolution_is_added_to_exif_or_replaced():
     assert exif.resolution(made.tobytes()) == (254, 127)
 
 
+@pytest.mark.parametrize("resolution", [[2**32 - 1, 1], [1, 1], [0, 0], [0, 1], [300, 0], [70_000, 1]])
+def test_an_impossible_resolution_is_none(resolution):
+    made = exif.Block()
+    made.put(282, exif.RATIONAL, resolution)
+    made.put(283, exif.RATIONAL, resolution)
+    for format in ("JPEG", "WEBP"):
+        assert kept(encoded(format, exif=named(made.tobytes()))).dpi is None
+    made.put(282, exif.RATIONAL, [300, 1])
+    made.put(283, exif.RATIONAL, [300, 1])
+    made.put(296, exif.SHORT, [1])  # no unit
+    assert kept(encoded("WEBP", exif=named(made.tobytes()))).dpi is None
+
+
+def test_a_pointer_to_no_directory_is_dropped():
+    made = exif.Block(exif.clean(block(), 60, 40, False))
+    made.put(34665, exif.LONG, [60_000])
+    broken = made.tobytes()
+    assert 34665 not in exif.Block(exif.clean(broken, 60, 40, False)).entries
+    found = exif.Block(kept(lossless.encode_tiff(np.asarray(photo(60, 40)), None, exif.Block(broken))).exif)
+    assert 34665 not in found.entries and 34853 in found.entries
+
+
 def test_values_and_directories_have_even_positions():
     made = exif.Block()
     for number in range(5):
