@@ -79,7 +79,7 @@ def test_the_entropy_map_has_the_colors_of_the_report():
 
 
 def test_without_the_runtime_one_line_names_the_remedy(model_folder, tmp_path):
-    with pytest.raises(DataError, match=r"ONNX Runtime Web is missing .*; run `make export` in the repository, or `python"):
+    with pytest.raises(DataError, match=r"ONNX Runtime Web is missing .*; run `make export` in the repository, or"):
         page.write(model_folder, tmp_path / "page.html", runtime_folder=tmp_path)
     assert not (tmp_path / "page.html").exists()
 
