@@ -38,7 +38,6 @@ STRENGTHS = (0.0, 2.0)
 FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
 _BATCH_PIXELS = {"cuda": 1 << 19}  # of the network's input in a batch; on a CPU, batches of one photo are as fast
-_BAND = 1 << 20  # pixels that a thread resizes at a time
 _BLOCK = 512  # pixels of which the annealed mean is computed at a time; their logits fit into the CPU's cache
 
 Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
@@ -316,26 +315,19 @@ def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
     """What the network sees of a photo, (3, height, width) uint8 sRGB.
 
     The same resizing as for the training images: the same filters, on levels of sRGB and not on L. Pillow resizes each
-    channel by itself, first along the rows and then along the columns. So a gray photo needs only one channel, and
-    several threads can share the rows.
+    channel by itself, so a gray photo needs only one, and several threads can share the channels of others.
     """
     pixels = photo.seen()
-    channels = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, -1, 0))
     method = Pillow.Resampling.HAMMING if height < len(pixels) else Pillow.Resampling.BICUBIC
 
-    def narrow(task: tuple[np.ndarray, int]) -> np.ndarray:
-        channel, top = task
-        part = np.ascontiguousarray(channel[top : top + rows])
-        return np.asarray(Pillow.fromarray(part).resize((width, len(part)), method))
+    def resize(channel: np.ndarray) -> np.ndarray:
+        return np.asarray(Pillow.fromarray(np.ascontiguousarray(channel)).resize((width, height), method))
 
-    rows = max(1, _BAND // pixels.shape[1])
-    tasks = [(channel, top) for channel in channels for top in range(0, len(pixels), rows)]
-    threads = min(torch.get_num_threads(), len(tasks))
+    if pixels.ndim == 2:
+        return np.repeat(resize(pixels)[None], 3, axis=0)
+    threads = min(3, torch.get_num_threads())
     with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
-        parts = list((pool.map if threads > 1 else map)(narrow, tasks))
-    narrowed = np.concatenate(parts).reshape(len(channels), len(pixels), width)
-    small = [np.asarray(Pillow.fromarray(one).resize((width, height), method)) for one in narrowed]
-    return np.stack(small if len(small) == 3 else small * 3)
+        return np.stack(list((pool.map if threads > 1 else map)(resize, np.moveaxis(pixels, -1, 0))))
 
 
 def _ab_norm(predicted: Tensor, temperature: float | None) -> Tensor:

@@ -145,8 +145,7 @@ def expected_input(rgb: Image.Image, size: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(16, 17), (100, 131), (400, 90)])
 @pytest.mark.parametrize("kind", ["gray", "color"])
 @pytest.mark.parametrize("has_alpha", [False, True])
-def test_the_network_sees_every_photo_as_open_rgb_opens_it(shape, kind, has_alpha, monkeypatch):
-    monkeypatch.setattr(predict, "_BAND", 3000)
+def test_the_network_sees_every_photo_as_open_rgb_opens_it(shape, kind, has_alpha):
     rgb = photo(*shape)
     pixels = rgb if kind == "color" else np.ascontiguousarray(rgb[..., 1])
     alpha = photo(*shape, seed=1)[..., 0] if has_alpha else None
@@ -177,7 +176,7 @@ def test_colors_are_the_annealed_mean_of_the_logits(colorizer):
     network = colorizer._model
     L_norm = expected_input(Image.fromarray(one.pixels), colorizer.network_size(50, 70))
     expected = gamut.annealed_mean(network(L_norm.contiguous(memory_format=torch.channels_last)), 0.38)[0]
-    torch.testing.assert_close(colorizer.predict([one])[0].ab, expected, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(colorizer.predict([one])[0].ab, expected, atol=0.05, rtol=1e-3)
 
 
 # --- batches and threads ---------------------------------------------------------------------------------------------
