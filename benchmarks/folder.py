@@ -25,7 +25,6 @@ _SIDE = 1000  # pixels of a side of each photo
 _DISTINCT = 16
 _NOISE = 3.0  # standard deviation, 8-bit levels; enlarged crops without noise would make small JPEGs
 _QUALITY = 90
-_GROUP = 8  # photos that a thread of the limit processes one after the other
 
 
 def write_photos(path: Path, count: int, is_gray: bool = True) -> list[Path]:
@@ -63,18 +62,17 @@ def limit(model: torch.nn.Module, colorizer: Colorizer, files: list[Path], is_gr
     rng = np.random.default_rng(0)
     chroma = [rng.integers(120, 136, (_SIDE // 40, _SIDE // 40), np.uint8).repeat(20, 0).repeat(20, 1) for _ in "ab"]
 
-    def work(group: list[bytes]) -> None:
+    def work(content: bytes) -> None:
         with torch.inference_mode():
-            for content in group:
-                simplejpeg.decode_jpeg(content, "GRAY" if is_gray else "RGB")
-                model(L_norm)
-                simplejpeg.encode_jpeg_yuv_planes(gray, *chroma, _QUALITY)
+            simplejpeg.decode_jpeg(content, "GRAY" if is_gray else "RGB")
+            model(L_norm)
+            simplejpeg.encode_jpeg_yuv_planes(gray, *chroma, _QUALITY)
 
     def run() -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, [contents[start : start + _GROUP] for start in range(0, len(contents), _GROUP)]))
+            list(pool.map(work, contents))
         torch.set_num_threads(threads)
 
     return run

@@ -25,6 +25,8 @@ from colorize.archives.entry import Entry
 from colorize.runtime import DataError, open_regular
 
 MAX_INFLATED = 1 << 28  # bytes of one unpacked member; image files are smaller, zip bombs are larger
+MAX_FILES = 20_000_000  # of a folder; the listing of so many takes 6 GB of memory
+MAX_REPEATED = 25_000  # folders that are listed again because a link leads to them: links to links multiply
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, length of name, length of extra field
 _COMPRESSED = {  # first bytes of a file that is compressed as a whole -> program that compressed it
@@ -38,15 +40,16 @@ _COMPRESSED = {  # first bytes of a file that is compressed as a whole -> progra
     b"\x04\x22\x4d\x18": "lz4",
 }
 _OTHER_ARCHIVES = {  # first bytes of another archive -> its name, and the tool that unpacks it into a folder
-    b"7z\xbc\xaf\x27\x1c": ("7z archive", "7z x"),
-    b"Rar!\x1a\x07": ("rar archive", "unrar x"),
-    b"PK\x07\x08": ("zip archive of several parts", "7z x"),
-    b"xar!": ("xar archive", "xar -x -f"),
-    b"!<arch>": ("ar archive", "ar x"),
-    b"070701": ("cpio archive", "cpio -i <"),
-    b"hsqs": ("squashfs image", "unsquashfs"),
-    b"MZ": ("self-extracting program for Windows", "7z x"),
-    b"\x7fELF": ("program", "7z x"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x"),
+    b"Rar!\x1a\x07": ("a rar archive", "unrar x"),
+    b"PK\x07\x08": ("a zip archive of several parts", "7z x"),
+    b"xar!": ("a xar archive", "xar -x -f"),
+    b"!<arch>": ("an ar archive", "ar x"),
+    b"070701": ("a cpio archive", "cpio -i <"),
+    b"MSCF": ("a cabinet archive", "7z x"),
+    b"hsqs": ("a squashfs image", "unsquashfs"),
+    b"MZ": ("a self-extracting program for Windows", "7z x"),
+    b"\x7fELF": ("a program", "7z x"),
 }
 
 
@@ -117,7 +120,7 @@ def kind_of(path: Path) -> str:
     for magic, (name, tool) in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
             raise DataError(
-                f"{path}: a {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
+                f"{path}: {name}, expected a zip, an uncompressed tar or a folder; unpack it with `{tool}` into a "
                 "folder, and write this folder as `path` into the source file"
             )
     if path.suffix == ".csv":
@@ -305,35 +308,55 @@ def _list_folder(path: Path, subfolder: str = "") -> tuple[list[Entry], Counter]
     """Regular files below a folder, and the number of skipped items of each kind.
 
     Links are followed, except to a folder above themselves: they would never end.
+
+    Raises:
+        DataError: a folder is not readable, or there are more files or repeated folders than the limits allow.
     """
     found: list[Entry] = []
     skipped: Counter[str] = Counter()
     top = path / subfolder
     folders = [(f"{subfolder}/" if subfolder else "", frozenset([_identity(top.stat())]))]
+    known: set[tuple[int, int]] = set()
+    repeated = 0
     while folders:
         prefix, above = folders.pop()
-        try:
-            with os.scandir(path / prefix) as items:
-                children = sorted(items, key=lambda item: item.name)
-        except OSError as error:
-            raise DataError(f"{path / prefix}: {error.strerror}; make the folder readable") from error
-        for child in children:
+        for child in _children(path / prefix):
             name = prefix + child.name
             try:
                 status = child.stat()
             except OSError:
                 skipped["broken link" if child.is_symlink() else "unreadable"] += 1
                 continue
-            if stat.S_ISDIR(status.st_mode):
-                if _identity(status) in above:
-                    skipped["link to a folder above it"] += 1
-                else:
-                    folders.append((name + "/", above | {_identity(status)}))
-            elif stat.S_ISREG(status.st_mode):
+            if stat.S_ISREG(status.st_mode):
                 found.append(Entry(checked_name(path, name), status.st_mtime_ns, status.st_size))
-            else:
+            elif not stat.S_ISDIR(status.st_mode):
                 skipped["device, pipe or socket"] += 1
+            elif (identity := _identity(status)) in above:
+                skipped["link to a folder above it"] += 1
+            else:
+                repeated += identity in known
+                known.add(identity)
+                folders.append((name + "/", above | {identity}))
+        _check_limits(path, prefix, len(found), repeated)
     return found, skipped
+
+
+def _children(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as items:
+            return sorted(items, key=lambda item: item.name)
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; make the folder readable") from error
+
+
+def _check_limits(path: Path, prefix: str, files: int, repeated: int) -> None:
+    if files > MAX_FILES:
+        raise DataError(f"{path}: more than {MAX_FILES:,} files; name a smaller folder, or put the images into tars")
+    if repeated > MAX_REPEATED:
+        raise DataError(
+            f"{path}: links lead more than {MAX_REPEATED:,} times to folders that are listed already, the last time in "
+            f"{prefix!r}; remove these links, or name a smaller folder"
+        )
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 ATTEMPTS = 6  # consecutive attempts with less than a new piece, after which the download fails
+STALL_S = 120  # an attempt fails if less than a new piece arrives in this time: at least 546 bytes per second
 MAX_WAIT_S = 600  # longest pause that a server may ask for
 BACKOFF_S = 1.0  # pause before the second attempt; doubles with each attempt
 TIMEOUT_S = (30, 60)  # limits for connecting and for the time between two reads
@@ -190,7 +191,9 @@ def _attempt(wanted: Wanted, have: int) -> Trouble | None:
     import urllib3
 
     try:
-        with requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S) as response:
+        with runtime.stall_limit(STALL_S):  # connecting, redirects and headers
+            response = requests.get(wanted.url, headers=_headers(have), stream=True, timeout=TIMEOUT_S)
+        with response:
             if response.status_code in _RETRIED_STATUS:
                 return Trouble(f"the server answers {response.status_code} {response.reason}", _retry_after(response))
             if _receive(wanted, response, have):
@@ -199,6 +202,8 @@ def _attempt(wanted: Wanted, have: int) -> Trouble | None:
             return Trouble(f"the server compresses the file with {encoding}" if encoding else "connection cut")
     except DataError:
         raise
+    except runtime.Stalled:
+        return Trouble(f"the server sends less than {PIECE:,} bytes in {STALL_S:,} seconds")
     except ValueError as error:  # the address of the source file, or one that the server leads to
         reason = runtime.without_secrets(runtime.first_line(error))
         raise DataError(
@@ -275,7 +280,8 @@ def _append(wanted: Wanted, response: Response, have: int, total: int | None) ->
     with wanted.part.open("r+b" if have else "wb") as file:
         file.seek(have)
         try:
-            with runtime.progress(f"download {wanted.path.name}", todo, "MiB") as advance:
+            name, pieces = f"download {wanted.path.name}", lambda: file.tell() // PIECE
+            with runtime.progress(name, todo, "MiB") as advance, runtime.stall_limit(STALL_S, pieces):
                 # not decoded: the bytes count, and a small compressed body could fill the disk
                 for piece in response.raw.stream(PIECE, decode_content=False):
                     shown = file.tell() // CHUNK

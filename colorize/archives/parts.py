@@ -28,6 +28,8 @@ from colorize.runtime import DataError
 _ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz")  # of a data set's tars in a folder
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MAX_ARCHIVES = 10_000_000  # of one range; protects against a typing error
+_MAX_RATIO = 100  # unpacked / packed length of an archive; photos hardly shrink, but repeated bytes shrink to 1/1000
+_ALWAYS_ALLOWED = 1 << 30  # bytes that any archive may unpack to
 
 
 class Part(NamedTuple):
@@ -197,11 +199,24 @@ def local_copy(part: Part, copy: Path) -> Path:
 def _unpack(path: Path, unpack: Callable[[Path], IO[bytes]], copy: Path) -> None:
     try:
         with unpack(path) as source, runtime.atomic_write(copy) as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+            limit, reason = _limit(path, copy)
+            while chunk := source.read(1 << 20):
+                if target.tell() + len(chunk) > limit:
+                    raise DataError(f"{path}: unpacks to more than {limit:,} bytes, {reason}")
+                target.write(chunk)
     except runtime.UserError:  # the copy cannot be written
         raise
     except _damage() as error:
         raise DataError(f"{path}: cannot be unpacked ({error}); download it again") from error
+
+
+def _limit(path: Path, copy: Path) -> tuple[int, str]:
+    """The largest length of an unpacked copy in bytes, and what sets this limit."""
+    free = shutil.disk_usage(copy.parent).free * 9 // 10
+    plausible = max(_ALWAYS_ALLOWED, _MAX_RATIO * path.stat().st_size)
+    if free < plausible:
+        return free, "nine tenths of the free disk space; free some space and run again"
+    return plausible, f"{_MAX_RATIO} times its length, which no archive of photos does; unpack it yourself"
 
 
 def _damage() -> tuple[type[Exception], ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RETRIES = 5  # of a request that fails because of the network, or that the server answers with 5xx or 429
 BACKOFF_S = 1.0  # pause before the first retry; doubles with each retry
 TIMEOUT_S = (10, 60)  # limits for connecting and for the time between two reads
+REQUEST_S = 600  # limit of a whole request; bytes that have arrived are kept, and a request without any is an error
 
 _PACKAGE = "obstore>=0.12,<0.13"  # as in pyproject.toml
 _KEYS = {
@@ -81,7 +82,7 @@ def _options() -> dict[str, Any]:
             "allow_http": True,  # only an endpoint or an address that the user gives can be http
             "connect_timeout": timedelta(seconds=TIMEOUT_S[0]),
             "read_timeout": timedelta(seconds=TIMEOUT_S[1]),
-            "timeout": timedelta(days=1),  # of a whole request; `read_timeout` notices a stalled one
+            "timeout": timedelta(seconds=REQUEST_S),
         },
     }
 

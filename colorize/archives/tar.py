@@ -189,8 +189,7 @@ class _Walker:
             except ValueError:
                 stored = -1
             if stored != total and stored != _signed_sum(header):
-                what = "damaged, or neither a zip nor an uncompressed tar" if offset == 0 else "damaged header"
-                raise _refusal(self.path, offset, what)
+                raise _unknown(self.path) if offset == 0 else _refusal(self.path, offset, "damaged header")
         self.headers.clear()
         self.offsets.clear()
 
@@ -205,6 +204,8 @@ class _Walker:
         for start in range(offset, len(self.data), step):
             chunk = self.data[start : start + step]
             if chunk.count(0) != len(chunk):
+                if offset == 0:  # such as the image of a disk
+                    raise _unknown(self.path)
                 raise self._damaged(offset, "data after the end mark: a header is missing")
 
     def _damaged(self, offset: int, what: str, remedy: str = "download it again") -> DataError:
@@ -216,6 +217,11 @@ class _Walker:
 
 def _refusal(path: Path, offset: int, what: str, remedy: str = "download it again") -> DataError:
     return DataError(f"{path}: {what} (byte {offset}); {remedy}")
+
+
+def _unknown(path: Path) -> DataError:
+    what = "damaged, or neither a zip nor an uncompressed tar"
+    return _refusal(path, 0, what, "download it again; if it is another kind of archive, unpack it into a folder")
 
 
 def _stored_name(header: bytes) -> str:

@@ -77,7 +77,15 @@ from colorize.runtime.files import (
 )
 from colorize.runtime.locks import Lock, holder_of, lock
 from colorize.runtime.program import call_in_child, executor, outputs, run, workers
-from colorize.runtime.signals import cpu_limit, die_with_parent, finish_step, is_orphaned, stop_requested
+from colorize.runtime.signals import (
+    Stalled,
+    cpu_limit,
+    die_with_parent,
+    finish_step,
+    is_orphaned,
+    stall_limit,
+    stop_requested,
+)
 from colorize.runtime.terminal import escaped, note, progress, say
 
 __all__ = [
@@ -88,6 +96,7 @@ __all__ = [
     "Killed",
     "Lock",
     "ParameterError",
+    "Stalled",
     "UserError",
     "atomic_text",
     "atomic_write",
@@ -133,6 +142,7 @@ __all__ = [
     "set_up_process",
     "set_up_torch",
     "sha256_of",
+    "stall_limit",
     "state_dir",
     "stop_requested",
     "sweep",

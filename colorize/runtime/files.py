@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import functools
 import hashlib
 import io
 import json
 import os
+import platform
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from _typeshed import ReadableBuffer
 
-_STRAY = re.compile(r"\..+\.(\d+)\.tmp")  # the group is the PID of the process that wrote it
+_STRAY = re.compile(r"\..+\.([0-9a-f]{8})\.(\d+)\.tmp")  # machine and PID of the process that wrote it
+_FOREIGN_S = 86_400  # a file of another machine to which nobody has written for so long is removed
 _written: dict[Path, int] = {}  # files written by this process and its workers -> bytes
 
 
@@ -59,9 +63,20 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def _temporary(path: Path) -> Path:
-    """The path of the unfinished file. A long name is replaced, because a name has at most 255 bytes."""
+    """The path of the unfinished file, which no other process uses, even on another machine that shares the disk.
+
+    A long name is replaced, because a name has at most 255 bytes.
+    """
     name = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
-    return path.parent / f".{name}.{os.getpid()}.tmp"
+    return path.parent / f".{name}.{_machine()}.{os.getpid()}.tmp"
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight hexadecimal digits that differ between machines, and between containers: both can have equal PIDs."""
+    namespace = Path("/proc/self/ns/pid")  # Linux only
+    identity = f"{platform.node()} {namespace.readlink() if namespace.is_symlink() else ''}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
 class _Output(io.BufferedIOBase):
@@ -250,7 +265,7 @@ def make_folder(folder: Path) -> None:
     Raises:
         DataError: the folder is not writable.
     """
-    probe = folder / f".probe.{os.getpid()}.tmp"
+    probe = _temporary(folder / "probe")
     with _explained(folder), signals.finish_step():  # a signal must not leave the probe behind
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -260,11 +275,24 @@ def make_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, is_recursive: bool = True) -> None:
-    """Remove the temporary files of processes that have ended, in a folder and, if wanted, its subfolders."""
+    """Remove the temporary files of processes that have ended, in a folder and, if wanted, its subfolders.
+
+    Other machines may write to the same disk. It is unknown here whether their processes run, so their files are
+    removed only if nobody has written to them for a day.
+    """
     for path in sorted(folder.glob("**/.*.tmp" if is_recursive else ".*.tmp")):
         name = _STRAY.fullmatch(path.name)
-        if name and path.is_file() and not is_running(int(name[1])):
+        if name and path.is_file() and _is_abandoned(path, name[1], int(name[2])):
             path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path, machine: str, pid: int) -> bool:
+    if machine == _machine():
+        return not is_running(pid)
+    try:
+        return time.time() - path.stat().st_mtime > _FOREIGN_S
+    except FileNotFoundError:  # its process has just finished it
+        return False
 
 
 def is_running(pid: int) -> bool:
@@ -319,7 +347,8 @@ def read_bytes(path: Path | str, limit: int) -> bytes:
     """
     with open_regular(path) as file:
         check_size(path, limit)
-        return file.read(limit)
+        # not `limit` bytes: so much memory would be allocated, and be refused where memory is limited
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def sha256_of(path: Path | str) -> str:

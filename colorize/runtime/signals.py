@@ -145,6 +145,37 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+class Stalled(Exception):
+    """Work has made no progress for too long. It is no OSError, because network libraries catch these errors."""
+
+
+@contextlib.contextmanager
+def stall_limit(seconds: float, progress: Callable[[], object] = int) -> Iterator[None]:
+    """Raise Stalled in the block if `progress()` has the same value as so many seconds before.
+
+    It interrupts waiting for a file or a network. It has no effect outside of the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    last = progress()
+
+    def look(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = progress()
+        if now == last:
+            raise Stalled
+        last = now
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @contextlib.contextmanager
 def finish_step() -> Iterator[None]:
     """Delay signals until the block ends; then a signal ends the process. A block inside another one has no effect."""

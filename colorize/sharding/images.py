@@ -1,8 +1,8 @@
 """The image policy: how image files are decoded, and which files are rejected.
 
 `decode` returns a square of a fixed size for the shards; `open_rgb` returns the whole photo. `photos/photo.py` follows
-the same policy, but keeps the alpha, and the 16 bits of gray photos. For any input bytes, the two functions return 8-bit
-sRGB or raise `Reject` with one of a few fixed reasons, and use less than 1 GB of memory:
+the same policy, but keeps the alpha, and the 16 bits of gray photos. For any input bytes, `decode` and `open_rgb`
+return 8-bit sRGB or raise `Reject` with one of a few fixed reasons, and use less than 1 GB of memory:
 
 - Plain JPEGs (8 bits, RGB or gray, upright, sRGB) are decoded by libjpeg at the smallest DCT scale (n/8) at which both
   sides are at least `size`. Then they are cropped to the central square and resized with antialiasing if necessary.
@@ -28,7 +28,7 @@ from PIL import Image as Pillow
 
 from colorize.color.colorfulness import colorfulness
 from colorize.sharding import conversion, jpeg, mending, orientation, pages, profiles
-from colorize.sharding.floods import is_flooded
+from colorize.sharding.floods import is_flooded, without_fill_bytes
 from colorize.sharding.formats import FORMATS
 from colorize.sharding.opening import open_as
 from colorize.sharding.rejections import (
@@ -201,7 +201,7 @@ def _mend(data: bytes | memoryview, limits: Limits) -> bytes | None:
     """The mended JPEG, whose header passes all checks; None if there is nothing to mend or if it cannot be mended."""
     if bytes(data[:2]) != b"\xff\xd8" or len(data) > limits.bytes or is_flooded(data):
         return None
-    mended = mending.mend(data)
+    mended = mending.mend(without_fill_bytes(data))
     header = jpeg.read_header(mended) if mended else None
     if mended is None or header is None:
         return None

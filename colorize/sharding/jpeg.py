@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import simplejpeg
 
-from colorize.sharding.floods import MAX_SEGMENTS
-
+MAX_SEGMENTS = 5_000  # of metadata in a file; an ICC profile has at most 255
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _PROGRESSIVE = frozenset((0xC2, 0xCA))  # 0xCA means arithmetic coding, like 0xC9 and 0xCC below

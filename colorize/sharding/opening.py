@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.sharding import avif, conversion, depth, jpeg, jpeg2000, pages, png, profiles, webp
-from colorize.sharding.floods import is_flooded
+from colorize.sharding.floods import is_flooded, without_fill_bytes
 from colorize.sharding.formats import FORMATS
 from colorize.sharding.rejections import (
     ANIMATED,
@@ -66,7 +66,7 @@ def open_as(
             repaired = _checked_jpeg(data, limits) if bytes(data[:2]) == b"\xff\xd8" else None
             notes: list[str] = []
             # without a second reference to the loaded photo, which would keep its memory
-            photo = convert(_load(repaired or data, limits, notes), notes)
+            photo = convert(_load(without_fill_bytes(repaired or data), limits, notes), notes)
             notes += [profiles.UNUSABLE] if repaired else []
             return photo, ", ".join(notes) or None
     except (Reject, MemoryError):

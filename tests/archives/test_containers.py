@@ -343,6 +343,26 @@ def test_folder_is_walked_sorted_and_links_are_followed_but_never_in_circles(tmp
     assert read_all(folder) == {name: content_of("b.jpg" if name == "link.jpg" else name) for name in names}
 
 
+def test_links_that_multiply_are_refused(tmp_path, monkeypatch):
+    """Each of ten folders has two links to the next one: 1,024 ways lead to the last one."""
+    monkeypatch.setattr(containers, "MAX_REPEATED", 50)
+    for level in range(11):
+        (tmp_path / f"photos/{level:02d}").mkdir(parents=True)
+    for level in range(10):
+        for name in ("a", "b"):
+            (tmp_path / f"photos/{level:02d}/{name}").symlink_to(tmp_path / f"photos/{level + 1:02d}")
+    with pytest.raises(DataError, match=r"photos: links lead more than 50 times to folders that are listed already"):
+        containers.scan(tmp_path / "photos")
+
+
+def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "MAX_FILES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").touch()
+    with pytest.raises(DataError, match=r"more than 3 files; name a smaller folder, or put the images into tars"):
+        containers.scan(tmp_path)
+
+
 def test_file_name_that_no_table_can_hold_is_named(tmp_path):
     (tmp_path / "photos").mkdir()
     with open(os.fsencode(tmp_path / "photos") + b"/caf\xe9.jpg", "wb"):  # noqa: PTH123 - Path takes no bytes

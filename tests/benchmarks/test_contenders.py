@@ -70,7 +70,7 @@ def test_repeated_measures_have_the_keys_of_the_saved_images_and_new_ones(tmp_pa
 @pytest.mark.parametrize("kind", photos._KINDS)
 def test_all_contenders_write_the_same_photo_in_color(kind, monkeypatch, tmp_path):
     monkeypatch.setattr(photos, "_MODEL", tmp_path / "none")
-    gray = photos.mosaic(61, 90)
+    gray = photos.gray_photo(61, 90)
     content = simplejpeg.encode_jpeg(np.ascontiguousarray(gray[..., None]), 92, "GRAY")
     torch.manual_seed(0)
     strong = photos._colorizer()[0]

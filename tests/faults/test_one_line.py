@@ -2,14 +2,11 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from colorize.sharding import listing
 from tests.helpers import processes, projects
 
 SHARD, TRAIN, EVALUATE = ("shard", "tiny"), ("train", "tiny", "regression", "0"), ("evaluate", "tiny", "baselines")
@@ -159,7 +156,7 @@ def check(project: Path, stage: tuple[str, ...], code: int, words: str, **enviro
 
 @pytest.mark.parametrize(("stage", "change", "code", "words"), WRONG_INPUTS)
 def test_wrong_inputs(project, monkeypatch, stage, change, code, words):
-    monkeypatch.setattr(listing, "MATCH_S", 0.2)
+    monkeypatch.setattr("colorize.sharding.listing.MATCH_S", 0.2)
     monkeypatch.setattr(processes, "HANGS_AFTER_S", 20)
     change(project)
     check(project, stage, code, words)
@@ -174,40 +171,3 @@ def test_wrong_variables(project, monkeypatch, stage, name, value, code, words):
 @pytest.mark.parametrize(("stage", "code", "words"), WRONG_ARGUMENTS)
 def test_wrong_arguments(project, stage, code, words):
     check(project, stage, code, words)
-
-
-def test_results_behind_a_link_are_refused_before_the_work(project, tmp_path):
-    (project / "data").rename(tmp_path / "large")
-    (project / "data").symlink_to(tmp_path / "large")
-    check(project, SHARD, 3, "data: a link, and DVC stores no results behind it", DVC_STAGE="shard@tiny")
-    assert not list((tmp_path / "large").rglob("*.tar"))
-
-
-@pytest.mark.parametrize("module", ["colorize.__main__", "stages"])
-def test_on_windows_the_line_names_wsl(repo, module):
-    code = f"import sys; sys.platform = 'win32'; sys.modules['fcntl'] = None; import {module}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=repo, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "WSL" in done.stderr
-
-
-@pytest.mark.parametrize(("make", "words"), [(lambda path: None, "no git repository"), (Path.touch, "git refuses")])
-def test_a_folder_that_git_does_not_accept_is_refused_before_the_installation(repo, tmp_path, make, words):
-    make(tmp_path / ".git")
-    done = subprocess.run([repo / "tools/check_git.sh"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and words in done.stderr
-
-
-def test_names_are_the_bytes_on_the_disk_in_every_locale(repo, tmp_path):
-    (tmp_path / "é.jpg").write_bytes(b"x")
-    code = (
-        "import sys; from pathlib import Path; from colorize.archives import containers; folder = Path(sys.argv[1])\n"
-        "entries = containers.scan(folder).entries\n"
-        "with containers.Reader(folder) as reader: print(ascii(entries[0].name), bytes(reader.read(entries[0])))"
-    )
-    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], cwd=repo, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout == "'\\xe9.jpg' b'x'\n", done.stderr

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from colorize import runtime
+from colorize.runtime import files
 from tests.helpers import processes
 
 
@@ -164,12 +165,17 @@ def test_a_folder_that_cannot_be_is_an_error_before_any_work(tmp_path):
             prepare(tmp_path / "data" / "shards")
 
 
+def stray_of(pid: int, folder: Path, machine: str | None = None) -> Path:
+    """The temporary file of a process."""
+    return folder / f".a.tar.{machine or files._machine()}.{pid}.tmp"
+
+
 def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
     dead = processes.fork(lambda: None, tmp_path, tmp_path / "log")
     processes.wait(dead)
     (tmp_path / "log").unlink()
     (tmp_path / "deep").mkdir()
-    stray, living = tmp_path / "deep" / f".a.tar.{dead}.tmp", tmp_path / f".a.tar.{os.getppid()}.tmp"
+    stray, living = stray_of(dead, tmp_path / "deep"), stray_of(os.getppid(), tmp_path)
     others = [tmp_path / "a.tmp", tmp_path / ".hidden.tmp"]
     for path in (stray, living, *others):
         path.touch()
@@ -180,7 +186,7 @@ def test_strays_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path):
 def test_strays_of_processes_that_nobody_waits_for_go_too(tmp_path):
     dead = processes.fork(lambda: None, tmp_path, tmp_path / "log")
     os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # leaves it a zombie
-    stray = tmp_path / f".a.tar.{dead}.tmp"
+    stray = stray_of(dead, tmp_path)
     stray.touch()
     runtime.sweep(tmp_path)
     assert processes.wait(dead) == 0
@@ -190,7 +196,7 @@ def test_strays_of_processes_that_nobody_waits_for_go_too(tmp_path):
 def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     dying = processes.fork(lambda: time.sleep(600), tmp_path, tmp_path / "log")
-    stray = tmp_path / "data" / "train" / f".a.tar.{dying}.tmp"
+    stray = stray_of(dying, tmp_path / "data" / "train")
     stray.parent.mkdir(parents=True)
     stray.touch()
     with runtime.outputs("shard tiny", tmp_path / "data"):
@@ -198,6 +204,30 @@ def test_strays_of_processes_that_die_meanwhile_go_at_the_end(tmp_path, monkeypa
         os.kill(dying, signal.SIGKILL)
         assert processes.wait(dying) == -signal.SIGKILL
     assert not stray.exists()
+
+
+def test_strays_of_another_machine_go_when_nobody_has_written_to_them_for_a_day(tmp_path):
+    dead = processes.fork(lambda: None, tmp_path, tmp_path / "log")
+    processes.wait(dead)  # here; on the other machine, a process with this PID may run
+    fresh, old = (stray_of(dead, tmp_path, machine) for machine in ("0123abcd", "89abcdef"))
+    fresh.touch()
+    old.touch()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    runtime.sweep(tmp_path)
+    assert [path.name for path in sorted(tmp_path.glob(".*"))] == [fresh.name]
+
+
+def test_processes_of_two_machines_write_to_different_temporary_files(tmp_path, monkeypatch):
+    """On a shared disk, their PIDs can be equal."""
+    names = set()
+    for host in ("one", "two"):
+        monkeypatch.setattr(files.platform, "node", lambda host=host: host)
+        files._machine.cache_clear()
+        with runtime.atomic_write(tmp_path / "a.tar"):
+            names |= {path.name for path in tmp_path.iterdir()}
+        (tmp_path / "a.tar").unlink()
+    files._machine.cache_clear()
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("point", ["write-rename", "write-sync"])

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -23,13 +24,19 @@ def chunk(kind: bytes) -> bytes:
     return struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
 
 
-PNG, GIF, JPEG, PPM = (encoded(kind) for kind in ("PNG", "GIF", "JPEG", "PPM"))
+PNG, GIF, JPEG, JPEG_2000, PPM = (encoded(kind) for kind in ("PNG", "GIF", "JPEG", "JPEG2000", "PPM"))
+BOX = b"\0\0\0\x08free"  # an empty one
 FLOODS = {
     "PNG, empty chunks": PNG[:33] + chunk(b"teSt") * COUNT + PNG[33:],
     "PNG, empty IDAT": PNG[:33] + chunk(b"IDAT") * COUNT + PNG[33:],
     "PNG, behind the pixels": PNG[:-12] + chunk(b"teSt") * COUNT + PNG[-12:],
     "GIF, empty comments": GIF[:-1] + b"\x21\xfe\0" * COUNT + b";",
     "GIF, short blocks": GIF[:-1] + b"\x21\xfe" + b"\1a" * COUNT + b"\0;",
+    "GIF, comments of two bytes": GIF[:-1] + b"\x21\xfe\2ab\0" * COUNT + b";",
+    "GIF, short blocks of pixels": GIF[:-2] + b"\1a" * COUNT + b"\0;",
+    "GIF, before the picture": GIF[: GIF.index(b",")] + b"\x21\xfe\2ab\0" * COUNT + GIF[GIF.index(b",") :],
+    "GIF, zeros between its parts": GIF[:-1] + bytes(COUNT) + b";",
+    "JPEG 2000, empty boxes": JPEG_2000[:12] + BOX * COUNT + JPEG_2000[12:],
     "JPEG, empty EXIF": JPEG[:2] + b"\xff\xe1\0\2" * COUNT + JPEG[2:],
     "JPEG, empty profiles": JPEG[:2] + b"\xff\xe2\0\x10ICC_PROFILE\0\1\xff" * COUNT + JPEG[2:],
     "JPEG, zeros": JPEG[:2] + bytes(COUNT) + JPEG[2:],
@@ -47,11 +54,20 @@ def test_a_flood_is_refused_before_it_is_read(kind):
     assert caught.value.reason == images.DAMAGED
 
 
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "PPM", "TIFF", "WEBP", "BMP"])
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xfe\0\2\xff\xd9"])
+def test_fill_bytes_before_a_marker_cost_no_time_and_no_pixel(end):
+    flood, begun = JPEG[:-2] + b"\xff" * 20_000_000 + end, time.process_time()
+    assert np.array_equal(np.asarray(images.open_rgb(flood)), np.asarray(images.open_rgb(JPEG)))
+    assert np.array_equal(images.decode(flood, 32).rgb, images.decode(JPEG, 32).rgb)
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "JPEG2000", "PPM", "TIFF", "WEBP", "BMP"])
 def test_a_normal_file_is_no_flood_and_its_trailer_is_not_read(kind):
     content = encoded(kind)
-    assert not floods.is_flooded(content)
-    images.decode(content + bytes(COUNT), 32)
+    for trailer in (b"", bytes(COUNT), b"\xff" * COUNT):  # flash memory that was erased holds 0xFF
+        assert not floods.is_flooded(content + trailer)
+        images.decode(content + trailer, 32)
 
 
 def test_the_chunks_behind_the_end_of_a_png_are_not_counted():

@@ -9,6 +9,7 @@ import lzma
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 
 from colorize.archives import parts
 from colorize.layout import Folders
-from colorize.runtime import DataError, ParameterError
+from colorize.runtime import DataError, ParameterError, files
 from colorize.sharding import build, sources
 
 SPLITS = "fractions: {val: 0.2, test: 0.2}\n"
@@ -249,8 +250,26 @@ def test_a_compressed_file_that_is_no_tar_is_named(shard, laion):
 def test_a_disk_that_is_full_is_not_called_a_damaged_archive(tmp_path, monkeypatch):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(gzip.compress(b"x" * 1000))
-    monkeypatch.setattr(parts.shutil, "copyfileobj", raise_(DataError("disk full: free some space and run again")))
+    monkeypatch.setattr(files._Output, "write", raise_(DataError("disk full: free some space and run again")))
     with pytest.raises(DataError, match=r"^disk full: free some space and run again$"):
+        parts.local_copy(parts.part_of("path", path), tmp_path / "copies/000000.tar")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_that_unpacks_to_far_more_than_photos_do_is_refused(tmp_path, monkeypatch, compress):
+    monkeypatch.setattr(parts, "_ALWAYS_ALLOWED", 1 << 20)
+    path, copy = tmp_path / "a.tar.gz", tmp_path / "copies/000000.tar"
+    path.write_bytes(compress(bytes(5 << 20)))
+    with pytest.raises(DataError, match=r"a.tar.gz: unpacks to more than 1,048,576 bytes, 100 times its length"):
+        parts.local_copy(parts.part_of("path", path), copy)
+    assert not [found for found in copy.parent.iterdir() if found.suffix != ".lock"]
+
+
+def test_an_unpacked_archive_leaves_a_tenth_of_the_disk(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(bytes(1000)))
+    monkeypatch.setattr(parts.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1100))
+    with pytest.raises(DataError, match=r"more than 990 bytes, nine tenths of the free disk space; free some space"):
         parts.local_copy(parts.part_of("path", path), tmp_path / "copies/000000.tar")
 
 
