@@ -74,16 +74,22 @@ async function show(photo) {
     byId("work").hidden = false;
     byId("name").textContent = name;
     byId("size").textContent = `${opened.width} × ${opened.height} pixels`;
-    if (opened.entropy !== null) byId("hesitates").textContent = `In this photo, the model hesitates between ${numColors(opened.entropy)} per pixel, on average.`;
     viewer.show(byId("before"), opened.before);
     await redraw();
     say(`${name} is colored.`);
+    if (byId("sure")) await saySure(photo);
   } catch (error) {
     state.shown = null;
     byId("work").hidden = true;
     say("");
     complain(name, error);
   }
+}
+
+async function saySure({ number }) {
+  byId("hesitates").textContent = "";
+  const { entropy } = await ask("sure", { number });
+  if (entropy !== undefined) byId("hesitates").textContent = `In this photo, the model hesitates between ${numColors(entropy)} per pixel, on average.`;
 }
 
 const endings = { "image/jpeg": "jpg", "image/png": "png" };

@@ -17,15 +17,16 @@ function forBlocks(logits, bins, n, visit) {
 
 // (2, n) ab: the annealed mean (Zhang et al. 2016, equation 5), or the most probable bin for temperature 0.
 function colorsOf(logits, gamut, n, temperature) {
+  const isMode = temperature === 0, sharpness = isMode ? 1e30 : 1 / temperature; // so that only the largest logit counts
   const ab = new Float32Array(2 * n), sums = new Float64Array(BLOCK), as = new Float64Array(BLOCK), bs = new Float64Array(BLOCK);
   forBlocks(logits, gamut.length, n, (start, size, top) => {
     for (const list of [sums, as, bs]) list.fill(0);
     for (let q = 0; q < gamut.length; q++) {
       const [a, b] = gamut[q];
       for (let i = 0, at = q * n + start; i < size; i++, at++) {
-        const below = logits[at] - top[i];
-        if (temperature === 0 ? below !== 0 || sums[i] > 0 : below < NEGLIGIBLE * temperature) continue; // of equal logits, the first bin
-        const weight = temperature === 0 ? 1 : Math.exp(below / temperature);
+        const below = (logits[at] - top[i]) * sharpness;
+        if (below < NEGLIGIBLE || (isMode && sums[i] > 0)) continue; // of equal logits, the mode is the first bin
+        const weight = Math.exp(below);
         sums[i] += weight;
         as[i] += weight * a;
         bs[i] += weight * b;

@@ -25,9 +25,14 @@ const operations = {
     open = null;
     const photo = await decode(file), prediction = await predict(session, colors, photo.pixels, facts);
     open = { number, preview: reduced(photo, PREVIEW), prediction, ab: {} };
-    if (facts.isDistribution) open.entropy = entropyOf(prediction.values, prediction.bins, prediction.h * prediction.w);
-    const entropy = open.entropy ? open.entropy.reduce((sum, value) => sum + value, 0) / open.entropy.length : null;
-    return { before: await createImageBitmap(open.preview), width: photo.canvas.width, height: photo.canvas.height, entropy };
+    return { before: await createImageBitmap(open.preview), width: photo.canvas.width, height: photo.canvas.height };
+  },
+
+  // The mean entropy of the open photo, nats. This is a request of its own, so that the colors are there earlier.
+  async sure({ number }) {
+    if (!open || open.number !== number) return {}; // another photo was chosen in the meantime
+    const entropy = openEntropy();
+    return { entropy: entropy.reduce((sum, value) => sum + value, 0) / entropy.length };
   },
 
   // The open photo in color, or its entropy map.
@@ -35,7 +40,7 @@ const operations = {
     if (!open || open.number !== number) return {}; // another photo was chosen in the meantime
     const { width, height, data } = open.preview, pixels = new ImageData(data.slice(), width, height);
     if (open.ab.temperature !== settings.temperature) open.ab = { ...abOf(open.prediction, facts, settings.temperature), temperature: settings.temperature };
-    if (view === "entropy") paintEntropy(pixels, open.entropy, open.prediction);
+    if (view === "entropy") paintEntropy(pixels, openEntropy(), open.prediction);
     else colors.join(pixels.data, width, height, open.ab, settings.strength);
     return { after: await createImageBitmap(pixels) };
   },
@@ -56,6 +61,11 @@ const operations = {
     return { blob: await zipOf(entries) };
   },
 };
+
+function openEntropy() {
+  const { values, bins, h, w } = open.prediction;
+  return (open.entropy ??= entropyOf(values, bins, h * w));
+}
 
 // Blend transparent pixels onto white: a JPEG has no transparency. Returns whether there were any.
 function flatten(data) {

@@ -122,7 +122,7 @@ def test_the_slider_compares_the_photo_with_the_result(same_visit):
 def test_the_entropy_map_says_how_sure_the_model_is(same_visit):
     same_visit.color(encoded(picture(60, 90)))
     colors = same_visit.pixels()
-    assert "the model hesitates between about " in same_visit.page.locator("#hesitates").inner_text()
+    same_visit.page.locator("#hesitates", has_text="the model hesitates between about ").wait_for()
     assert not same_visit.page.locator("#scale").is_visible()
     same_visit.page.locator("#sure").check()
     same_visit.wait_for_drawing("view", "entropy")
