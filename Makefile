@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
 BENCHMARKS := sharding loading prior targets loss training inference photos
 
-.PHONY: help repository repro train-all test browser scale verify soak fuzz bench compare review lint paper tiny sample
+.PHONY: help repository repro train-all test browser scale export page verify soak fuzz bench compare review lint paper tiny sample
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -17,6 +17,7 @@ repro: repository $(READY) ## run everything that is out of date, from raw archi
 	@python tools/run_cells.py
 	@python -m stages.report show
 	@echo "all results on one page, to open in a browser: data/report.html"
+	@echo "to color your own photos in a browser: make page"
 
 train-all: repository $(READY) ## only train all models, one per GPU; `make repro` then does the rest
 	@python tools/run_cells.py train
@@ -30,6 +31,14 @@ browser: $(READY) ## install what the tests of the pages need: a browser, and tw
 
 scale: $(READY) ## install what buckets, clusters and zstd need, and an S3 server for the tests
 	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-scale.txt
+
+export: $(READY) ## install what `colorize export` needs: packages for ONNX files, and ONNX Runtime Web
+	@python -m pip install --quiet --disable-pip-version-check --requirement requirements-export.txt
+	@python -m colorize.export.web_runtime
+
+page: export ## write data/page.html, which colors photos in a browser without a server; after make repro
+	@python -m colorize export objects-unet-0 --page data/page.html
+	@echo "open data/page.html in a browser"
 
 verify: $(READY) ## check all files of the pipeline, and name the command that repairs each problem
 	@python -m colorize.verify

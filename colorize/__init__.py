@@ -24,8 +24,9 @@ def load(
     The call does not change the state of the process: thread count, flags, environment, current device, random state.
 
     Args:
-        path: folder of a trained model, such as `data/models/objects-unet-0`.
-        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one.
+        path: folder of a trained model, such as `data/models/objects-unet-0`, or an ONNX file of `colorize export`.
+        device: `cpu`, `cuda`, ...; by default COLORIZE_DEVICE, else a GPU if there is one. An ONNX file is always
+            computed on the CPU.
         size: short side of the network's input, pixels. By default the short side of the photo, but at least the
             training size and at most twice the training size.
         temperature: temperature of the annealed mean, in [0, 1]: 0 is the mode (as in the paper), 1 is the mean.
@@ -42,6 +43,10 @@ def load(
         ValueError: the folder holds no model, the model is damaged, or an option is out of range; the message is one
             line and says what to do.
     """
+    if str(path).lower().endswith(".onnx"):
+        from colorize.export import session
+
+        return session.load(path, device, size, temperature, strength)
     from colorize.photos import predict  # imports torch, which takes seconds
 
     return predict.load(path, device, size, temperature, strength)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/data.md", "docs/extending.md", "docs/operations.md",
-         "docs/intervals.md", "docs/measures.md", "docs/reproduction.md", "docs/scaling.md",
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/data.md", "docs/export.md", "docs/extending.md", "docs/operations.md",
+         "docs/intervals.md", "docs/measures.md", "docs/photos.md", "docs/reproduction.md", "docs/scaling.md",
          "benchmarks/README.md")  # fmt: skip
 MODULE_COMMAND = re.compile(r"python -m ((?:stages|colorize|benchmarks|tools)[\w.]*)")
 GENERATED = ("data/", ".state", ".venv")  # exist only after a run

@@ -1,4 +1,4 @@
-"""The command line: what it writes, what it says, how it ends."""
+"""The program `colorize`: its commands, what it writes, what it says, how it ends."""
 
 import os
 import subprocess
@@ -10,53 +10,23 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from colorize import __main__ as command
+import colorize as package
 from colorize import runtime
 from colorize.color import cielab
-from colorize.models import contract, files
+from colorize.commands import arguments, photos
+from colorize.photos import predict
+from tests.helpers import coloring
+from tests.helpers.coloring import colorize, draw, json_lines, names, process, read
+
+COMMANDS = ("photos", "page", "export", "inspect", "verify")
+SLOW = {"torch", "numpy", "PIL.Image"}
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A repository without anything but one untrained model, objects-unet-0."""
     monkeypatch.chdir(tmp_path)
-    Path("dvc.yaml").touch()
-    torch.manual_seed(0)
-    model = contract.build_model("unet", 0.05)
-    files.save(Path("data/models/objects-unet-0"), model, {"model": "unet", "width": 0.05, "size": 32})
-    return tmp_path
-
-
-def draw(name: str, height: int = 24, width: int = 32, **options) -> np.ndarray:
-    """Save a photo; its pixels."""
-    rgb = np.random.default_rng(0).integers(60, 200, (height, width, 3), dtype=np.uint8)
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rgb).save(name, **options)
-    return rgb
-
-
-def read(name: str) -> np.ndarray:
-    with Image.open(name) as picture:
-        return np.array(picture)
-
-
-def colorize(*arguments: str) -> int:
-    """The command's exit code."""
-    try:
-        command.main(*arguments)
-    except runtime.UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as error:
-        return error.code or 0
-    return 0
-
-
-def process(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    """The command in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[1])}
-    line = [sys.executable, *options, "-m", "colorize", *arguments]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    return coloring.make_repository(tmp_path)
 
 
 def imported(done: subprocess.CompletedProcess) -> set[str]:
@@ -68,6 +38,9 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
     return cielab.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))[0].numpy()
 
 
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
 def test_a_photo_in_a_process_of_its_own(here):
     rgb = draw("my photo é.png", 51, 33)
     done = process("my photo é.png", "-o", "out")
@@ -77,18 +50,48 @@ def test_a_photo_in_a_process_of_its_own(here):
     assert np.abs(lightness(read("out/my photo é.png")) - lightness(rgb)).max() < 0.35
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_does_not_wait_for_torch(here, command):
+    done = process(*filter(None, [command]), "--help", options=("-X", "importtime"))
+    assert done.returncode == 0
+    assert "examples:" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert "argparse" in imported(done)
+    assert not imported(done) & SLOW
+
+
+def test_the_first_help_names_all_commands(here):
+    text = process("--help").stdout
+    assert text.startswith("usage: colorize [-h] [--version] photo [photo ...] [-o folder]")
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_the_word_photos_can_be_left_out_and_a_photo_can_be_named_like_a_command(here, capsys):
+    draw("page", format="PNG")
+    assert colorize("photos", "page", "-o", "one") == 0
+    assert colorize("./page", "-o", "two") == 0
+    assert read("one/page.png").tobytes() == read("two/page.png").tobytes()
+
+
+def test_a_folder_that_is_named_like_a_command_is_mentioned(here, capsys):
+    draw("photos/a.png")
+    assert colorize("photos", "-o", "out") == 2
+    assert capsys.readouterr().err.endswith("; for the file or folder photos, write ./photos\n")
+    assert colorize("./photos", "-o", "out") == 0
+
+
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "| true", "> /dev/full"])
 def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection):
     draw("photo.png", 51, 33)
     line = f"set -o pipefail; '{sys.executable}' -m colorize photo.png -o out {redirection}"
-    environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
     done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("out/photo.png").is_file()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("line", "code", "words"),
     [
         (["missing.jpg"], 3, "missing.jpg: no such file"),
         (
@@ -97,11 +100,17 @@ def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection)
             "found: objects-unet-0); train it with `dvc repro train@scenes-cnn-0`",
         ),
         (["photo.png", "-o", "photo.png"], 3, "photo.png: cannot create this folder"),
+        (["photo.png", "--size", "5"], 2, "--size: 5: expected 16 to 1024 pixels"),
+        (["photo.png", "--temperature", "nan"], 2, "--temperature: nan: expected 0 to 1"),
+        (["photo.png", "--strength", "-1"], 2, "--strength: -1: expected 0 to 2"),
+        (["photo.png", "--quality", "95", "--format", "png"], 2, "--quality: png has none"),
+        (["photo.png", "--form", "png"], 2, "unrecognized arguments: --form"),
+        ([], 2, "the following arguments are required: photo; see `colorize photos --help`"),
     ],
 )
-def test_errors_are_one_line_without_waiting_for_torch(here, arguments, code, words):
+def test_errors_are_one_line_without_waiting_for_torch(here, line, code, words):
     draw("photo.png")
-    done = process(*arguments, options=("-X", "importtime"))
+    done = process(*line, options=("-X", "importtime"))
     assert not imported(done) & {"torch"}
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == code
@@ -110,12 +119,7 @@ def test_errors_are_one_line_without_waiting_for_torch(here, arguments, code, wo
     assert words in lines[0]
 
 
-def test_help_does_not_wait_for_torch(here):
-    done = process("--help", options=("-X", "importtime"))
-    assert done.returncode == 0
-    assert "--model" in done.stdout
-    assert "argparse" in imported(done)
-    assert not imported(done) & {"torch", "numpy", "PIL.Image"}
+# --- photos ----------------------------------------------------------------------------------------------------------
 
 
 def test_orientation_is_applied(here):
@@ -123,7 +127,7 @@ def test_orientation_is_applied(here):
     exif[0x0112] = 6
     draw("turned.jpg", 24, 40, exif=exif)
     assert colorize("turned.jpg") == 0
-    assert read("colorized/turned.png").shape == (40, 24, 3)
+    assert read("colorized/turned.jpg").shape == (40, 24, 3)
 
 
 def test_a_gray_photo_gets_colors(here):
@@ -132,9 +136,64 @@ def test_a_gray_photo_gets_colors(here):
     assert np.ptp(read("out/gray.png"), axis=2).max() > 10
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "result"),
+    [
+        ("a.JPEG", "JPEG", "a.jpg"),
+        ("a.png", "PNG", "a.png"),
+        ("a.webp", "WEBP", "a.webp"),
+        ("a.tiff", "TIFF", "a.tif"),
+        ("a.bmp", "BMP", "a.png"),
+        ("a.gif", "GIF", "a.png"),
+        ("a.jp2", "JPEG2000", "a.png"),
+        ("wrong.png", "JPEG", "wrong.jpg"),
+    ],
+)
+def test_a_result_has_the_kind_that_came_in_or_is_a_png(here, name, kind, result):
+    draw(name, format=kind)
+    assert colorize(name, "-o", "out") == 0
+    assert names("out") == [result]
+
+
+@pytest.mark.parametrize(("option", "kind", "ending"), [("jpeg", "JPEG", "jpg"), ("webp", "WEBP", "webp"),
+                                                        ("tiff", "TIFF", "tif"), ("png", "PNG", "png")])  # fmt: skip
+def test_the_kind_can_be_chosen(here, option, kind, ending):
+    draw("a.jpg")
+    assert colorize("a.jpg", "-o", "out", "--format", option) == 0
+    with Image.open(f"out/a.{ending}") as picture:
+        assert picture.format == kind
+
+
+def test_quality_and_subsampling_can_be_chosen(here):
+    draw("a.png", 200, 200)
+    sizes = []
+    for quality in ("40", "95"):
+        assert colorize("a.png", "-o", quality, "--format", "jpeg", "--quality", quality, "--subsampling", "4:4:4") == 0
+        sizes.append(Path(quality, "a.jpg").stat().st_size)
+    assert sizes[1] > 2 * sizes[0]
+    assert colorize("a.png", "-o", "half", "--format", "jpeg", "--quality", "95", "--subsampling", "4:2:0") == 0
+    assert Path("half/a.jpg").stat().st_size < sizes[1]
+
+
+def test_the_strength_multiplies_the_colors(here):
+    Image.fromarray(draw("any.png")[..., 0]).save("gray.png")
+    ranges = []
+    for strength in ("0", "0.5", "1"):
+        assert colorize("gray.png", "-o", strength, "--strength", strength) == 0
+        ranges.append(np.ptp(read(f"{strength}/gray.png").astype(int), axis=2).mean())
+    assert ranges[0] < 2 < ranges[1] < 0.8 * ranges[2]
+
+
+def test_the_tree_of_a_folder_is_kept(here):
+    for name in ("album/a.jpg", "album/1943/a.jpg", "album/1943/may/b.png"):
+        draw(name)
+    assert colorize("album", "--recursive", "-o", "out") == 0
+    assert names("out") == ["1943/a.jpg", "1943/may/b.png", "a.jpg"]
+
+
 def test_two_photos_of_one_name_give_two_results(here):
-    one, other = draw("a/photo.png", 20, 30), draw("b/photo.jpg", 40, 30)
-    assert colorize("a/photo.png", "b/photo.jpg", "a/../a/photo.png", "-o", "out") == 0  # the same file counts once
+    one, other = draw("a/photo.png", 20, 30), draw("b/photo.png", 40, 30)
+    assert colorize("a/photo.png", "b/photo.png", "a/../a/photo.png", "-o", "out") == 0  # the same file counts once
     assert read("out/photo.png").shape == one.shape
     assert read("out/photo-2.png").shape == other.shape
     assert len(list(Path("out").iterdir())) == 2
@@ -151,19 +210,20 @@ def test_nothing_but_earlier_results_is_overwritten(here, capsys):
     assert "photo.png -> photo-3.png" in capsys.readouterr().out
 
 
-def test_a_result_names_its_source_and_only_that_one_is_replaced(here):
-    draw("a/photo.png", 20, 30)
-    draw("b/photo.png", 40, 30)
-    assert colorize("a", "-o", "out") == colorize("b", "-o", "out") == colorize("b", "a", "-o", "out") == 0
-    for name, folder in (("photo", "a"), ("photo-2", "b")):
-        with Image.open(f"out/{name}.png") as picture:
-            assert picture.info["Source SHA-256"] == runtime.sha256_of(f"{folder}/photo.png")
-    assert len(list(Path("out").iterdir())) == 2
+def test_results_of_earlier_versions_are_recognized_and_replaced(here):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", "colorize")
+    draw("photo.png")
+    text.add_text("Source SHA-256", runtime.sha256_of("photo.png"))
+    before = draw("out/photo.png", seed=1, pnginfo=text)
+    assert colorize("photo.png", "out", "-o", "out") == 3  # a folder of results alone holds no photo
+    assert not np.array_equal(read("out/photo.png"), before)
+    assert names("out") == ["photo.png"]
 
 
 def test_results_that_name_no_source_are_never_replaced(here):
     text = PngImagePlugin.PngInfo()
-    text.add_text("Software", "colorize")  # as earlier versions wrote
+    text.add_text("Software", "colorize")  # as the first versions wrote
     draw("photo.png")
     before = draw("out/photo.png", pnginfo=text)
     assert colorize("photo.png", "-o", "out") == 0
@@ -192,13 +252,22 @@ def test_a_named_pipe_among_the_results_is_not_opened(here):
     assert Path("out/photo-2.png").is_file()
 
 
-def test_a_folder_stands_for_the_photos_in_it(here):
+def test_a_folder_stands_for_the_photos_in_it(here, capsys):
     draw("folder/b.jpg")
     draw("folder/a.PNG")
     draw("folder/.hidden.png")
+    draw("folder/sub/c.png")
     Path("folder/notes.txt").write_text("not a photo")
     assert colorize("folder", "-o", "out") == 0
-    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
+    assert names("out") == ["a.png", "b.jpg"]
+    assert capsys.readouterr().err.splitlines() == [
+        "left out: 1 subfolder; --recursive adds them",
+        "left out: 1 file (.txt 1)",
+    ]
+    assert colorize("folder", "-o", "out") == 0
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "skipped 2 photos with a result of the same model and parameters; --force makes them again"
+    )
 
 
 def test_a_bad_photo_does_not_stop_the_others(here, capsys):
@@ -225,13 +294,71 @@ def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys
     with Path("sparse.jpg").open("wb") as file:
         file.truncate(1 << 40)
     assert colorize("pipe.jpg", "/dev/zero", "sparse.jpg", "good.png", "-o", "out") == 3
+    limits = "50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB"
     assert capsys.readouterr().err.splitlines() == [
         "error: pipe.jpg: not a regular file",
         "error: /dev/zero: not a regular file",
-        "error: sparse.jpg: too large; the limits are 50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB",
+        f"error: sparse.jpg: too large; the limits are {limits}; --max-megapixels raises them",
         "3 of 4 photos failed; the errors are above",
     ]
     assert Path("out/good.png").exists()
+
+
+def test_the_limit_in_megapixels_can_be_changed(here, capsys):
+    draw("a.png", 1000, 1200)
+    assert colorize("a.png", "--max-megapixels", "1") == 3
+    limits = "1 megapixels (JPEG 2000 and AVIF: 0.5) and 256 MiB"
+    assert f"too large; the limits are {limits}; --max-megapixels raises them" in capsys.readouterr().err
+    assert colorize("a.png", "--max-megapixels", "1.2") == 0
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_json_has_one_object_per_photo_and_nothing_else(here, capsys):
+    rgba = Image.fromarray(draw("photo.png", 40, 40)).convert("RGBA")
+    rgba.putalpha(0)
+    rgba.save("photo.png")
+    Path("broken.jpg").write_bytes(b"\xff\xd8\xff")
+    assert colorize("photo.png", "missing.jpg", "broken.jpg", "--confidence", "--json") == 3
+    missing, colored, broken = json_lines(capsys.readouterr().out)
+    empty = {"result": None, "map": None, "fitted_fraction": None, "seconds": None}
+    assert missing == {**empty, "source": "missing.jpg", "status": "failed", "note": "no such file or folder"}
+    assert (broken["source"], broken["status"]) == ("broken.jpg", "failed")
+    assert colored.pop("seconds") > 0
+    assert 0 <= colored.pop("fitted_fraction") <= 1
+    path = "colorized/photo.png"
+    said = {"source": "photo.png", "result": path, "map": f"{path}.entropy.png", "status": "colored"}
+    assert colored == {**said, "note": "empty alpha ignored"}
+    assert colorize("photo.png", "--json") == 0
+    (done,) = json_lines(capsys.readouterr().out)
+    assert (done["status"], done["result"], done["seconds"]) == ("done", path, None)
+
+
+def test_what_had_to_be_converted_is_said(here, capsys):
+    rgba = Image.fromarray(draw("photo.png", 40, 40)).convert("RGBA")
+    rgba.putalpha(0)
+    rgba.save("photo.png")
+    assert colorize("photo.png", "-o", "out") == 0
+    assert "(empty alpha ignored; " in capsys.readouterr().out
+
+
+def test_progress_counts_the_photos(here, monkeypatch):
+    shown = []
+    progress = runtime.progress
+
+    def spy(*arguments):
+        shown.append(arguments)
+        return progress(*arguments)
+
+    monkeypatch.setattr(runtime, "progress", spy)
+    draw("a.png")
+    draw("b.png")
+    assert colorize("a.png", "b.png") == 0
+    assert shown == [("color", 2, "photos")]
+
+
+# --- models and options ----------------------------------------------------------------------------------------------
 
 
 def test_a_model_by_its_path(here):
@@ -240,20 +367,44 @@ def test_a_model_by_its_path(here):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("line", "code", "words"),
     [
         (["--model", "data"], 3, "data: no model.json in this folder"),
         (["--model", "nonsense"], 3, "model names have the form <data set>-<model>-<seed>"),
+        (["--model", "photo.png"], 3, "photo.png: expected the folder of a trained model, or a file that ends with"),
         (["-o", "result.jpg"], 2, "-o result.jpg: expected a folder for the results"),
-        (["--size", "5"], 2, "size 5: expected 16 to 1024"),
-        (["--temperature", "2"], 2, "temperature 2.0: expected 0"),
-        (["--size", "large"], 2, "invalid int value"),
+        (["--size", "large"], 2, "--size: large: expected 16 to 1024 pixels"),
+        (["--subsampling", "4:2:0", "--format", "png"], 2, "--subsampling: only JPEG has it, not png"),
     ],
 )
-def test_wrong_options(here, capsys, arguments, code, words):
+def test_wrong_options(here, capsys, line, code, words):
     draw("photo.png")
-    assert colorize("photo.png", *arguments) == code
+    assert colorize("photo.png", *line) == code
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--temperature", "0.5"], ["--confidence"]])
+def test_a_regression_has_no_distribution(tmp_path, monkeypatch, capsys, option):
+    monkeypatch.chdir(coloring.make_repository(tmp_path, "regression"))
+    draw("photo.png")
+    assert colorize("photo.png", "--model", "objects-regression-0", *option) == 2
+    assert f"{option[0]}: a regression model predicts no distribution" in capsys.readouterr().err
+    assert colorize("photo.png", "--model", "objects-regression-0") == 0
+
+
+def test_the_limits_of_the_options_are_those_of_the_library(here):
+    colorizer = package.load(coloring.MODEL, "cpu")
+    parser = arguments.Parser()
+    photos.add_arguments(parser)
+    for name, low, high in (("size", *predict.SIZES), ("temperature", 0, 1), ("strength", *predict.STRENGTHS)):
+        assert getattr(parser.parse_args(["a", f"--{name}", str(high)]), name) == high
+        assert getattr(parser.parse_args(["a", f"--{name}", str(low)]), name) == low
+        for value in (low - 1, high + 1):
+            with pytest.raises(runtime.ParameterError):
+                parser.parse_args(["a", f"--{name}={value}"])
+            with pytest.raises(runtime.ParameterError):
+                package.load(coloring.MODEL, "cpu", **{name: value})
+    assert colorizer.strength == parser.parse_args(["a"]).strength
 
 
 @pytest.mark.parametrize("options", [[], ["--model", "objects-unet-0"], ["--model", "scenes-cnn-0"]])
@@ -292,27 +443,3 @@ def test_a_damaged_model_is_named_with_the_remedy(here, capsys):
     weights.write_bytes(weights.read_bytes()[:-1])
     assert colorize("photo.png") == 3
     assert "verify --repair data/models/objects-unet-0 && dvc repro train@objects-unet-0" in capsys.readouterr().err
-
-
-def test_large_photos_show_progress(here, monkeypatch, capsys):
-    shown = []
-    progress = runtime.progress
-
-    def spy(*arguments):
-        shown.append(arguments)
-        return progress(*arguments)
-
-    monkeypatch.setattr(runtime, "progress", spy)
-    monkeypatch.setattr(command, "_LARGE", 30 * 30)
-    draw("small.png", 20, 20)
-    draw("large.png", 30, 31)
-    assert colorize("small.png", "large.png") == 0
-    assert shown == [("large.png", 30, "rows")]
-
-
-def test_what_had_to_be_converted_is_said(here, capsys):
-    rgba = Image.fromarray(draw("photo.png", 40, 40)).convert("RGBA")
-    rgba.putalpha(0)
-    rgba.save("photo.png")
-    assert colorize("photo.png", "-o", "out") == 0
-    assert "(empty alpha ignored; " in capsys.readouterr().out

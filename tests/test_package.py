@@ -120,7 +120,9 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel, repo, project
 def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_needs(installed, project, tmp_path):
     extras = project["optional-dependencies"]
     development = [text for text in extras["dev"] if "setuptools" not in text]
-    others = [text for name in ("pipeline", "perceptual", "buckets", "cluster", "zstd") for text in extras[name]]
+    others = [
+        text for name in ("pipeline", "perceptual", "buckets", "cluster", "zstd", "export") for text in extras[name]
+    ]
     needless = import_names(others + development)
     (tmp_path / "hide").mkdir()
     (tmp_path / "hide" / "sitecustomize.py").write_text(_HIDE.format(names=needless))
@@ -138,7 +140,7 @@ def test_installed_it_works_without_the_repository_and_what_only_the_pipeline_ne
     save_model(tmp_path / "regression", "regression")
     assert run("colorize", "--help") == run("python", "-m", "colorize", "--help")
     assert run("colorize", "--help").startswith("usage: colorize [-h]")
-    assert run("colorize", "photo.jpg", "-o", "out", "--model", "unet").startswith("photo.jpg -> out/photo.png")
+    assert run("colorize", "photo.jpg", "-o", "out", "--model", "unet").startswith("photo.jpg -> out/photo.jpg")
     file, shape = run("python", "-c", _CALL, "regression", *needless).splitlines()
     assert Path(file).is_relative_to(installed.parent)
     assert shape == "(20, 30, 3)"

@@ -9,7 +9,8 @@ they change the speed, and at most the last digits of a result:
     COLORIZE_RAW                 folder of the raw archives               (default: data/raw of the main repository)
     COLORIZE_PROCS               worker processes for sharding            (default: the cores this process may use)
     COLORIZE_DASK                address of a Dask scheduler, for sharding (default: none, processes of this machine)
-    COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice)
+    COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice);
+                                 for a folder of photos, each thread colors a photo of its own
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda if available)
     COLORIZE_CACHE               device, host, stream, see data/loader.py (default: auto, which chooses one)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)

@@ -274,13 +274,13 @@ def make_folder(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of processes that have ended, in a folder and its subfolders.
+def sweep(folder: Path, is_recursive: bool = True) -> None:
+    """Remove the temporary files of processes that have ended, in a folder and, if wanted, its subfolders.
 
     Other machines may write to the same disk. It is unknown here whether their processes run, so their files are
     removed only if nobody has written to them for a day.
     """
-    for path in sorted(folder.rglob(".*.tmp")):
+    for path in sorted(folder.glob("**/.*.tmp" if is_recursive else ".*.tmp")):
         name = _STRAY.fullmatch(path.name)
         if name and path.is_file() and _is_abandoned(path, name[1], int(name[2])):
             path.unlink(missing_ok=True)

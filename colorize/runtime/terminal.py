@@ -122,7 +122,8 @@ def _progress_bar(description: str, total: int, unit: str) -> Iterator[Callable[
         TextColumn(unit),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    is_shared = sys.stdout.isatty()  # then lines on stdout must appear above the bar; otherwise they belong to a file
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=is_shared) as bar:
         task = bar.add_task(escaped(description), total=total)
         yield functools.partial(bar.advance, task)
 

@@ -21,7 +21,7 @@ class Opened:
     Attributes:
         page: playwright's page.
         problems: errors on the console, exceptions of scripts, and violations of the content security policy.
-        requests: the addresses of all requests but the page itself and `data:` addresses.
+        requests: the addresses of all requests but the page itself and what is in it (`data:` and `blob:` addresses).
     """
 
     page: object
@@ -72,7 +72,7 @@ def open_page(browser, path: Path, width: int = 1400, height: int = 900, scheme:
 
 
 def _note(opened: Opened, url: str, address: str) -> None:
-    if url.partition("#")[0] != address and not url.startswith("data:"):
+    if url.partition("#")[0] != address and not url.startswith(("data:", "blob:")):
         opened.requests.append(url)
 
 
