@@ -32,8 +32,9 @@ from torch import Tensor
 
 from colorize.photos import levels
 
-_STRIP = 1 << 15  # pixels of a strip; its arrays fit into the cache of one core
-_BAND = 1 << 18  # pixels of a band, the task of a thread; the pixels outside sRGB of a band are fitted together
+# Pixels at a time. Smaller strips fit into the cache, but threads wait more often for Python's global lock.
+_STRIP = 1 << 16
+_BAND = 1 << 20  # the task of a thread; the pixels outside sRGB of a band are fitted together
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _LARGEST_AB = 256.0  # twice the largest of sRGB
 
@@ -76,9 +77,10 @@ def join(
     height = len(pixels)
     pixels = np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 and _is_gray(pixels) else pixels)
     job = _Planes(pixels, ab) if layout == "yuv420" else _Rgb(pixels, ab)
-    rows = job.band_rows
+    threads = threads or torch.get_num_threads()
+    rows = min(job.band_rows, -(-job.height // threads))
     tops = range(0, job.height, rows)
-    threads = min(threads or torch.get_num_threads(), len(tops))
+    threads = min(threads, len(tops))
     num_fitted = 0
     with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
         each = (pool.map if threads > 1 else map)(lambda top: job.band(top, top + rows), tops)
@@ -113,7 +115,7 @@ class _Job:
         self._scale = levels.Scale.of(levels.ENTRIES[bits])
         self._tables = levels.of_gray(num_levels, self._scale.entries)
         self._enlarge = _RowEnlarger(ab, self.height, self.width, self._scale)
-        self.band_rows = min(self.height, max(1, _BAND // (self.width * step**2)))
+        self.band_rows = min(self.height, max(1, _BAND // self.width))
         self._rows = min(self.band_rows, max(1, _STRIP // self.width))  # of a strip
         self._local = _Local(self._rows * self.width, self.band_rows * self.width)
 

@@ -151,7 +151,7 @@ def test_strips_and_threads_do_not_change_a_byte(name, layout, monkeypatch):
 
 @pytest.mark.parametrize("layout", ["rgb", "yuv420"])
 def test_progress_counts_every_row_in_the_calling_thread(layout, monkeypatch):
-    monkeypatch.setattr(join, "_BAND", 300)
+    monkeypatch.setattr(join, "_BAND", 80)
     rows = []
     join.join(noise((51, 20)), smooth_ab(8, 8, 10), layout, rows.append)
     assert sum(rows) == 51
