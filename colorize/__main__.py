@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -67,13 +68,21 @@ def main(*arguments: str) -> None:
 
 
 def _parse(parser: Parser, arguments: tuple[str, ...]) -> argparse.Namespace:
-    """Parse the arguments of a command; an error mentions a file or folder that has the name of the command."""
+    """Parse the arguments of a command.
+
+    `colorize photos -o out` colors a folder with the name `photos`, if there is one and no other photo is named. Other
+    errors mention a file or folder that has the name of the command.
+    """
+    name = parser.prog.partition(" ")[2]
     try:
         return parser.parse_args(arguments)
     except ParameterError as error:
-        name = parser.prog.partition(" ")[2]
-        hint = f"; for the file or folder {name}, write ./{name}" if Path(name).exists() else ""
-        raise ParameterError(f"{error}{hint}") from None
+        if not Path(name).exists():
+            raise
+        if name == "photos":
+            with contextlib.suppress(ParameterError):
+                return parser.parse_args((name, *arguments))
+        raise ParameterError(f"{error}; for the file or folder {name}, write ./{name}") from None
 
 
 def _overview() -> Parser:

@@ -12,6 +12,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import hypothesis
 import numpy as np
 import pytest
+import torch
 
 from colorize import runtime
 from colorize.config import params
@@ -25,6 +26,9 @@ from tests.helpers.stand_ins import without_plots  # noqa: F401 - a fixture
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup makes it deaf to that one
+
+# Before anything traces a network: after that, the first gradients would start threads, and no child could compute any.
+torch.ones((), requires_grad=True).backward()
 
 os.fsync = lambda descriptor: None  # no test cuts the power, so there is no need to wait for the disk
 

@@ -73,11 +73,14 @@ def test_the_word_photos_can_be_left_out_and_a_photo_can_be_named_like_a_command
     assert read("one/page.png").tobytes() == read("two/page.png").tobytes()
 
 
-def test_a_folder_that_is_named_like_a_command_is_mentioned(here, capsys):
+def test_a_folder_that_is_named_like_a_command_is_colored_or_mentioned(here, capsys):
     draw("photos/a.png")
-    assert colorize("photos", "-o", "out") == 2
-    assert capsys.readouterr().err.endswith("; for the file or folder photos, write ./photos\n")
-    assert colorize("./photos", "-o", "out") == 0
+    draw("inspect/b.png")
+    assert colorize("photos", "-o", "out") == 0
+    assert Path("out/a.png").is_file()
+    assert colorize("inspect", "-o", "out") == 2
+    assert capsys.readouterr().err.endswith("; for the file or folder inspect, write ./inspect\n")
+    assert colorize("./inspect", "-o", "out") == 0
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "| true", "> /dev/full"])

@@ -3,16 +3,18 @@
 import itertools
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from colorize import __main__ as command
 from colorize.archives import containers
 from colorize.archives.entry import Entry
+from colorize.commands import folder, models, photos
 from colorize.layout import Folders
+from colorize.photos import photo
+from colorize.photos.photo import Photo
+from colorize.photos.predict import Colorized, Prediction
 from colorize.sharding import build, formats, images, listing, sources
 from tests.helpers.odd_images import encoded
 from tests.helpers.rights import without_rights
@@ -25,23 +27,29 @@ LEFT_OUT = ("notes.txt", "more.TXT", "photo.heic", "archive.zip", "no ending")
 class Echo:
     """Stands for a model: gives the photo back."""
 
-    def colorize(self, rgb: np.ndarray, advance) -> SimpleNamespace:
-        return SimpleNamespace(rgb=rgb, fitted_fraction=0.0)
+    name, sha256, temperature, size, strength = "echo", "0" * 64, None, None, 1.0
+
+    def predict(self, photos: list[Photo], entropy: bool) -> list[Prediction]:
+        return [Prediction(None, None) for _ in photos]
+
+    def join(self, photo: Photo, prediction: Prediction, layout: str, advance, threads: int) -> Colorized:
+        pixels = photo.pixels if photo.pixels.ndim == 3 else np.repeat(photo.pixels[..., None], 3, axis=2)
+        return Colorized(pixels, None, 0.0, prediction)
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
     """An empty folder to work in, with a model for the command line that changes no pixel."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "_find_model", Path)
-    monkeypatch.setattr(command, "_load", lambda folder, options: Echo())
+    monkeypatch.setattr(models, "find", Path)
+    monkeypatch.setattr(photos, "_load", lambda model, options: Echo())
     monkeypatch.setenv("COLORIZE_PROCS", "1")
     return tmp_path
 
 
 def colorize(*arguments: str) -> int:
     try:
-        command.main(*arguments, "-o", "out")
+        command.main("photos", *arguments, "-o", "out", "--format", "png")
     except SystemExit as error:
         return error.code
     return 0
@@ -63,16 +71,17 @@ def test_a_data_set_and_the_command_line_agree_on_every_kind_of_file(here, capsy
     for kind, name in names.items():
         data, expected = KINDS[kind]
         try:
-            note = images.decode(data, 64).note
+            images.decode(data, 64)
         except images.Reject as reject:
             assert not isinstance(expected, Used)
-            assert f"error: {name}: {command._REMEDIES.get(reject.reason, reject.reason)}" in complained
+            assert f"error: {name}: {folder.reason_of(reject, images.MAX_PIXELS)}" in complained
         else:
+            note = photo.read(data).note
             result = f"out/{Path(name).stem}.png"
             fitted = "colors of 0.0 % of the pixels reduced to fit into sRGB"
             assert f"{name} -> {result}  ({f'{note}; ' if note else ''}{fitted})" in said
-            with Image.open(result) as picture:
-                assert np.array_equal(np.asarray(picture), np.asarray(images.open_rgb(data)))
+            mine, expected = (np.asarray(images.open_rgb(content)) for content in (Path(result).read_bytes(), data))
+            assert np.array_equal(mine, expected)
     assert len(said) + sum(line.startswith("error: ") for line in complained) == len(KINDS)
     assert f"left out: 5 files (.txt 2, .heic 1, .zip 1, no ending 1); HEIC: {formats.HEIC_REMEDY}" in complained
 
@@ -114,8 +123,8 @@ def unreadable(here) -> Path:
         Path("photos", name).write_bytes(encoded("PNG"))
     Path("photos/closed.png").chmod(0)
     top = Path(tempfile.gettempdir())
-    for folder in (here, *itertools.takewhile(lambda parent: parent != top, here.parents)):
-        folder.chmod(0o777)  # a user without rights must reach the other photo
+    for above in (here, *itertools.takewhile(lambda parent: parent != top, here.parents)):
+        above.chmod(0o777)  # a user without rights must reach the other photo
     return here
 
 

@@ -253,7 +253,8 @@ def colorized(project) -> SimpleNamespace:
     torch.manual_seed(0)
     model = contract.build_model("regression", 0.05)
     files.save(project / "data/models/tiny-regression-0", model, {"model": "regression", "width": 0.05, "size": 32})
-    done = processes.call("colorize.__main__", "photos", "-o", "out", "--model", "tiny-regression-0", folder=project)
+    options = ("-o", "out", "--model", "tiny-regression-0", "--format", "png")
+    done = processes.call("colorize.__main__", "photos", *options, folder=project)
     results = {name: project / "out" / f"{stem(name)}.png" for name in FILES}
     pictures = {name: Image.open(path).convert("RGB") for name, path in results.items() if path.exists()}
     return SimpleNamespace(pictures=pictures, said=done.stdout + done.stderr)

@@ -6,6 +6,7 @@ import io
 import json
 import time
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def model_folder(tmp_path_factory):
 def _one_export_per_model():
     """Exporting a model takes seconds, and gives the same bytes each time, which tests/export/test_onnx.py checks."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(onnx, "build", functools.cache(onnx.build))
+        patched.setattr(page, "onnx", SimpleNamespace(build=functools.cache(onnx.build)))  # for pages only
         yield
 
 

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from colorize.export import onnx, page, web_runtime
+from colorize.export import page, web_runtime
 from colorize.report.page import pictures
 from colorize.runtime import DataError
 from tests.export.page.conftest import HOSTILE
@@ -49,7 +49,7 @@ def test_the_policy_allows_only_the_script_and_the_style_of_the_page(text):
 
 
 def test_the_page_holds_the_model_and_the_pinned_runtime(text, model_folder):
-    assert gzip.decompress(base64.b64decode(block(text, "model"))) == onnx.build(model_folder, False)
+    assert gzip.decompress(base64.b64decode(block(text, "model"))) == page.onnx.build(model_folder, False)
     wasm = gzip.decompress(base64.b64decode(block(text, "wasm")))
     assert hashlib.sha256(wasm).hexdigest() == web_runtime.SHA256[web_runtime.WASM]
     assert "Permission is hereby granted" in text  # the license of ONNX Runtime Web
