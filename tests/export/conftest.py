@@ -42,13 +42,14 @@ def onnx_file(tmp_path_factory, model_folder):
         pytest.importorskip(package, reason=reason)
     from colorize.export import onnx
 
-    exported: dict[type, Any] = {}
+    exported: dict[tuple, Any] = {}
 
     def export_once(model, export=onnx._export):
         """The same network, exported once by torch, which takes seconds."""
-        if type(model) not in exported:
-            exported[type(model)] = export(model)
-        return copy.deepcopy(exported[type(model)])
+        key = (type(model), *(tensor.double().sum().item() for tensor in model.state_dict().values()))
+        if key not in exported:
+            exported[key] = export(model)
+        return copy.deepcopy(exported[key])
 
     @cache
     def build(name: str, fp16: bool = False) -> Path:
