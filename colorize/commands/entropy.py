@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from colorize.color import gamut
+from colorize.photos import mark
 
 MAX_ENTROPY = float(np.log(gamut.NUM_BINS))  # nats: all bins are equally probable
 
@@ -26,9 +27,9 @@ def encode(entropy: np.ndarray, source_sha256: str, is_marked: bool) -> bytes:
     levels = np.clip(np.rint(entropy * (255 / MAX_ENTROPY)), 0, 255).astype(np.uint8)
     text = PngImagePlugin.PngInfo()
     if is_marked:
-        text.add_text("Software", "colorize")
+        text.add_text(mark.SOFTWARE, mark.SIGNATURE)
         text.add_text("Comment", "Entropy of the predicted colors: 0 is 0 nats, 255 is log 313 nats")
-        text.add_text("Source SHA-256", source_sha256)
+        text.add_text(mark.SOURCE, source_sha256)
     file = io.BytesIO()
     Image.fromarray(levels).save(file, "PNG", pnginfo=text)
     return file.getvalue()

@@ -47,7 +47,6 @@ _PNG = b"\x89PNG"
 _KINDS = {  # first bytes of a file -> format of its result
     b"\xff\xd8": "JPEG", _PNG: "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
 }  # fmt: skip
-_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
 
 
 class Wishes(NamedTuple):
@@ -213,7 +212,7 @@ class _Run:
             content = _read_file(entry.path, self._wishes.max_pixels)
             kind = self._wishes.format or _kind_of(content)
             mark = self._mark(hashlib.sha256(content).hexdigest())
-            target = self._names.plan(entry, _ENDINGS[kind], mark)
+            target = self._names.plan(entry, save.ENDINGS[kind], mark)
             if target.is_done:
                 self._end(number, DONE, target.path)
             else:
@@ -236,7 +235,7 @@ class _Run:
         """Decode a photo; the list is empty if it fails."""
         items = []
         with self._step(source.number):
-            photo = photos.read(source.content, self._wishes.max_pixels)
+            photo = photos.read(source.content, self._wishes.max_pixels, source.mark.source_sha256)
             kind = self._wishes.format or _kind_of(source.content)  # as in the plan
             encoding = save.choose(photo, kind, self._wishes.quality, self._wishes.subsampling)
             items.append(_Item(source.number, photo, encoding, source.mark, source.target))

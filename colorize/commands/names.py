@@ -132,16 +132,15 @@ class Names:
 
     def _checked(self, path: Path, wanted: Mark) -> Target | None:
         """The target at this path; None if another photo, or a file that is no result, has this path or its map's."""
-        is_mapped = self._has_maps
         map_path = map_of(path)
-        if is_mapped and os.path.lexists(map_path) and not _is_of_photo(mark.read(map_path), wanted):
+        if self._has_maps and os.path.lexists(map_path) and not _is_of_photo(mark.read(map_path), wanted):
             return None
         if not os.path.lexists(path):
             return Target(path, is_done=False)
         found = mark.read(path)
         if not _is_of_photo(found, wanted):
             return None
-        is_complete = not is_mapped or map_path.is_file()
+        is_complete = not self._has_maps or map_path.is_file()
         return Target(path, is_complete and not self._is_forced and _is_same(found, wanted))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from colorize.commands.listing import Listed
     from colorize.photos.predict import Colorizer
 
-_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
+_FORMATS = ("jpeg", "png", "webp", "tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +169,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
 
     return Wishes(
         out=options.out,
-        format=_FORMATS.get(options.format),
+        format=options.format and options.format.upper(),
         quality=options.quality,
         subsampling=options.subsampling,
         max_pixels=round(options.max_megapixels * 1_000_000),

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import html
-import json
 import math
 from pathlib import Path
 from string import Template
@@ -26,6 +24,7 @@ from colorize.export import facts, onnx, web_runtime
 from colorize.models import files
 from colorize.models.contract import Classifier, Network
 from colorize.photos import mark, predict
+from colorize.runtime.inline import json_text, source_hash
 
 ASSETS = Path(__file__).parent / "assets"
 WORKER = ("resize", "color", "distribution", "network", "metadata", "write", "photo", "zip", "worker")  # in this order
@@ -73,13 +72,13 @@ def build(folder: Path, fp16: bool = False, runtime_folder: Path | None = None) 
         Template(_asset("template.html"))
         .substitute(
             style=style,
-            style_hash=_hash(style),
+            style_hash=source_hash(style),
             script=script,
-            script_hash=_hash(script),
+            script_hash=source_hash(script),
             worker=_worker(web.script),
             wasm=_packed(web.wasm),
             model=_packed(onnx.build(folder, fp16)),
-            facts=_json(_facts(network, sidecar, is_distribution)),
+            facts=json_text(_facts(network, sidecar, is_distribution)),
             demonstration=_asset("demonstration.html") if known.is_demonstration else "",
             temperature=_temperature() if is_distribution else "",
             sure=_sure() if is_distribution else "",
@@ -170,14 +169,3 @@ def _facts_list(known: facts.Facts, fp16: bool) -> str:
 
 def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
-
-
-def _json(data: Any) -> str:
-    """JSON that cannot end the `<script>` element that contains it."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _hash(text: str) -> str:
-    """The source expression that allows this inline style sheet or script."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from colorize.photos import levels
+from colorize.photos.photo import without_color
 
 # Pixels at a time. Smaller strips fit into the cache, but threads wait more often for Python's global lock.
 _STRIP = 1 << 16
@@ -75,7 +76,7 @@ def join(
         the photo in color.
     """
     height = len(pixels)
-    pixels = np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 and _is_gray(pixels) else pixels)
+    pixels = np.ascontiguousarray(without_color(pixels))
     job = _Planes(pixels, ab) if layout == "yuv420" else _Rgb(pixels, ab)
     threads = threads or torch.get_num_threads()
     rows = min(job.band_rows, -(-job.height // threads))
@@ -88,13 +89,6 @@ def join(
             num_fitted += fitted
             advance(min((top + rows) * job.step, height) - top * job.step)
     return Joined(job.rgb, job.planes, num_fitted / (job.height * job.width))
-
-
-def _is_gray(rgb: np.ndarray) -> bool:
-    """Whether R, G and B are equal everywhere. A photo with colors usually ends this at its first rows."""
-    rows = max(1, _BAND // rgb.shape[1])
-    strips = (rgb[top : top + rows] for top in range(0, len(rgb), rows))
-    return all(np.array_equal(one[..., 0], one[..., 1]) and np.array_equal(one[..., 1], one[..., 2]) for one in strips)
 
 
 class _Local(threading.local):

@@ -51,13 +51,14 @@ def _reduced(levels: np.ndarray) -> np.ndarray:
     return levels if levels.dtype == np.uint8 else ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def read(content: bytes, max_pixels: int | None = None) -> Photo:
+def read(content: bytes, max_pixels: int | None = None, sha256: str | None = None) -> Photo:
     """Read the file of a photo.
 
     Args:
         content: the whole file.
         max_pixels: largest number of pixels; a larger file than 256 MiB is allowed in proportion.
             Default: 50 million. JPEG 2000 and AVIF may have half as many.
+        sha256: of the file, if the caller knows it already.
 
     Returns:
         The photo.
@@ -66,11 +67,11 @@ def read(content: bytes, max_pixels: int | None = None) -> Photo:
         images.Reject: the file is not used; `reason` says why.
     """
     (pixels, alpha, kept, format), note = images.read_mended(_read, content, images.limits(max_pixels))
-    pixels = np.ascontiguousarray(_without_color(pixels))
-    return Photo(pixels, _used(alpha), format, hashlib.sha256(content).hexdigest(), kept, note)
+    pixels = np.ascontiguousarray(without_color(pixels))
+    return Photo(pixels, _used(alpha), format, sha256 or hashlib.sha256(content).hexdigest(), kept, note)
 
 
-def _without_color(pixels: np.ndarray) -> np.ndarray:
+def without_color(pixels: np.ndarray) -> np.ndarray:
     """(H, W) if the three channels are equal, as in scans that are saved in color; otherwise the pixels as they are."""
     is_neutral = (
         pixels.ndim == 3

@@ -30,8 +30,8 @@ QUALITY = 95  # of a JPEG whose photo was no JPEG
 WEBP_QUALITY = 90
 MIN_QUALITY = 75  # below, the predicted colors would become blocks
 SUBSAMPLINGS = ("4:4:4", "4:2:0")
-_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
-FORMATS = tuple(_ENDINGS)
+ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
+FORMATS = tuple(ENDINGS)
 _MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}  # pixels
 _WEBP_EFFORT, _LOSSLESS_EFFORT = 2, 50  # 0 to 6, and 0 to 100: more takes longer for smaller files
 
@@ -53,7 +53,7 @@ class Encoding:
     @property
     def ending(self) -> str:
         """Ending of the file's name, such as ".jpg"."""
-        return _ENDINGS[self.format]
+        return ENDINGS[self.format]
 
     @property
     def layout(self) -> str:

@@ -1,5 +1,7 @@
 """Services of the operating system: environment variables, files, locks, processes, progress display, exit codes.
 
+And the text that others read: on a terminal, and inside an HTML page (`inline.py`).
+
 Not here: anything about color, images or networks.
 
 Importing this package does not change the process: the programs (stages, the command line, benchmarks) call

@@ -12,27 +12,21 @@ from PIL import Image
 
 import colorize
 from colorize.color import cielab, gamut
-from colorize.models import contract, files
+from colorize.models import files
 from colorize.models.contract import Classifier, Network
 from colorize.photos import predict
 from colorize.photos.metadata import Kept
 from colorize.photos.photo import Photo
 from colorize.runtime import ParameterError
 from colorize.sharding import images
-
-SIZE = 32  # of training, pixels
+from tests.helpers.photographs import SIZE, save_unet
+from tests.helpers.photographs import smooth_photo as photo
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An untrained U-Net of changing colors."""
-    folder = tmp_path_factory.mktemp("models") / "objects-unet-0"
-    torch.manual_seed(0)
-    model = contract.build_model("unet", 0.05)
-    with torch.no_grad():
-        model.head.weight.mul_(200)
-    files.save(folder, model, {"model": "unet", "width": 0.05, "size": SIZE})
-    return folder
+    return save_unet(tmp_path_factory.mktemp("models") / "objects-unet-0", 200)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +57,6 @@ class Certain(Classifier):
         logits = torch.full((len(L_norm), gamut.NUM_BINS, *L_norm.shape[-2:]), -1000.0)
         logits[:, : self.num_bins] = 3.0
         return logits
-
-
-def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: smooth colors and some noise."""
-    generator = np.random.default_rng(seed)
-    coarse = Image.fromarray(generator.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
-    return (smooth + generator.integers(-9, 10, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
 def png(array: np.ndarray) -> bytes:

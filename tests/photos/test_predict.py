@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 
 import colorize
 from colorize.color import cielab, gamut
-from colorize.models import contract, files
 from colorize.models.contract import Classifier, Network
 from colorize.photos import predict
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
+from tests.helpers.photographs import SIZE, save_unet
+from tests.helpers.photographs import smooth_photo as photo
 
-SIZE = 32  # of training, pixels
 AB = (30.0, -20.0)  # of the constant model
 
 
@@ -46,13 +46,7 @@ class TwoBins(Classifier):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An untrained U-Net of strong and changing colors, many of them outside sRGB."""
-    folder = tmp_path_factory.mktemp("models") / "objects-unet-0"
-    torch.manual_seed(0)
-    model = contract.build_model("unet", 0.05)
-    with torch.no_grad():
-        model.head.weight.mul_(2000)
-    files.save(folder, model, {"model": "unet", "width": 0.05, "size": SIZE})
-    return folder
+    return save_unet(tmp_path_factory.mktemp("models") / "objects-unet-0", 2000)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +57,6 @@ def colorizer(folder):
 @pytest.fixture
 def constant():
     return predict.Colorizer(Constant(), "regression", SIZE)
-
-
-def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: smooth colors and some noise, no two sides alike."""
-    generator = np.random.default_rng(seed)
-    coarse = Image.fromarray(generator.integers(0, 256, (5, 6, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
-    return (smooth + generator.integers(-9, 10, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import re
 
 from colorize.report import page
 from colorize.report.evidence import gather
-from colorize.report.page.section import Section, json_text
+from colorize.report.page.section import Section
+from colorize.runtime.inline import json_text
 
 HOSTILE = '</script><img src=x onerror=alert(1)>"&'
 

@@ -9,8 +9,6 @@ names. jinja2 escapes every text, and scripts insert texts as texts. So a name o
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,8 @@ from colorize.report.page import (
     table,
     tradeoff,
 )
-from colorize.report.page.section import Section, json_text
+from colorize.report.page.section import Section
+from colorize.runtime.inline import json_text, source_hash
 
 FOLDER = Path(__file__).parent
 VENDORED_SCRIPTS = ("sortable.min.js", "uPlot.iife.min.js")
@@ -108,8 +107,8 @@ def assemble(sections: list[Section], title: str) -> str:
         data={one.id: json_text(one.data) for one in sections if one.data is not None},
         style=style,
         scripts=scripts,
-        style_hash=_hash(style),
-        script_hashes=[_hash(script) for script in scripts],
+        style_hash=source_hash(style),
+        script_hashes=[source_hash(script) for script in scripts],
     )
 
 
@@ -121,8 +120,3 @@ def _assets(names: Iterable[str], suffix: str) -> list[str]:
     """The style sheets or scripts of those sections that have one."""
     paths = (FOLDER / "assets" / f"{name}.{suffix}" for name in names)
     return [path.read_text(encoding="utf-8") for path in paths if path.exists()]
-
-
-def _hash(text: str) -> str:
-    """The source expression that allows this inline style sheet or script."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

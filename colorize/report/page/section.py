@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +22,3 @@ class Section:
     title: str
     values: Mapping[str, Any]
     data: Any = None
-
-
-def json_text(data: Any) -> str:
-    """JSON that cannot end the `<script>` element that contains it. NaN is not allowed: use None."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -61,11 +61,21 @@ def _one_export_per_model():
 
 
 @pytest.fixture(scope="session")
-def page_file(runtime_folder, model_folder, tmp_path_factory):
+def write_page(runtime_folder, tmp_path_factory):
+    """`write_page(folder)`: the page of the model in a folder."""
+
+    def write(folder):
+        path = tmp_path_factory.mktemp("page") / "page.html"
+        page.write(folder, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def page_file(write_page, model_folder):
     """The page of the U-Net."""
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    page.write(model_folder, path)
-    return path
+    return write_page(model_folder)
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +85,9 @@ def regression_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def regression_file(runtime_folder, regression_folder, tmp_path_factory):
+def regression_file(write_page, regression_folder):
     """The page of the regression."""
-    path = tmp_path_factory.mktemp("page") / "regression.html"
-    page.write(regression_folder, path)
-    return path
+    return write_page(regression_folder)
 
 
 @pytest.fixture(scope="module")
