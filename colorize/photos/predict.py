@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
@@ -26,11 +26,13 @@ from torch import Tensor
 from colorize import runtime
 from colorize.color import cielab, gamut
 from colorize.models import files, output
-from colorize.photos import join, photo
-from colorize.photos.join import Planes
+from colorize.photos import photo
 from colorize.photos.photo import Photo
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
+
+if TYPE_CHECKING:
+    from colorize.photos.join import Planes
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
 SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
@@ -241,6 +243,8 @@ class Colorizer:
         Returns:
             the photo in color. The bytes do not depend on `threads`.
         """
+        from colorize.photos import join  # it imports Numba, which takes half a second; not all callers need it
+
         ab = prediction.ab * self.strength
         joined = join.join(photo.pixels, ab, layout, advance or (lambda rows: None), threads)
         return Colorized(*joined, prediction)

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data as skimage_data
 
 from colorize.color import cielab
-from colorize.photos import join, levels
+from colorize.photos import join, kernels, levels
 
 
 def lightness_of_16_bits(gray: np.ndarray) -> torch.Tensor:
@@ -137,10 +137,9 @@ def test_without_color_a_gray_photo_comes_back_unchanged():
 
 @pytest.mark.parametrize("layout", ["rgb", "yuv420"])
 @pytest.mark.parametrize("name", ["noise", "noise in color", "noise of 16 bits", "a photograph"])
-def test_strips_and_threads_do_not_change_a_byte(name, layout, monkeypatch):
+def test_bands_and_threads_do_not_change_a_byte(name, layout, monkeypatch):
     pixels, ab = PHOTOS[name], smooth_ab(24, 36, 60)
     whole = join.join(pixels, ab, layout, threads=1)
-    monkeypatch.setattr(join, "_STRIP", 5 * pixels.shape[1])
     monkeypatch.setattr(join, "_BAND", 17 * pixels.shape[1])
     for threads in (1, 3):
         again = join.join(pixels, ab, layout, threads=threads)
@@ -160,13 +159,13 @@ def test_progress_counts_every_row_in_the_calling_thread(layout, monkeypatch):
 
 def test_colors_are_enlarged_as_by_torch():
     ab = torch.randn(2, 8, 12, generator=torch.Generator().manual_seed(0))
-    enlarge = join._RowEnlarger(ab, 37, 50, levels.Scale(1, 1.0, 0.0, 1.0))
-    out = np.empty((2, 37 * 50), np.float32)
-    enlarge(0, 10, out[:, :500])
-    enlarge(10, 37, out[:, 500:])
+    slopes = join._slopes(ab, 37, 50, levels.Scale(1, 1.0, 0.0, 1.0))
+    out = np.empty((37, 2, 50), np.float32)
+    for row, values in enumerate(out):
+        kernels._interpolate(slopes, row, values)
     expected = torch.nn.functional.interpolate(ab[None], (37, 50), mode="bilinear")[0]
     expected *= torch.tensor([1 / 500, -1 / 200])[:, None, None]
-    torch.testing.assert_close(torch.from_numpy(out).view(2, 37, 50), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(out).movedim(1, 0), expected, atol=1e-6, rtol=1e-5)
 
 
 # --- planes ----------------------------------------------------------------------------------------------------------
