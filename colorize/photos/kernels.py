@@ -76,7 +76,7 @@ def write_rgb(
         num_fitted += _color(level, tables, formula, values, index, positions)
         for column in range(width):
             for channel in range(3):
-                out[row, column, channel] = srgb[index[channel, column]]
+                out[row, column, channel] = srgb[np.uint32(index[channel, column])]
     return num_fitted
 
 
@@ -114,11 +114,12 @@ def write_planes(
         _sum_squares(first, second, shift, level)
         _interpolate(slopes, row, values)
         num_fitted += _color(level, tables, formula, values, index, positions)
+        _look_up(srgb, index, values)
         for column in range(width):
-            r, g, b = srgb[index[0, column]], srgb[index[1, column]], srgb[index[2, column]]
+            r, g, b = values[0, column], values[1, column], values[2, column]
             y = r * _RED + g * _GREEN + b * _BLUE
-            blue[row, column] = min((b - y) * _TO_CB + _CENTER, _TOP)  # the largest Cb is 255.5
-            red[row, column] = min((r - y) * _TO_CR + _CENTER, _TOP)
+            blue[row, column] = _byte((b - y) * _TO_CB + _CENTER)
+            red[row, column] = _byte((r - y) * _TO_CR + _CENTER)
             offset[column] = y - np.float32(level[column]) * of_level + _HALF
         _add_offset(first, of_gray, offset, luma[2 * row])
         _add_offset(second, of_gray, offset, luma[2 * row + 1])
@@ -139,21 +140,36 @@ def _work(width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @_part
 def _sum_squares(first: np.ndarray, second: np.ndarray, shift: int, level: np.ndarray) -> None:
     """Two rows of gray levels -> one level per square of four pixels."""
-    last = len(first) - 1
-    for column in range(len(level)):
-        left, right = 2 * column, min(2 * column + 1, last)
+    for column in range(len(first) // 2):
+        left, right = 2 * column, 2 * column + 1
         total = np.int32(first[left]) + np.int32(first[right]) + np.int32(second[left]) + np.int32(second[right])
         level[column] = total >> shift
+    if len(first) % 2:
+        level[-1] = (2 * (np.int32(first[-1]) + np.int32(second[-1]))) >> shift
 
 
 @_part
 def _add_offset(gray: np.ndarray, of_gray: np.float32, offset: np.ndarray, luma: np.ndarray) -> None:
     """Write the luma of a row: gray levels plus the offset of each square, which contains 0.5 for rounding."""
-    last = len(gray) - 1
-    for column in range(len(offset)):
-        left, right = 2 * column, 2 * column + 1
-        luma[left] = max(min(np.float32(gray[left]) * of_gray + offset[column], _TOP), _ZERO)
-        luma[right] = max(min(np.float32(gray[min(right, last)]) * of_gray + offset[column], _TOP), _ZERO)
+    for column in range(len(gray) // 2):
+        luma[2 * column] = _byte(np.float32(gray[2 * column]) * of_gray + offset[column])
+        luma[2 * column + 1] = _byte(np.float32(gray[2 * column + 1]) * of_gray + offset[column])
+    if len(gray) % 2:
+        luma[-2:] = _byte(np.float32(gray[-1]) * of_gray + offset[-1])
+
+
+@_part
+def _byte(value: np.float32) -> np.uint8:
+    """Limit a value to 0 to 255 and truncate it; the way through int32 is faster than the direct one."""
+    return np.uint8(np.int32(max(min(value, _TOP), _ZERO)))
+
+
+@_part
+def _look_up(table: np.ndarray, index: np.ndarray, values: np.ndarray) -> None:
+    """Write the entry of the table for each index, (3, W), to `values[:3]`."""
+    for channel in range(3):
+        for column in range(index.shape[1]):
+            values[channel, column] = table[np.uint32(index[channel, column])]
 
 
 @_part
@@ -171,11 +187,16 @@ def _interpolate(slopes: Slopes, row: int, values: np.ndarray) -> None:
 def _color(
     level: np.ndarray, tables: Tables, formula: Formula, values: np.ndarray, index: np.ndarray, positions: np.ndarray
 ) -> int:
-    """Write the indices of R, G and B, (3, W), of a row with its slopes in `values[:2]`; return the number fitted."""
-    f, light = tables
+    """Write the indices of R, G and B, (3, W), of a row with its slopes in `values[:2]`; return the number fitted.
+
+    `values`, (5, W), becomes: slopes of X and of Z, f, linear light, and the factor of the pixels that are fitted.
+    """
+    f, light = values[2], values[3]
+    for column in range(len(level)):  # by itself, because the next loop is faster without reading tables
+        f[column], light[column] = tables[0][np.uint32(level[column])], tables[1][np.uint32(level[column])]
     for column in range(len(level)):
-        x, z = _from_light(f[level[column]], light[level[column]], values[0, column], values[1, column], formula)
-        _write_index(light[level[column]] + formula.offset, x, z, formula, index, column)
+        x, z = _from_light(f[column], light[column], values[0, column], values[1, column], formula)
+        _write_index(light[column] + formula.offset, x, z, formula, index, column)
     count = 0
     for column in range(len(level)):  # without a branch: each position is written, and kept if it is outside
         positions[count] = column
@@ -183,23 +204,20 @@ def _color(
         bits = index[0, column] | index[1, column] | index[2, column]
         count += int(np.uint32(bits) >= np.uint32(formula.entries))
     if count:
-        _fit(level, tables, formula, values, index, positions[:count])
+        _fit(formula, values, index, positions[:count])
     return count
 
 
 @_part
-def _fit(
-    level: np.ndarray, tables: Tables, formula: Formula, values: np.ndarray, index: np.ndarray, positions: np.ndarray
-) -> None:
+def _fit(formula: Formula, values: np.ndarray, index: np.ndarray, positions: np.ndarray) -> None:
     """Reduce the chroma of pixels of a row to the largest that sRGB can show, and write their indices.
 
     By bisection, as in `cielab.fit_to_gamut`, of all pixels at once, so that the processor can work on several.
     """
     count = len(positions)
-    for number in range(count):  # `values` becomes: slopes of X and of Z, f, light, factor
-        column = positions[number]
-        values[0, number], values[1, number] = values[0, column], values[1, column]
-        values[2, number], values[3, number] = tables[0][level[column]], tables[1][level[column]]
+    for number in range(count):  # move the values of these pixels to the start of the row
+        for which in range(4):
+            values[which, number] = values[which, positions[number]]
         values[4, number] = _ZERO
     slope_x, slope_z, f, light, factor = values[0], values[1], values[2], values[3], values[4]
     step = _HALF

@@ -1,6 +1,10 @@
 """Joining L and ab: the fast form against the plain formula, for every kind of photo, in strips and threads."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +236,20 @@ def test_planes_of_pixels_outside_srgb_are_counted():
     found = join.join(pixels, ab, "yuv420")
     assert found.fitted_fraction == 0.3
     assert (found.planes.Y[:6] >= 254).all()
+
+
+# --- compiled code ---------------------------------------------------------------------------------------------------
+
+
+def test_the_loops_work_if_no_compiled_code_can_be_kept(tmp_path):
+    """As in a container that is read-only; a file with the name of the folder also stops an administrator."""
+    (tmp_path / "kernels.py").write_bytes(Path(kernels.__file__).read_bytes())
+    (tmp_path / "__pycache__").touch()
+    code = (
+        "import kernels, numpy as np; out = np.zeros((1, 1), np.uint16);"
+        "kernels.gray_levels(np.ones((1, 1, 3), np.uint8), np.ones((3, 256), np.float32), np.arange(9), out);"
+        "print(out[0, 0])"
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": os.devnull}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")
