@@ -8,6 +8,7 @@ a constant of another module has changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,12 @@ _CENTER = np.float32(128.5)  # the middle of Cb and Cr, plus 0.5 for rounding
 _part = numba.njit(nogil=True)  # compiled as a part of its callers
 
 
-def _compiled(function: Callable) -> Callable:
+def _compiled(function: Callable, fastmath: bool | set[str] = False) -> Callable:
     """Compile at the first call; later processes load the code from a file, if there is a folder to write to."""
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
     except RuntimeError:  # neither the folder of this file nor the home folder can be written
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, fastmath=fastmath)(function)
 
 
 @_compiled
@@ -266,3 +267,48 @@ def _write_index(
 ) -> None:
     r, g, b = _rgb(light, x, z, formula)
     index[0, column], index[1, column], index[2, column] = np.int32(r), np.int32(g), np.int32(b)
+
+
+# --- decoding --------------------------------------------------------------------------------------------------------
+
+# 2 ** x for x in [-0.5, 0.5]: the Taylor polynomial of degree 5, whose relative error is at most 3e-6
+_POWERS = tuple(np.float32(math.log(2) ** n / math.factorial(n)) for n in range(6))
+_LOWEST = np.float32(-126)  # the smallest exponent of float32 without denormal numbers, which are slow
+_MANTISSA = 23  # bits of the mantissa of float32, below the exponent
+
+
+def _annealed_mean(
+    logits: np.ndarray, largest: np.ndarray, scale: np.float32, bins: np.ndarray, ab: np.ndarray
+) -> None:
+    """Write the annealed mean of each pixel, as `gamut.annealed_mean` in a third of the time.
+
+    The sums are reordered, so that a processor adds several numbers at once: the last digits depend on the processor,
+    as those of the network do.
+
+    Args:
+        logits: (n, Q) float32, finite.
+        largest: (n,) the largest logit of each pixel.
+        scale: log2(e) / temperature.
+        bins: (Q, 2) float32, the centers of the bins.
+        ab: (n, 2) float32.
+    """
+    p0, p1, p2, p3, p4, p5 = _POWERS
+    a, b = bins[:, 0].copy(), bins[:, 1].copy()
+    bits = np.empty(len(bins), np.int32)
+    weights = bits.view(np.float32)
+    for pixel in range(len(logits)):
+        for q in range(len(bins)):
+            x = max((logits[pixel, q] - largest[pixel]) * scale, _LOWEST)
+            whole = np.int32(x - _HALF)  # x is at most 0, so this rounds to the nearest whole number
+            part = x - np.float32(whole)
+            weights[q] = p0 + part * (p1 + part * (p2 + part * (p3 + part * (p4 + part * p5))))
+            bits[q] += whole << _MANTISSA  # times 2 ** whole
+        total, sum_a, sum_b = _ZERO, _ZERO, _ZERO
+        for q in range(len(bins)):
+            total += weights[q]
+            sum_a += weights[q] * a[q]
+            sum_b += weights[q] * b[q]
+        ab[pixel, 0], ab[pixel, 1] = sum_a / total, sum_b / total
+
+
+annealed_mean = _compiled(_annealed_mean, fastmath={"reassoc", "nsz", "contract"})

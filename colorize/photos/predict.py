@@ -24,9 +24,9 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from colorize import runtime
-from colorize.color import cielab, gamut
+from colorize.color import cielab
 from colorize.models import files, output
-from colorize.photos import photo
+from colorize.photos import decode, photo
 from colorize.photos.photo import Photo
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
@@ -35,12 +35,11 @@ if TYPE_CHECKING:
     from colorize.photos.join import Planes
 
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
-SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
+SIZES = (16, 1024)  # pixels
 STRENGTHS = (0.0, 2.0)
 FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
 _BATCH_PIXELS = {"cuda": 1 << 19}  # of the network's input in a batch; on a CPU, batches of one photo are as fast
-_BLOCK = 512  # pixels of which the annealed mean is computed at a time; their logits fit into the CPU's cache
 
 Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
 
@@ -282,15 +281,9 @@ class Colorizer:
         return cielab.split_lab(lab)[0]
 
     def _run(self, L_norm: Tensor, entropy: bool) -> list[Prediction]:
-        predicted = self._model(L_norm)
-        if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide a NaN
-            raise DataError("the model's colors are not finite: its weights are too large; train it again")
-        ab = _ab_norm(predicted, self.temperature) * cielab.AB_SCALE  # (B, 2, h, w)
-        entropies: Sequence[np.ndarray | None] = [None] * len(ab)
-        if entropy and output.is_distribution(predicted):
-            log_p = predicted.float().log_softmax(dim=1)  # (B, Q, h, w)
-            entropies = list((log_p.exp() * log_p).sum(dim=1).neg().cpu().numpy())  # (h, w) each
-        return [Prediction(*pair) for pair in zip(ab, entropies, strict=True)]
+        ab, entropies = decode.decode(self._model, L_norm, self.temperature, entropy)
+        maps = [None] * len(ab) if entropies is None else list(entropies.cpu().numpy())  # (h, w) each
+        return [Prediction(*pair) for pair in zip(ab, maps, strict=True)]
 
 
 def _photo_of(image: Image) -> Photo:
@@ -332,24 +325,6 @@ def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
     threads = min(3, torch.get_num_threads())
     with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
         return np.stack(list((pool.map if threads > 1 else map)(resize, np.moveaxis(pixels, -1, 0))))
-
-
-def _ab_norm(predicted: Tensor, temperature: float | None) -> Tensor:
-    """The predicted ab_norm, (B, 2, h, w), at the size of the output."""
-    if temperature and predicted.device.type == "cpu" and output.is_distribution(predicted):
-        return torch.stack([_annealed_mean(logits, temperature) for logits in predicted]) / cielab.AB_SCALE
-    # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
-    # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
-    # It takes None for the mode.
-    return output.to_ab_norm(predicted, predicted.shape[-2:], temperature or None)
-
-
-def _annealed_mean(logits: Tensor, temperature: float) -> Tensor:
-    """`gamut.annealed_mean` of one photo, (Q, h, w) -> (2, h, w), in blocks of pixels that fit into the CPU's cache."""
-    bins = gamut.gamut_ab()
-    rows = logits.float().movedim(0, -1).reshape(-1, len(bins))  # (h w, Q)
-    blocks = [torch.softmax(block * (1 / temperature), dim=1) @ bins for block in rows.split(_BLOCK)]
-    return torch.cat(blocks).T.reshape(2, *logits.shape[1:])
 
 
 def _is_number(value: object, kind: type) -> bool:
