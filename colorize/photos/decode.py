@@ -22,7 +22,7 @@ from colorize.runtime import DataError
 if TYPE_CHECKING:
     from colorize.photos.predict import Predictor
 
-_BLOCK = {"cpu": 512, "cuda": 1 << 16}  # pixels
+_BLOCK = {"cpu": 1024, "cuda": 1 << 16}  # pixels
 
 
 class Decoded(NamedTuple):

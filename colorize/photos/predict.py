@@ -10,6 +10,7 @@ reduced; L and hue stay the same.
 
 from __future__ import annotations
 
+import functools
 import os
 import reprlib
 from collections.abc import Callable, Sequence
@@ -276,9 +277,10 @@ class Colorizer:
 
     def _network_input(self, photo: Photo) -> Tensor:
         """L_norm of a photo, (1, 1, h, w), on the device."""
-        small = _resized(photo, *self.network_size(*photo.pixels.shape[:2]))  # (3, h, w)
-        lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device)[None])  # (1, 3, h, w)
-        return cielab.split_lab(lab)[0]
+        small = torch.from_numpy(_resized(photo, *self.network_size(*photo.pixels.shape[:2]))).to(self._device)
+        if small.ndim == 2:
+            return _lightness_of_gray(small.device)[small.int()][None, None]
+        return cielab.split_lab(cielab.rgb_to_lab(small[None]))[0]
 
     def _run(self, L_norm: Tensor, entropy: bool) -> list[Prediction]:
         ab, entropies = decode.decode(self._model, L_norm, self.temperature, entropy)
@@ -308,8 +310,16 @@ def _rgb(result: Colorized) -> np.ndarray:
     return result.rgb
 
 
+@functools.lru_cache
+@torch.inference_mode(False)  # cached tensors must be normal tensors even if first requested in inference mode
+def _lightness_of_gray(device: torch.device) -> Tensor:
+    """(256,) float32: L_norm of every gray level."""
+    levels = torch.arange(256, dtype=torch.uint8, device=device)
+    return cielab.split_lab(cielab.rgb_to_lab(levels.expand(1, 3, 1, 256)))[0].flatten()
+
+
 def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
-    """What the network sees of a photo, (3, height, width) uint8 sRGB.
+    """What the network sees of a photo, (height, width) or (3, height, width) uint8 sRGB.
 
     The same resizing as for the training images: the same filters, on levels of sRGB and not on L. Pillow resizes each
     channel by itself, so a gray photo needs only one, and several threads can share the channels of others.
@@ -321,7 +331,7 @@ def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
         return np.asarray(Pillow.fromarray(np.ascontiguousarray(channel)).resize((width, height), method))
 
     if pixels.ndim == 2:
-        return np.repeat(resize(pixels)[None], 3, axis=0)
+        return np.array(resize(pixels))
     threads = min(3, torch.get_num_threads())
     with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
         return np.stack(list((pool.map if threads > 1 else map)(resize, np.moveaxis(pixels, -1, 0))))
