@@ -56,14 +56,15 @@ def decode(model: Predictor, L_norm: Tensor, temperature: float | None, has_entr
             _check(found.sum())
             return Decoded(found.float() * cielab.AB_SCALE, None)
     batch, _, height, width = found.shape
-    total, colors, entropies = torch.zeros((), device=found.device), [], []
+    check, colors, entropies = torch.zeros((), device=found.device), [], []
     for logits in _logits(found, head):  # (n, Q)
-        total += logits.sum()  # NaN or infinite if a logit is; the mode would hide a NaN
-        colors.append(_ab(logits, temperature))
+        ab, number = _ab(logits, temperature)
+        colors.append(ab)
+        check += number
         if has_entropy:
             log_p = logits.log_softmax(dim=1)
             entropies.append((log_p.exp() * log_p).sum(dim=1).neg())
-    _check(total)
+    _check(check)
     ab = torch.cat(colors).view(batch, height, width, 2).movedim(-1, 1)
     return Decoded(ab, torch.cat(entropies).view(batch, height, width) if has_entropy else None)
 
@@ -76,19 +77,18 @@ def _logits(found: Tensor, head: nn.Conv2d | None) -> Iterator[Tensor]:
         yield logits.float()
 
 
-def _ab(logits: Tensor, temperature: float | None) -> Tensor:
-    """(n, Q) logits -> (n, 2) ab: the mode, or the annealed mean as in `gamut.annealed_mean`."""
+def _ab(logits: Tensor, temperature: float | None) -> tuple[Tensor, Tensor | float]:
+    """(n, Q) logits -> (n, 2) ab, the mode or the annealed mean, and a number that is not finite if a logit is not."""
     bins = gamut.gamut_ab(logits.device)
     if not temperature:
-        return bins[logits.argmax(dim=1)]
+        return bins[logits.argmax(dim=1)], logits.sum()  # the mode would hide a NaN
     if logits.device.type != "cpu":
-        return torch.softmax(logits * (1 / temperature), dim=1) @ bins
+        return torch.softmax(logits * (1 / temperature), dim=1) @ bins, logits.sum()
     from colorize.photos import kernels  # it imports Numba, which takes half a second
 
     ab = np.empty((len(logits), 2), np.float32)
     scale = np.float32(math.log2(math.e) / temperature)
-    kernels.annealed_mean(logits.numpy(), logits.amax(dim=1).numpy(), scale, gamut.GAMUT_AB, ab)
-    return torch.from_numpy(ab)
+    return torch.from_numpy(ab), kernels.annealed_mean(logits.numpy(), scale, gamut.GAMUT_AB, ab)
 
 
 def _check(total: Tensor) -> None:
