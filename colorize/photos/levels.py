@@ -1,4 +1,4 @@
-"""Gray levels and slopes of f to linear light, and linear light to sRGB levels, by tables; the fit into sRGB.
+"""Tables and constants: gray levels to linear light, and linear light to sRGB levels.
 
 Linear light is scaled so that it is at once the index into a table of sRGB levels. f of CIELAB is scaled by the cube
 root of the same factor, so that its cube has this scale. The formulas are those of `colorize.color.cielab`.
@@ -7,7 +7,7 @@ root of the same factor, so that its cube has this scale. The formulas are those
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,46 @@ ENTRIES = {8: 1 << 14, 16: 1 << 20}  # bits of the result -> entries of the tabl
 _BISECTIONS = 12  # as in cielab.fit_to_gamut
 _ROUNDING = 1e-6  # linear light; far more than the rounding of float32
 _KNEE = cielab.KNEE ** (1 / 3)
+
+Tables: TypeAlias = tuple[np.ndarray, np.ndarray]  # f and linear light of every gray level, (num_levels,) float32 each
+
+
+class Slopes(NamedTuple):
+    """Slopes of f for rows of pixels: f of X and of Z, less f of the gray level; between two rows of `values`."""
+
+    above: np.ndarray  # (rows,) int64: number of the row of `values` above each row
+    share: np.ndarray  # (rows,) float32: distance to this row, of the distance between two rows of `values`
+    values: np.ndarray  # (2, h, W) float32, in units of a scale
+
+
+class Formula(NamedTuple):
+    """Constants of the way from f to an index, in units of a scale; float32 except for the two whole numbers."""
+
+    knee: np.float32  # of f
+    line: np.float32  # slope of the straight line below the knee
+    from_x: tuple[np.float32, np.float32, np.float32]  # X to linear R, G and B
+    from_z: tuple[np.float32, np.float32, np.float32]
+    offset: np.float32  # added to linear light to get an index
+    entries: int  # colors of sRGB have indices below this number
+    middle: np.float32  # half of the largest linear light
+    reach: np.float32  # largest difference from the middle for colors of sRGB
+    bisections: int
+
+    @classmethod
+    def of(cls, scale: Scale) -> Formula:
+        """The constants in units of a scale."""
+        from_x, _, from_z = (tuple(column) for column in np.array(cielab.matrix("rgb_from_xyz"), np.float32).T)
+        return cls(
+            knee=np.float32(_KNEE * scale.f),
+            line=np.float32(scale.light / scale.f / cielab.SLOPE),
+            from_x=from_x,
+            from_z=from_z,
+            offset=np.float32(scale.offset),
+            entries=scale.entries,
+            middle=np.float32(0.5 * scale.light),
+            reach=np.float32((0.5 + cielab.TOLERANCE - _ROUNDING) * scale.light),
+            bisections=_BISECTIONS,
+        )
 
 
 class Scale(NamedTuple):
@@ -59,7 +99,7 @@ def luma_levels(entries: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def of_gray(num_levels: int, entries: int) -> tuple[np.ndarray, np.ndarray]:
+def of_gray(num_levels: int, entries: int) -> Tables:
     """f of CIELAB and linear light of every gray level, (num_levels,) float32 each, in the units of a scale."""
     linear, scale = _linear(np.arange(num_levels) / (num_levels - 1)), Scale.of(entries)
     f = np.where(linear > cielab.KNEE, np.cbrt(linear), cielab.SLOPE * linear + 16 / 116)
@@ -79,75 +119,3 @@ def gray_of_color() -> tuple[np.ndarray, np.ndarray]:
     light = weights * _linear(np.arange(256) / 255) * DEEP
     light[1] += 0.5  # the sum is rounded, not truncated
     return light.astype(np.float32), (level * DEEP).round().astype(np.uint16)
-
-
-class Work:
-    """Arrays for `size` pixels."""
-
-    def __init__(self, size: int):
-        self.size = size
-        self.values = np.empty((4, size), np.float32)  # as `to_light` takes them
-        self.cubes, self.t, self.line = np.empty((3, 2, size), np.float32)  # for X and for Z
-        self.rgb, self.term = np.empty((2, 3, size), np.float32)
-        self.index = np.empty(3 * size, np.intp)
-
-
-def to_light(values: np.ndarray, scale: Scale, work: Work, offset: float | None = None) -> np.ndarray:
-    """Linear R, G and B as indices.
-
-    Args:
-        values: (4, N) float32, in units of the scale: f and linear light of the gray level; f of X and of Z, less f.
-        scale: the scale.
-        work: arrays for at least N pixels; the result is one of them.
-        offset: added to linear light. Default: the offset of the scale.
-
-    Returns:
-        (3, N) float32, valid until the next call with this `work`.
-    """
-    n = values.shape[1]
-    cubes, t, line = work.cubes[:, :n], work.t[:, :n], work.line[:, :n]
-    rgb, term = work.rgb[:, :n], work.term[:, :n]
-    light, knee = values[1], np.float32(_KNEE * scale.f)
-    np.add(values[0], values[2:], out=cubes)
-    if cubes.min() < knee:
-        np.maximum(cubes, knee, out=t)
-        np.subtract(cubes, t, out=line)  # below the knee, the part of f to which the straight line applies
-        np.multiply(line, np.float32(scale.light / scale.f / cielab.SLOPE), out=line)
-        np.multiply(t, t, out=cubes)
-        np.multiply(cubes, t, out=cubes)
-        np.add(cubes, line, out=cubes)
-    else:  # the same numbers
-        np.multiply(cubes, cubes, out=t)
-        np.multiply(cubes, t, out=cubes)
-    np.subtract(cubes, light, out=cubes)  # X - Y and Z - Y
-    from_x, _, from_z = np.array(cielab.matrix("rgb_from_xyz"), np.float32).T[..., None]  # the rows sum to 1
-    np.multiply(cubes[0], from_x, out=rgb)
-    np.multiply(cubes[1], from_z, out=term)
-    np.add(rgb, term, out=rgb)
-    np.add(light, np.float32(scale.offset if offset is None else offset), out=term[0])
-    return np.add(rgb, term[0], out=rgb)
-
-
-def largest_chroma(values: np.ndarray, scale: Scale, work: Work) -> np.ndarray:
-    """The largest factor in [0, 1] of the last two values with which sRGB can show the colors.
-
-    As in `cielab.fit_to_gamut`, by bisection.
-
-    Args:
-        values: (4, N), as for `to_light`.
-        scale: the scale.
-        work: arrays for at least N pixels; `values` is none of them.
-
-    Returns:
-        (N,) float32.
-    """
-    factor, step = np.zeros_like(values[0]), np.float32(1)
-    trial = work.values[:, : len(factor)]
-    trial[:2] = values[:2]
-    reach = np.float32((0.5 + cielab.TOLERANCE - _ROUNDING) * scale.light)
-    for _ in range(_BISECTIONS):
-        step /= 2
-        np.multiply(values[2:], factor + step, out=trial[2:])
-        rgb = to_light(trial, scale, work, offset=-0.5 * scale.light)  # the middle of the gamut becomes 0
-        factor += step * (np.abs(rgb, out=rgb).max(axis=0) <= reach)
-    return factor

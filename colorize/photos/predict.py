@@ -10,13 +10,14 @@ reduced; L and hue stay the same.
 
 from __future__ import annotations
 
+import functools
 import os
 import reprlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
@@ -24,21 +25,22 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from colorize import runtime
-from colorize.color import cielab, gamut
+from colorize.color import cielab
 from colorize.models import files, output
-from colorize.photos import join, photo
-from colorize.photos.join import Planes
+from colorize.photos import decode, photo
 from colorize.photos.photo import Photo
 from colorize.runtime import DataError, ParameterError
 from colorize.sharding import images
 
+if TYPE_CHECKING:
+    from colorize.photos.join import Planes
+
 DEFAULT_TEMPERATURE = 0.38  # Zhang et al. (2016); the mode, as in the paper, gives hard color edges within a surface
-SIZES = (16, 1024)  # pixels; logits of 313 bins at 1024 x 1024 are 1.3 GB
+SIZES = (16, 1024)  # pixels
 STRENGTHS = (0.0, 2.0)
 FINER = 2  # largest default size / training size; it gives finer color borders, and objects look as in training
 MAX_RATIO = 4  # largest aspect ratio of the network's input; longer panoramas are squeezed to save memory
 _BATCH_PIXELS = {"cuda": 1 << 19}  # of the network's input in a batch; on a CPU, batches of one photo are as fast
-_BLOCK = 512  # pixels of which the annealed mean is computed at a time; their logits fit into the CPU's cache
 
 Image = str | os.PathLike | bytes | bytearray | memoryview | Pillow.Image | np.ndarray | Photo
 
@@ -241,6 +243,8 @@ class Colorizer:
         Returns:
             the photo in color. The bytes do not depend on `threads`.
         """
+        from colorize.photos import join  # it imports Numba, which takes half a second; not all callers need it
+
         ab = prediction.ab * self.strength
         joined = join.join(photo.pixels, ab, layout, advance or (lambda rows: None), threads)
         return Colorized(*joined, prediction)
@@ -273,20 +277,15 @@ class Colorizer:
 
     def _network_input(self, photo: Photo) -> Tensor:
         """L_norm of a photo, (1, 1, h, w), on the device."""
-        small = _resized(photo, *self.network_size(*photo.pixels.shape[:2]))  # (3, h, w)
-        lab = cielab.rgb_to_lab(torch.from_numpy(small).to(self._device)[None])  # (1, 3, h, w)
-        return cielab.split_lab(lab)[0]
+        small = torch.from_numpy(_resized(photo, *self.network_size(*photo.pixels.shape[:2]))).to(self._device)
+        if small.ndim == 2:
+            return _lightness_of_gray(small.device)[small.int()][None, None]
+        return cielab.split_lab(cielab.rgb_to_lab(small[None]))[0]
 
     def _run(self, L_norm: Tensor, entropy: bool) -> list[Prediction]:
-        predicted = self._model(L_norm)
-        if not predicted.sum().isfinite():  # one NaN or infinity makes the sum non-finite; the mode would hide a NaN
-            raise DataError("the model's colors are not finite: its weights are too large; train it again")
-        ab = _ab_norm(predicted, self.temperature) * cielab.AB_SCALE  # (B, 2, h, w)
-        entropies: Sequence[np.ndarray | None] = [None] * len(ab)
-        if entropy and output.is_distribution(predicted):
-            log_p = predicted.float().log_softmax(dim=1)  # (B, Q, h, w)
-            entropies = list((log_p.exp() * log_p).sum(dim=1).neg().cpu().numpy())  # (h, w) each
-        return [Prediction(*pair) for pair in zip(ab, entropies, strict=True)]
+        ab, entropies = decode.decode(self._model, L_norm, self.temperature, entropy)
+        maps = [None] * len(ab) if entropies is None else list(entropies.cpu().numpy())  # (h, w) each
+        return [Prediction(*pair) for pair in zip(ab, maps, strict=True)]
 
 
 def _photo_of(image: Image) -> Photo:
@@ -311,8 +310,16 @@ def _rgb(result: Colorized) -> np.ndarray:
     return result.rgb
 
 
+@functools.lru_cache
+@torch.inference_mode(False)  # cached tensors must be normal tensors even if first requested in inference mode
+def _lightness_of_gray(device: torch.device) -> Tensor:
+    """(256,) float32: L_norm of every gray level."""
+    levels = torch.arange(256, dtype=torch.uint8, device=device)
+    return cielab.split_lab(cielab.rgb_to_lab(levels.expand(1, 3, 1, 256)))[0].flatten()
+
+
 def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
-    """What the network sees of a photo, (3, height, width) uint8 sRGB.
+    """What the network sees of a photo, (height, width) or (3, height, width) uint8 sRGB.
 
     The same resizing as for the training images: the same filters, on levels of sRGB and not on L. Pillow resizes each
     channel by itself, so a gray photo needs only one, and several threads can share the channels of others.
@@ -324,28 +331,10 @@ def _resized(photo: Photo, height: int, width: int) -> np.ndarray:
         return np.asarray(Pillow.fromarray(np.ascontiguousarray(channel)).resize((width, height), method))
 
     if pixels.ndim == 2:
-        return np.repeat(resize(pixels)[None], 3, axis=0)
+        return np.array(resize(pixels))
     threads = min(3, torch.get_num_threads())
     with ThreadPoolExecutor(threads) as pool:  # starts its threads with the first task
         return np.stack(list((pool.map if threads > 1 else map)(resize, np.moveaxis(pixels, -1, 0))))
-
-
-def _ab_norm(predicted: Tensor, temperature: float | None) -> Tensor:
-    """The predicted ab_norm, (B, 2, h, w), at the size of the output."""
-    if temperature and predicted.device.type == "cpu" and output.is_distribution(predicted):
-        return torch.stack([_annealed_mean(logits, temperature) for logits in predicted]) / cielab.AB_SCALE
-    # `to_ab_norm` must not enlarge (the output of the cnn has half the size of its input): it would do so with
-    # nearest-neighbor interpolation, and the blocks would stay visible after the bilinear enlarging.
-    # It takes None for the mode.
-    return output.to_ab_norm(predicted, predicted.shape[-2:], temperature or None)
-
-
-def _annealed_mean(logits: Tensor, temperature: float) -> Tensor:
-    """`gamut.annealed_mean` of one photo, (Q, h, w) -> (2, h, w), in blocks of pixels that fit into the CPU's cache."""
-    bins = gamut.gamut_ab()
-    rows = logits.float().movedim(0, -1).reshape(-1, len(bins))  # (h w, Q)
-    blocks = [torch.softmax(block * (1 / temperature), dim=1) @ bins for block in rows.split(_BLOCK)]
-    return torch.cat(blocks).T.reshape(2, *logits.shape[1:])
 
 
 def _is_number(value: object, kind: type) -> bool:

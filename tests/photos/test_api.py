@@ -13,7 +13,7 @@ from PIL import Image
 import colorize
 from colorize.color import cielab, gamut
 from colorize.models import files
-from colorize.models.contract import Classifier, Network
+from colorize.models.contract import Network
 from colorize.photos import predict
 from colorize.photos.metadata import Kept
 from colorize.photos.photo import Photo
@@ -44,7 +44,7 @@ class Seeing(Network):
         return torch.zeros(len(L_norm), 2, *L_norm.shape[-2:])
 
 
-class Certain(Classifier):
+class Certain(Network):
     """A classifier whose distribution is uniform over the given number of bins."""
 
     multiple_of = 8

@@ -1,6 +1,10 @@
 """Joining L and ab: the fast form against the plain formula, for every kind of photo, in strips and threads."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from PIL import Image
 from skimage import data as skimage_data
 
 from colorize.color import cielab
-from colorize.photos import join, levels
+from colorize.photos import join, kernels, levels
 
 
 def lightness_of_16_bits(gray: np.ndarray) -> torch.Tensor:
@@ -137,10 +141,9 @@ def test_without_color_a_gray_photo_comes_back_unchanged():
 
 @pytest.mark.parametrize("layout", ["rgb", "yuv420"])
 @pytest.mark.parametrize("name", ["noise", "noise in color", "noise of 16 bits", "a photograph"])
-def test_strips_and_threads_do_not_change_a_byte(name, layout, monkeypatch):
+def test_bands_and_threads_do_not_change_a_byte(name, layout, monkeypatch):
     pixels, ab = PHOTOS[name], smooth_ab(24, 36, 60)
     whole = join.join(pixels, ab, layout, threads=1)
-    monkeypatch.setattr(join, "_STRIP", 5 * pixels.shape[1])
     monkeypatch.setattr(join, "_BAND", 17 * pixels.shape[1])
     for threads in (1, 3):
         again = join.join(pixels, ab, layout, threads=threads)
@@ -160,13 +163,13 @@ def test_progress_counts_every_row_in_the_calling_thread(layout, monkeypatch):
 
 def test_colors_are_enlarged_as_by_torch():
     ab = torch.randn(2, 8, 12, generator=torch.Generator().manual_seed(0))
-    enlarge = join._RowEnlarger(ab, 37, 50, levels.Scale(1, 1.0, 0.0, 1.0))
-    out = np.empty((2, 37 * 50), np.float32)
-    enlarge(0, 10, out[:, :500])
-    enlarge(10, 37, out[:, 500:])
+    slopes = join._slopes(ab, 37, 50, levels.Scale(1, 1.0, 0.0, 1.0))
+    out = np.empty((37, 2, 50), np.float32)
+    for row, values in enumerate(out):
+        kernels._interpolate(slopes, row, values)
     expected = torch.nn.functional.interpolate(ab[None], (37, 50), mode="bilinear")[0]
     expected *= torch.tensor([1 / 500, -1 / 200])[:, None, None]
-    torch.testing.assert_close(torch.from_numpy(out).view(2, 37, 50), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(out).movedim(1, 0), expected, atol=1e-6, rtol=1e-5)
 
 
 # --- planes ----------------------------------------------------------------------------------------------------------
@@ -233,3 +236,20 @@ def test_planes_of_pixels_outside_srgb_are_counted():
     found = join.join(pixels, ab, "yuv420")
     assert found.fitted_fraction == 0.3
     assert (found.planes.Y[:6] >= 254).all()
+
+
+# --- compiled code ---------------------------------------------------------------------------------------------------
+
+
+def test_the_loops_work_if_no_compiled_code_can_be_kept(tmp_path):
+    """As in a container that is read-only; a file with the name of the folder also stops an administrator."""
+    (tmp_path / "kernels.py").write_bytes(Path(kernels.__file__).read_bytes())
+    (tmp_path / "__pycache__").touch()
+    code = (
+        "import kernels, numpy as np; out = np.zeros((1, 1), np.uint16);"
+        "kernels.gray_levels(np.ones((1, 1, 3), np.uint8), np.ones((3, 256), np.float32), np.arange(9), out);"
+        "print(out[0, 0])"
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": os.devnull}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("3\n", "")

@@ -17,10 +17,11 @@ from PIL import ImageCms
 
 from colorize.photos import lossless, mark, save, xmp
 from colorize.photos import photo as photos
+from colorize.photos.join import Planes
 from colorize.photos.mark import Mark
 from colorize.photos.metadata import Kept
 from colorize.photos.photo import Photo
-from colorize.photos.predict import Colorized, Planes, Prediction
+from colorize.photos.predict import Colorized, Prediction
 from colorize.runtime import ParameterError
 from colorize.sharding import profiles
 from tests.helpers.odd_images import chunk, encoded, photo
