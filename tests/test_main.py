@@ -333,7 +333,7 @@ def test_json_has_one_object_per_photo_and_nothing_else(here, capsys):
     assert 0 <= colored.pop("fitted_fraction") <= 1
     path = "colorized/photo.png"
     said = {"source": "photo.png", "result": path, "map": f"{path}.entropy.png", "status": "colored"}
-    assert colored == {**said, "note": "empty alpha ignored"}
+    assert colored == {**said, "note": "empty alpha ignored, its own colors were not used"}
     assert colorize("photo.png", "--json") == 0
     (done,) = json_lines(capsys.readouterr().out)
     assert (done["status"], done["result"], done["seconds"]) == ("done", path, None)
@@ -344,7 +344,14 @@ def test_what_had_to_be_converted_is_said(here, capsys):
     rgba.putalpha(0)
     rgba.save("photo.png")
     assert colorize("photo.png", "-o", "out") == 0
-    assert "(empty alpha ignored; " in capsys.readouterr().out
+    assert "(empty alpha ignored, its own colors were not used; " in capsys.readouterr().out
+
+
+def test_a_photo_in_color_is_told_that_its_colors_are_not_used_and_a_gray_one_is_not(here, capsys):
+    rgb = draw("color.png")
+    Image.fromarray(np.repeat(rgb[..., :1], 3, axis=2)).save("neutral.png")
+    assert colorize("color.png", "neutral.png", "-o", "out", "--json") == 0
+    assert [line["note"] for line in json_lines(capsys.readouterr().out)] == ["its own colors were not used", None]
 
 
 def test_progress_counts_the_photos(here, monkeypatch):
