@@ -1,10 +1,11 @@
-"""Training steps, loader included, compared with the straight port of the paper's method.
+"""Training steps, loader included, compared with ports of the paper's method: the straight one, an expert's on a GPU.
 
     python -m benchmarks.training [--rounds N] [--small]
 
 The limit on a CPU is the rate of a large matrix product, in bf16 if the CPU has bf16 instructions; our share is that of
 the convolutions alone. The limit on a GPU is the arithmetic of the paper's layers at 800 TFLOP/s; our share is the
-rate over 2,000 steps. The script also measures how long the GPU is idle, and how the rate depends on the batch size.
+rate over 2,000 steps. The script also measures how long the GPU is idle, how much time each kind of kernel takes
+(`kernels.py`), and how the rate depends on the batch size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import harness, inputs, straight_port
+from benchmarks import expert_port, harness, inputs, kernels, straight_port
 from colorize import runtime
 from colorize.color import targets
 from colorize.data import loader
@@ -56,7 +57,7 @@ class Reached(NamedTuple):
     share: float
     limit: str
     note: str
-    details: dict[str, float]
+    details: dict
 
 
 def main(rounds: int, small: bool) -> None:
@@ -81,6 +82,8 @@ def _compare(case: Case, split: Split, rounds: int, small: bool) -> Reached:
     ours = {precision: our_steps(case, precision, split) for precision in precisions}
     works = {f"ours, {precision}": _next(steps, case.device) for precision, steps in sorted(ours.items())}
     works["straight port"] = _next(_port_steps(case, split), case.device)
+    if case.device.type == "cuda":
+        works["expert's port"] = _next(_expert_steps(case, split, fast), case.device)
     works = {name: harness.counted(work, case.batch) for name, work in works.items()}
     rows = harness.compare(works, f"ours, {fast}", rounds=rounds, device=case.device)
     reached = (_on_gpu if case.device.type == "cuda" else _on_cpu)(case, ours[fast], split, small)
@@ -114,9 +117,11 @@ def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
     """Compare the rate of many steps with the GPU's compute limit."""
     limit = _GPU_FLOPS / training_flop(case, split.size)
     count = 50 if small else 2000
-    rate, idle = _sustained(steps, count, case.batch), _idle_share(steps)
+    rate, idle, found = _sustained(steps, count, case.batch), _idle_share(steps), kernels.measure(steps)
+    kernels.show(f"a step of {case.model}, batch {case.batch}", found)
     note = f"{float(f'{rate:.3g}'):,.0f} img/s over {count:,} steps, GPU idle {idle:.0%}"
-    return Reached(rate / limit, "800 TFLOP/s", note, {"sustained": rate, "limit": limit, "idle": idle})
+    details = {"sustained": rate, "limit": limit, "idle": idle, **kernels.details(found)}
+    return Reached(rate / limit, "800 TFLOP/s", note, details)
 
 
 def _extrapolate(rates: dict[str, float]) -> None:
@@ -183,6 +188,13 @@ def _port_steps(case: Case, split: Split) -> Iterator[float]:
     batches = straight_port.loader(split.images(np.arange(len(split))), case.batch, runtime.processes())
     epochs = itertools.chain.from_iterable(itertools.repeat(batches))
     return (port(*(part.to(case.device, non_blocking=True) for part in pair)) for pair in epochs)
+
+
+def _expert_steps(case: Case, split: Split, precision: str) -> Iterator[Tensor]:
+    torch.manual_seed(0)
+    settings, images = _settings(case.batch, precision), split.images(np.arange(len(split)))
+    port = expert_port.ExpertPort(case.model, case.width, torch.ones(313), settings, case.device, images)
+    return port.steps(case.batch)
 
 
 def _settings(batch: int, precision: str) -> SimpleNamespace:
