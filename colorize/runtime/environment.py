@@ -20,6 +20,7 @@ CACHE_PLACES = ("auto", "device", "host", "stream")
 _MANY_FILES = 1 << 16  # open files; COLORIZE_CACHE=stream opens all shards of a split at once
 _LARGEST = 10**9  # of numbers without an own limit
 _LARGEST_COUNT = 1024  # of processes and threads; more do not fit on a machine
+_CLIENTS_OF_MPS = 48  # processes on one GPU; NVIDIA's Multi-Process Service allows no more
 _TASKS_OF_CLUSTER = 1000  # 2,000 waiting tasks take 36 MB of a scheduler's memory
 
 
@@ -103,6 +104,11 @@ def gpus() -> list[str]:
             listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60)
             return [str(n) for n, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
     return [name for name in (visible or "").split(",") if name]
+
+
+def cells_per_gpu() -> int:
+    """Number of trainings and evaluations that `make repro` runs at the same time on each GPU."""
+    return _whole_number("COLORIZE_CELLS_PER_GPU", 1, at_most=_CLIENTS_OF_MPS)
 
 
 def cache_place() -> str:
