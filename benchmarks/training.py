@@ -37,7 +37,7 @@ from colorize.training.step import Objective, Step
 _OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
 _GPU_FLOPS = 800e12  # what an H100 reaches in large bf16 products
 _TRAININGS = {"regression": 1, "cnn": 2, "unet": 2}  # trainings of 500,000 steps per data set
-_UNTIMED = 5  # first steps on a GPU, in which kernels are compiled and the CUDA graph is recorded
+UNTIMED = 5  # first steps on a GPU, in which kernels are compiled and the CUDA graph is recorded
 _BATCH_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (32, 1024)}
 _QUESTION = "Training: steps, loader included"
 
@@ -152,7 +152,7 @@ def _by_batch_size(case: Case, split: Split, rounds: int, small: bool) -> None:
 def _next(steps: Iterator, device: torch.device) -> Callable[[], object]:
     """Return a function that takes one step; on a GPU this takes the first steps, which are slower, at once."""
     if device.type == "cuda":
-        for _ in itertools.islice(steps, _UNTIMED):
+        for _ in itertools.islice(steps, UNTIMED):
             pass
     return lambda: next(steps)
 
