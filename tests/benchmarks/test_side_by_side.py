@@ -10,7 +10,7 @@ from benchmarks import side_by_side
 class Training:
     """A worker that notes when it begins, and how many others are running then."""
 
-    running, begun, most = 0, [], 0  # noqa: RUF012 - set anew by each test
+    running, begun, most = 0, [], 0
     lock = threading.Lock()
 
     def __init__(self, name: str):
