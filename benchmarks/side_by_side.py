@@ -5,8 +5,8 @@
 All processes are started and compiled before the first measurement; a process that does not train waits. In a turn,
 every training takes the same number of steps at batch size 32, in the order of `make repro`: when one ends, the next
 one begins. The rate is the number of images of all ten, divided by the time until the last one has ended. The time of
-the paper's trainings, with 500,000 steps each, follows from the rate. The limit is the rate of one training at a time, at
-batch size 256 and with the same number of images of each model.
+the paper's trainings, with 500,000 steps each, follows from the rate. The limit is the rate of one training at a time,
+at batch size 256 and with the same number of images of each model.
 """
 
 from __future__ import annotations
