@@ -176,6 +176,32 @@ def set_up_process() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise cuBLAS results may vary between runs
 
 
+def keep_compiled_code() -> None:
+    """Make torch and Triton keep compiled code in `.state/compiled`, for the next stage that compiles the same.
+
+    Several processes may use the folder at the same time. A program calls this before it imports torch. Variables that
+    the user has set are kept.
+    """
+    folder = _compiled_code()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+
+
+def discard_compiled_code() -> bool:
+    """Remove the folder of `keep_compiled_code`; returns false if it does not exist, or is not used."""
+    folder = _compiled_code()
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR") != str(folder) or not folder.exists():
+        return False
+    with contextlib.suppress(FileNotFoundError):  # another process removes it too
+        folder.rename(removed := folder.with_name(f"compiled-{os.getpid()}"))
+        shutil.rmtree(removed, ignore_errors=True)
+    return True
+
+
+def _compiled_code() -> Path:
+    return (state_dir() / "compiled").resolve()
+
+
 def set_up_torch(device: str | None = None) -> str:
     """Apply COLORIZE_THREADS, make the device from `choose_device` the current one, and return its name.
 
