@@ -84,10 +84,11 @@ class Worker:
 def main(rounds: int, small: bool) -> None:
     """Measure on a GPU if there is one, otherwise on the CPU."""
     gpus = runtime.gpus() if torch.cuda.is_available() else []
-    ten = tuple(itertools.chain.from_iterable([name] * _DATASETS for name in _NETWORKS))
+    possible = training.networks()
+    ten = tuple(name for name in _NETWORKS for _ in range(_DATASETS) if name in possible)
     plan = Plan(ten, (1, 2, 5, 10), 100, _BATCH, _LARGE_BATCH, 1.0)
     if small or not gpus:
-        plan = Plan(("cnn", "cnn", "regression", "regression"), (1, 2), 2, 4, 8, 0.05)
+        plan = Plan(("unet", "cnn", "cnn"), (1, 2), 2, 4, 8, 0.05)
     with (
         tempfile.TemporaryDirectory() as folder,
         gpu_sharing.share(gpus[:1], len(plan.networks)) as sharing,
