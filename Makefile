@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
-BENCHMARKS := sharding loading prior targets loss training inference photos
+BENCHMARKS := sharding loading prior targets loss training batch_sizes inference photos
 
 .PHONY: help repository repro train-all test browser scale export page verify soak fuzz bench compare review lint paper tiny sample
 

@@ -21,6 +21,12 @@ def network(x: Tensor) -> Tensor:
     return torch.relu(x) * 3 + x.sin()
 
 
+@pytest.fixture(autouse=True)
+def _no_kept_code(monkeypatch, tmp_path):
+    """A failure discards kept code: not that of the repository, in whose folder the tests run."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "of the user"))
+
+
 @pytest.fixture
 def failing_compiler(monkeypatch) -> list[Tensor]:
     """Compiled networks fail in every call; the list of what they were called with."""
