@@ -21,7 +21,7 @@ from colorize.layout import Folders
 from tests.helpers import quiet_end  # noqa: F401
 from tests.helpers.layouts import expect_one_line, real_layouts  # noqa: F401 - fixtures
 from tests.helpers.object_stores import odd_store, s3, s3_server  # noqa: F401 - fixtures
-from tests.helpers.stand_ins import without_plots  # noqa: F401 - a fixture
+from tests.helpers.stand_ins import without_plots, without_plots_here  # noqa: F401 - fixtures
 
 # A shell that starts a job in the background makes it deaf to Ctrl-C, and so all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,7 +35,7 @@ os.fsync = lambda descriptor: None  # no test cuts the power, so there is no nee
 REPO = Path(__file__).resolve().parents[1]
 
 _BOTH = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
-hypothesis.settings.register_profile("ci", max_examples=80, derandomize=True, **_BOTH)
+hypothesis.settings.register_profile("ci", max_examples=50, derandomize=True, **_BOTH)
 hypothesis.settings.register_profile("fuzz", max_examples=200, print_blob=True, **_BOTH)  # of `make fuzz`, a round
 hypothesis.settings.load_profile("ci")
 

@@ -55,7 +55,7 @@ def extended(tmp_path_factory) -> Path:
         commit(repo)
     edit(repo / "sources/objects.yaml", "{train: 2000, val: 200, test: 200}", "{train: 200, val: 40, test: 40}")
     edit(repo / "params.yaml", "- objects\n- scenes\n", "- objects\n")
-    edit(repo / "params.yaml", "  size: 64", "  size: 32")
+    edit(repo / "params.yaml", "  size: 64", "  size: 16")
     text = (repo / "params.yaml").read_text()
     text = re.sub(r"^models:.*?\n\n", "models:\n- shallow\n\n", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"figure4_models:.*?\n(?=  \w)", "figure4_models:\n  - shallow\n", text, flags=re.DOTALL)

@@ -25,15 +25,17 @@ from tools.review.recompute import Results, recompute
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("objects", "scenes")
 MODELS = ("regression", "cnn", "cnn_weighted", "unet", "unet_weighted")
-BY_MAKE = "unet"  # the model of `objects` that `make repro` itself trains
+BY_DVC = "unet"  # the model of `objects` that `dvc repro` trains
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory) -> Path:
+def repo(tmp_path_factory, without_plots) -> Path:
     """A clone in which the ci profile was run on few images and committed.
 
-    Everything of `scenes` and most models of `objects` are made in children of this process, which saves more than two
-    minutes. `make repro` then makes the rest, at least one job of each kind, and must find the others up to date.
+    Everything of `scenes` and most models of `objects` are made outside of DVC, which then records them. `dvc repro`
+    makes the rest, at least one stage of each kind, and must find the others up to date. All stages are children of
+    this process, which saves minutes, and draw no plots. tests/tools/test_run_cells.py runs `make repro`, with the real
+    command of each stage, which draws them.
     """
     repo = clone(tmp_path_factory.mktemp("clone"))
     log = tmp_path_factory.mktemp("log") / "log"
@@ -47,18 +49,16 @@ def repo(tmp_path_factory) -> Path:
     commit(repo)
     processes.load_everything()
     for script in ("shard", "prior"):
-        processes.run(repo, (script, "objects"), log)  # not recorded, so `make repro` makes them again
-    forked = [("scenes", model) for model in MODELS] + [("objects", model) for model in MODELS if model != BY_MAKE]
+        processes.run(repo, (script, "objects"), log)  # not recorded, so `dvc repro` makes them again
+    forked = [("scenes", model) for model in MODELS] + [("objects", model) for model in MODELS if model != BY_DVC]
     stages = [("shard", "scenes"), ("prior", "scenes")]
     stages += [(script, *run, "0") for script in ("train", "evaluate") for run in forked]
     record(repo, [*stages, ("evaluate", "scenes", "baselines")], log)
-    jobs = run(repo, sys.executable, "tools/run_cells.py", CUDA_VISIBLE_DEVICES="0,1")
-    done = re.findall(r"^(.+): done after ", jobs, re.MULTILINE)
-    assert sorted(done) == ["objects baselines", "objects data", f"objects-{BY_MAKE}-0", "report"]
-    assert jobs.count(": up to date after ") == len(forked) + len(("scenes data", "scenes baselines"))
-    log = (repo / ".state/repro.log").read_text()
-    assert "objects-unet-0: begins on GPU 0" in log  # which need not be there: what finds none trains on the CPU
-    assert "report: Table 1: results/table1.md" in log
+    output = dvc(repo, "repro")
+    cell = f"objects-{BY_DVC}-0"
+    rest = ("shard@objects", "prior@objects", f"train@{cell}", f"evaluate@{cell}", "baseline@objects", "report")
+    assert set(stages_run(output)) == set(rest)
+    assert "\nTable 1: results/table1.md" in output
     commit(repo)
     return repo
 

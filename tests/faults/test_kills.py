@@ -64,15 +64,14 @@ def test_killed_there_and_run_again_gives_the_same_tree(snapshots, project, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "point"),
+    ("name", "point", "number", "code"),
     [
-        ("shard", "shard-manifest:1"),
-        ("prior", "prior-write:3"),
-        ("evaluate", "evaluate-details:1"),
-        ("report", "report-files:2"),
+        ("shard", "shard-manifest:1", "TERM", 143),
+        ("prior", "prior-write:3", "INT", 130),
+        ("evaluate", "evaluate-details:1", "TERM", 143),
+        ("report", "report-files:2", "INT", 130),
     ],
 )
-@pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("INT", 130)])
 def test_interrupted_and_run_again_gives_the_same_tree(snapshots, project, tmp_path, name, point, number, code):
     place, log = project(name), tmp_path / "log"
     assert processes.wait(processes.start(place, STAGES[name], log, COLORIZE_FAULT=f"{point}:{number}")) == code

@@ -54,19 +54,20 @@ def keep_all(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_resumed_after_any_step_it_ends_the_same(train, keep_all, monkeypatch, capsys, model):
-    steps = 14  # more than two validations and one picture; the cost grows with the square
-    expected = files(train(model, "undisturbed", steps=steps))
+    # Steps before, at and after two validations and a picture, and a last one without; the cost grows with the square
+    steps = {"steps": 8, "val_every": 3, "pictures_every": 4}
+    expected = files(train(model, "undisturbed", **steps))
     assert f"data/models/tiny-{model}-0/model.safetensors" in expected
     assert not any(name.startswith(".state") for name in expected)
     monkeypatch.delenv("COLORIZE_CHECKPOINT_SECONDS")
     (key,) = keep_all.iterdir()
-    for step in range(1, steps + 1):
+    for step in range(1, steps["steps"] + 1):
         name = f"resumed-{step}"
         shutil.copytree(
             key / f"{step:02d}", keep_all.parent / name / ".state/checkpoints" / f"tiny-{model}-0" / key.name
         )
         capsys.readouterr()
-        assert files(train(model, name, steps=steps)) == expected
+        assert files(train(model, name, **steps)) == expected
         assert f"resumes after step {step}\n" in capsys.readouterr().err
 
 

@@ -49,7 +49,9 @@ def launched() -> Iterator[object]:
             browser.close()
 
 
-def open_page(browser, path: Path, width: int = 1400, height: int = 900, scheme: str = LIGHT) -> Opened:
+def open_page(
+    browser, path: Path, width: int = 1400, height: int = 900, scheme: str = LIGHT, is_phone: bool = False
+) -> Opened:
     """Open a file without a network.
 
     Args:
@@ -58,8 +60,11 @@ def open_page(browser, path: Path, width: int = 1400, height: int = 900, scheme:
         width: of the window, CSS pixels.
         height: of the window, CSS pixels.
         scheme: LIGHT or DARK.
+        is_phone: fingers instead of a mouse, and the page scales as on a telephone.
     """
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=is_phone, is_mobile=is_phone
+    )
     context.set_offline(True)
     context.set_default_timeout(TIMEOUT_MS)
     opened = Opened(context.new_page())

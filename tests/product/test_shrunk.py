@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.helpers import processes
+from tests.helpers import processes, waiting
 from tests.helpers.projects import make_project
 
 
@@ -66,24 +66,36 @@ def sharded(tmp_path_factory) -> Path:
     return make(tmp_path_factory.mktemp("shrunk") / "project", 16)
 
 
-def assert_shard_is_named(project: Path, **knobs: str) -> None:
-    """Make the shards shorter under a training."""
-    program = start(project, "stages.train", "tiny", "unet", "0", **knobs)
-    until((project / "data/histories/tiny-unet-0/history.csv").exists, program)
+def shorten_shards(project: Path) -> None:
+    """Make the shards shorter under a training that has written its first history."""
     time.sleep(0.5)
     for path in (project / "data/shards/train/tiny").glob("*.tar"):
         os.truncate(path, 0)
-    assert_one_line(program, "data/shards/train/tiny/00000", ".tar: ", "became shorter while it was being read")
+
+
+TRAIN = ("train", "tiny", "unet", "0")
+HISTORY = "data/histories/tiny-unet-0/history.csv"
+WORDS = ("data/shards/train/tiny/00000", ".tar: ", "became shorter while it was being read")
 
 
 @pytest.mark.parametrize("cache", ["host", "stream"])
 def test_a_shard_that_becomes_shorter_under_a_training_is_named(sharded, tmp_path, cache):
     project = shutil.copytree(sharded, tmp_path / "project")
-    assert_shard_is_named(project, COLORIZE_CACHE=cache)
+    knobs = {"COLORIZE_CACHE": cache, "COLORIZE_CHECKPOINT_SECONDS": "1000"}  # a checkpoint would notice the change
+    pid = processes.start(project, TRAIN, tmp_path / "log", **knobs)
+    waiting.until((project / HISTORY).exists)
+    shorten_shards(project)
+    assert processes.wait(pid) == 3
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert all(word in line for word in WORDS), line
 
 
 def test_a_shard_that_threads_of_openmp_read_is_named_once(tmp_path):
-    assert_shard_is_named(make(tmp_path / "project", 128), COLORIZE_THREADS="2")  # large enough for two threads
+    project = make(tmp_path / "project", 128)  # large enough for two threads
+    program = start(project, "stages.train", *TRAIN[1:], COLORIZE_THREADS="2")
+    until((project / HISTORY).exists, program)
+    shorten_shards(project)
+    assert_one_line(program, *WORDS)
 
 
 def test_an_archive_that_becomes_shorter_while_it_is_sharded_is_named(tmp_path):

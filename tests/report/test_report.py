@@ -76,12 +76,14 @@ def test_a_run_without_classifiers_has_no_plot_of_temperatures(make_run):
     assert names == {*NAMES} - {"temperature"}
 
 
+@pytest.mark.usefixtures("without_plots_here")
 def test_a_third_data_set_has_a_figure_of_its_own(make_run):
     run = make_run(("a", "b", "my_photos"), ("cnn",))
     report.write_report(run.settings, run.root)
     assert (run.root / "results" / "figures" / "figure_my_photos.jpg").is_file()
 
 
+@pytest.mark.usefixtures("without_plots_here")
 def test_figure_5_needs_names(make_run):
     run = make_run(("a",), ("cnn",))
     settings = run.settings

@@ -14,6 +14,8 @@ from colorize.report import curves, figures, gallery, measures, table
 from colorize.report.seeds import over_seeds
 from colorize.runtime import DataError
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 CELL = Cell("a", "cnn", "a")
 
 

@@ -196,12 +196,6 @@ def test_a_mapped_file_that_becomes_shorter_ends_the_program_with_one_line(tmp_p
     assert (done.returncode, done.stderr) == (3, f"error: {name}{ending}")
 
 
-def test_importing_the_library_changes_no_handler(repo):
-    body = "import ctypes, colorize.photos.predict, signal; print(ctypes.CDLL(None).signal(int(signal.SIGBUS), None))"
-    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, cwd=repo, timeout=60)
-    assert done.stdout == "0\n", done.stderr  # SIG_DFL
-
-
 def _read_in_worker(path: str) -> int:
     with open(path, "rb+") as file:  # noqa: PTH123
         mapped = mmap.mmap(file.fileno(), 1 << 16, access=mmap.ACCESS_READ)

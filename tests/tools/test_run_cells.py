@@ -27,10 +27,10 @@ def environment(**changes: str) -> dict[str, str]:
     return processes.environment(COLORIZE_PROCS="1", COLORIZE_CHECKPOINT_SECONDS="0", SHELL="", **changes)
 
 
-def run(project: Path, expect: int = 0) -> list[str]:
+def run(project: Path, expect: int = 0, **changes: str) -> list[str]:
     """The lines that the tool prints where there is no terminal."""
     done = subprocess.run(
-        COMMAND, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        COMMAND, cwd=project, env=environment(**changes), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert done.returncode == expect, done.stdout
     return done.stdout.splitlines()
@@ -70,7 +70,9 @@ def test_jobs_with_and_without_a_terminal(tmp_path):
     assert run(project) == ["everything is up to date"]
 
     change(project, "train", lr=1e30)
-    first, about, data, cnn, error, dvc, baselines, last = run(project, expect=3)
+    devices = {"COLORIZE_DEVICE": "", "CUDA_VISIBLE_DEVICES": "0"}  # what finds no GPU trains on the CPU
+    first, about, data, cnn, error, dvc, baselines, last = run(project, expect=3, **devices)
+    assert "; 1 GPU, " in about and "tiny-cnn-0: begins on GPU 0" in log_of(project)
     assert first == "4 jobs; the log is .state/repro.log"
     assert re.fullmatch(r"tiny data: up to date after \d+:\d\d, 22 images \(1 of 4\)", data)
     assert re.fullmatch(r"tiny-cnn-0: failed after \d+:\d\d \(2 of 4\)", cnn)

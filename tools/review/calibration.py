@@ -23,8 +23,7 @@ def curve(predict: Predictor, batches: list[Truth]) -> dict[float, Row]:
 
 def _row(predictions: list[tuple[Truth, Table, np.ndarray]], temperature: float) -> Row:
     sides = []
-    for side in (0, 1):
-        parts = [_of_batch(*one, temperature, side) for one in predictions]
+    for parts in zip(*(_of_batch(*one, temperature) for one in predictions), strict=True):
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if "top" in found:
             found["calibration_error"] = calibration_error(found.pop("top"), found.pop("is_hit"))
@@ -40,21 +39,32 @@ def calibration_error(top: np.ndarray, is_hit: np.ndarray) -> np.ndarray:
     return np.sum(gaps) / len(top)
 
 
-def _of_batch(truth: Truth, table: Table, rows: np.ndarray, temperature: float, side: int) -> dict[str, np.ndarray]:
-    """Values of the images, and of the pixels for the calibration error; `side` 1 decides close cases differently."""
-    modes = table.other_modes if side else table.modes
+def _of_batch(truth: Truth, table: Table, rows: np.ndarray, temperature: float) -> list[dict[str, np.ndarray]]:
+    """Values of the images, and of the pixels for the calibration error; the second time, close cases are decided
+    differently.
+    """
+    both = list(enumerate(modes[rows] for modes in (table.modes, table.other_modes)))
     if temperature == 0:
-        return _colors(truth, BINS[modes[rows]].astype(np.float64), side)
+        return [_colors(truth, BINS[modes].astype(np.float64), side) for side, modes in both]
     log_p = table.log_p / temperature  # up to a constant
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    p = np.exp(log_p)
+    total = p.sum(axis=1, keepdims=True)
+    log_p -= np.log(total)
     losses = {
         "cross_entropy": -(truth.targets * log_p[rows[..., None], truth.bins]).sum(axis=-1),
         "negative_log_likelihood": -log_p[rows, truth.nearest],
     }
     found = {name: values.mean(axis=(1, 2)) for name, values in losses.items()}
-    top = np.exp(log_p.max(axis=1)) * (1 + side * CLOSE_PROBABILITY)
-    found |= {"top": top[rows].ravel(), "is_hit": (modes[rows] == truth.nearest).ravel()}
-    return found | _colors(truth, (np.exp(log_p) @ BINS.astype(np.float64))[rows], side)
+    top, ab = (values[rows] for values in (p.max(axis=1) / total[:, 0], p @ BINS.astype(np.float64) / total))
+    return [
+        {
+            **found,
+            "top": top.ravel() * (1 + side * CLOSE_PROBABILITY),
+            "is_hit": (modes == truth.nearest).ravel(),
+            **_colors(truth, ab, side),
+        }
+        for side, modes in both
+    ]
 
 
 def _colors(truth: Truth, ab: np.ndarray, side: int) -> dict[str, np.ndarray]:

@@ -5,12 +5,19 @@ const state = { photos: [], shown: null, count: 0, isBatchRunning: false }; // p
 const settings = () => ({ strength: Number(byId("strength").value) / 100, temperature: byId("temperature") ? Number(byId("temperature").value) : null });
 const say = (text) => { byId("status").textContent = text; };
 
+// A name for the status, which must not cover the page: at most 40 characters.
+function short(name) {
+  const characters = [...name];
+  return characters.length > 40 ? [...characters.slice(0, 24), "…", ...characters.slice(-15)].join("") : name;
+}
+
 // A message that stays until the next photos come.
 function complain(name, error) {
   const line = document.createElement("li"), title = document.createElement("bdi");
   title.textContent = name;
   line.append(title, ": ", error.message);
   byId("problems").append(line);
+  line.scrollIntoView({ block: "nearest" }); // the buttons may be far below
 }
 
 function fail(error) {
@@ -25,7 +32,7 @@ async function add(files) {
   let isShown = false;
   byId("problems").replaceChildren();
   for (const [n, file] of [...files].entries()) {
-    say(`Reading ${n + 1} of ${files.length}: ${file.name}`);
+    say(`Reading ${n + 1} of ${files.length}: ${short(file.name)}`);
     try {
       await state.ready;
       const { thumbnail } = await ask("check", { file });
@@ -65,7 +72,7 @@ function list(photo, thumbnail) {
 
 async function show(photo) {
   const { name } = photo.file;
-  say(`Coloring ${name}`);
+  say(`Coloring ${short(name)}`);
   state.shown = photo;
   for (const one of state.photos) one.button.setAttribute("aria-pressed", String(one === photo));
   try {
@@ -76,7 +83,7 @@ async function show(photo) {
     byId("size").textContent = `${opened.width} × ${opened.height} pixels`;
     viewer.show(byId("before"), opened.before);
     await redraw();
-    say(`${name} is colored.`);
+    say(`${short(name)} is colored.`);
     if (byId("sure")) await saySure(photo);
   } catch (error) {
     state.shown = null;
@@ -112,12 +119,12 @@ function download(blob, name) {
 
 async function saveShown(type) {
   const photo = state.shown, name = resultName(photo.file.name, type);
-  say(`Coloring ${photo.file.name} in full size`);
+  say(`Coloring ${short(photo.file.name)} in full size`);
   try {
     download(await save(photo, type), name);
-    say(`${name} is saved.`);
+    say(`${short(name)} is saved.`);
   } catch (error) {
-    say("");
+    say(`${short(name)} is not saved.`);
     complain(photo.file.name, error);
   }
 }
@@ -130,7 +137,7 @@ async function saveAll() {
   for (const [n, photo] of photos.entries()) {
     if (!state.isBatchRunning) break;
     byId("progress").value = n / photos.length;
-    say(`Coloring ${n + 1} of ${photos.length}: ${photo.file.name}`);
+    say(`Coloring ${n + 1} of ${photos.length}: ${short(photo.file.name)}`);
     try {
       entries.push({ name: unusedName(resultName(photo.file.name, type), used), blob: await save(photo, type) });
     } catch (error) {
@@ -168,6 +175,7 @@ function showSettings() {
 }
 
 function listen() {
+  byId("choose").disabled = false;
   const filesOf = (transfer) => [...(transfer ? transfer.files : [])];
   byId("choose").addEventListener("change", (event) => { add([...event.target.files]); event.target.value = ""; });
   document.addEventListener("paste", (event) => { if (filesOf(event.clipboardData).length) add(filesOf(event.clipboardData)); });

@@ -4,8 +4,10 @@
 const ascii = (bytes, start, end) => String.fromCharCode(...bytes.subarray(start, end));
 const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-// Returns { width, height, exif, exifAt, perMeter, captions } as far as the file tells. `exifAt` is the position of the
-// EXIF in the file, `perMeter` the resolution [x, y], `captions` a list of [keyword, text].
+// Returns { width, height, exif, exifAt, perMeter, captions, scanAt, isCut } as far as the file tells. `exifAt` is the
+// position of the EXIF in the file, `perMeter` the resolution [x, y], `captions` a list of [keyword, text], `scanAt` the
+// position of the pixels of a JPEG. isCut: the end of a JPEG or PNG is missing; Firefox decodes such a file without an
+// error.
 function readMetadata(bytes) {
   const found = { captions: [] }, setExif = (start, end) => {
     found.exif = bytes.slice(start, end);
@@ -18,7 +20,17 @@ function readMetadata(bytes) {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // a length that leads outside of the file
   }
+  found.isCut = isCut(bytes, found);
   return found;
+}
+
+function isCut(bytes, { scanAt = 2 }) {
+  const has = (end, from) => {
+    for (let at = bytes.length - end.length; at >= from; at--) if (bytes[at] === end.charCodeAt(0) && ascii(bytes, at, at + end.length) === end) return true;
+    return false;
+  };
+  if (ascii(bytes, 0, 2) === "\xff\xd8") return !has("\xff\xd9", scanAt); // a thumbnail before the pixels has this end, too
+  return ascii(bytes, 1, 4) === "PNG" && !has("IEND", 8);
 }
 
 function readJpeg(bytes, found, setExif) {
@@ -29,6 +41,7 @@ function readJpeg(bytes, found, setExif) {
       continue;
     }
     const marker = view.getUint8(at + 1), length = view.getUint16(at + 2), body = bytes.subarray(at + 4, at + 2 + length);
+    if (marker === 0xda) found.scanAt = at;
     if (marker === 0xda || marker === 0xd9) return;
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) [found.height, found.width] = [view.getUint16(at + 5), view.getUint16(at + 7)];
     if (marker === 0xe0 && ascii(body, 0, 5) === "JFIF\0") found.perMeter = densityOf(body[7], viewOf(body).getUint16(8), viewOf(body).getUint16(10));

@@ -10,6 +10,7 @@ async function decode(file) {
   if (file.size > MOST_BYTES) throw new PhotoError("this file is too large; the limit is 256 MiB.");
   const bytes = new Uint8Array(await file.arrayBuffer()), kept = readMetadata(bytes);
   checkSize(kept.width, kept.height);
+  if (kept.isCut) throw new PhotoError("the end of this file is missing. Copy the file again from where it came from.");
   const orientation = orientationOf(kept.exif);
   const bitmap = await createImageBitmap(orientation === 1 ? file : new Blob([withoutOrientation(bytes, kept)])).catch(() => null);
   if (!bitmap) throw new PhotoError(reasonOf(bytes));

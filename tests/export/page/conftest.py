@@ -20,6 +20,24 @@ from tests.helpers import browser
 
 REMEDY = "`make export` installs what the export needs"
 HOSTILE = "<img src=x onerror=alert(1)>"
+DESKTOP = {"width": 1400}
+PHONE = {"width": 400, "height": 800, "is_phone": True}
+ONE_WIDTH = pytest.mark.parametrize("window", [DESKTOP], ids=["1400"], indirect=True)  # what no layout can change
+FORGET = """() => {
+  delete worker.thread.postMessage; // what a test has put in its place
+  state.photos.length = 0;
+  state.shown = null;
+  for (const id of ["photos", "problems"]) byId(id).replaceChildren();
+  for (const id of ["work", "batch"]) byId(id).hidden = true;
+  delete byId("after").dataset.drawn;
+  byId("hesitates").textContent = "";
+  byId("sure").checked = false;
+  byId("restore").click();
+  byId("edge").value = 50;
+  viewer.moveEdge();
+  say("");
+  scrollTo(0, 0);
+}"""
 TIMEOUT_MS = 30_000  # the page unpacks 14 MB of WebAssembly, on a machine that may be busy
 
 
@@ -90,9 +108,9 @@ def regression_file(write_page, regression_folder):
     return write_page(regression_folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium():
-    """A browser for all tests of a file."""
+    """A browser for all tests of the page."""
     with browser.launched() as launched:
         yield launched
 
@@ -100,12 +118,51 @@ def chromium():
 class Visit:
     """The open page, and what a person does there."""
 
-    def __init__(self, chromium, path, **options):
-        self.opened = browser.open_page(chromium, path, **options)
+    def __init__(self, chromium, path, window):
+        self.opened = browser.open_page(chromium, path, **window)
+        self.width, self.is_phone = window["width"], "is_phone" in window
         self.page = self.opened.page
         self.page.set_default_timeout(TIMEOUT_MS)
-        self.page.locator("body[data-state=ready]").wait_for()
+        self.wait_until_ready()
         self.count = 0
+
+    def wait_until_ready(self) -> None:
+        """Wait until the model is loaded."""
+        self.page.locator("body[data-state=ready]").wait_for()
+
+    def press(self, selector: str) -> None:
+        """Press with a finger or with the mouse."""
+        target = self.page.locator(selector)
+        target.tap() if self.is_phone else target.click()
+
+    def drag(self, selector: str, start: float, end: float) -> None:
+        """Drag with a finger or the mouse between two shares of the width of an element."""
+        target = self.page.locator(selector)
+        target.scroll_into_view_if_needed()
+        box = target.bounding_box()
+        y = box["y"] + box["height"] / 2
+        places = [(box["x"] + share * box["width"], y) for share in np.linspace(start, end, 5)]
+        if self.is_phone:
+            return self.swipe(places)
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place)
+        self.page.mouse.up()
+
+    def swipe(self, places: list[tuple[float, float]]) -> None:
+        """Move a finger over these places (x, y) of the window; playwright can only tap."""
+        session = self.page.context.new_cdp_session(self.page)
+        for n, (x, y) in enumerate(places):
+            kind = "touchMove" if n else "touchStart"
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        session.detach()
+
+    def is_in_sight(self, selector: str) -> bool:
+        """Whether a person sees an element without scrolling."""
+        box = self.page.locator(selector).bounding_box()
+        return box["y"] >= 0 and box["y"] + box["height"] <= self.page.viewport_size["height"]
 
     def choose(self, files: dict[str, bytes]) -> None:
         """Choose files with these names."""
@@ -131,12 +188,14 @@ class Visit:
         self.wait_for_drawing(name, shown)
 
     def wait_for_drawing(self, name: str, value: object) -> None:
-        """Wait until the picture shows this value. Playwright's own waiting needs `eval`, which the policy forbids."""
+        """Wait until the picture shows this value."""
+        self.wait_until(f"JSON.parse(byId('after').dataset.drawn || '{{}}').{name} === {json.dumps(value)}")
+
+    def wait_until(self, condition: str) -> None:
+        """Wait until an expression is true. Playwright's own waiting needs `eval`, which the policy forbids."""
         end = time.monotonic() + TIMEOUT_MS / 1000
-        while (drawn := self.page.evaluate("document.getElementById('after').dataset.drawn || '{}'")) is not None:
-            if json.loads(drawn).get(name) == value:
-                return
-            assert time.monotonic() < end, f"{name} {value}: the picture shows {drawn}"
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end, condition
             self.page.wait_for_timeout(20)
 
     def pixels(self, canvas: str = "after") -> np.ndarray:
@@ -147,7 +206,7 @@ class Visit:
     def download(self, button: str) -> tuple[str, bytes]:
         """Click a button that downloads: name and content of the file."""
         with self.page.expect_download() as waiting:
-            self.page.locator(f"#{button}").click()
+            self.press(f"#{button}")
         return waiting.value.suggested_filename, waiting.value.path().read_bytes()
 
     def picture(self, button: str = "save-png") -> np.ndarray:
@@ -165,27 +224,26 @@ def rgb_of(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-@pytest.fixture
-def visit(chromium, page_file):
-    """The page of the U-Net, freshly opened."""
-    found = Visit(chromium, page_file)
-    yield found
-    found.close()
+@pytest.fixture(scope="package", params=[DESKTOP, PHONE], ids=["1400", "400"])
+def window(request):
+    """The windows in which each test runs: that of a desktop with a mouse, and a telephone with fingers."""
+    return request.param
 
 
-@pytest.fixture(scope="module")
-def opened_once(chromium, page_file):
-    """One visit for all tests of a file."""
-    found = Visit(chromium, page_file)
+@pytest.fixture(scope="package")
+def opened_once(chromium, page_file, window):
+    """One visit for all tests with this window: opening the page takes a second."""
+    found = Visit(chromium, page_file, window)
     yield found
     found.close()
 
 
 @pytest.fixture
-def same_visit(opened_once):
-    """The visit of the file, with the settings that the page has in the beginning."""
-    opened_once.page.evaluate("document.getElementById('restore').click()")
-    return opened_once
+def visit(opened_once):
+    """The page of the U-Net, without photos and with the settings of the beginning; the test must cause no error."""
+    opened_once.page.evaluate(FORGET)
+    yield opened_once
+    opened_once.opened.check()
 
 
 def picture(height: int, width: int, is_gray: bool = False, seed: int = 0) -> np.ndarray:

@@ -60,6 +60,10 @@ def test_the_page_says_what_the_model_is(text, model_folder):
     assert json.loads((model_folder / "model.json").read_text())["weights_sha256"] in text
 
 
+def test_without_the_script_no_photo_can_be_chosen(text):
+    assert re.search(r'<input id="choose"[^>]* disabled>', text)
+
+
 def test_equal_models_give_equal_bytes(page_file, model_folder):
     assert page.build(model_folder) == page_file.read_bytes()
 

@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 import colorize
 from colorize.photos import mark
-from tests.export.page.conftest import encoded, picture
+from tests.export.page.conftest import ONE_WIDTH, encoded, picture
 
 ORIENTATION, DATE, MAKE, DESCRIPTION, EXIF, GPS = 0x0112, 0x0132, 0x010F, 0x010E, 0x8769, 0x8825
 TAKEN, SIDES = 0x9003, (0xA002, 0xA003)
@@ -49,11 +49,11 @@ def opened(content: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("button", ["save-jpeg", "save-png"])
-def test_exif_resolution_and_comment_of_a_jpeg_are_kept(same_visit, button):
+def test_exif_resolution_and_comment_of_a_jpeg_are_kept(visit, button):
     exif = exif_with_thumbnail()
     source = encoded(picture(60, 90), "JPEG", exif=exif, dpi=(300, 300), comment="Zoë in Köln".encode())
-    same_visit.color(source, "jpg")
-    found = opened(same_visit.download(button)[1])
+    visit.color(source, "jpg")
+    found = opened(visit.download(button)[1])
     kept = found.getexif()
     assert found.size == (60, 90)
     assert ORIENTATION not in kept and kept[DATE] == "1943:05:01 12:00:00" and kept[MAKE] == "Kodak"
@@ -66,38 +66,39 @@ def test_exif_resolution_and_comment_of_a_jpeg_are_kept(same_visit, button):
     assert (comment.decode() if isinstance(comment, bytes) else comment) == "Zoë in Köln"
 
 
-def test_resolution_captions_and_alpha_of_a_png_are_kept(same_visit):
+def test_resolution_captions_and_alpha_of_a_png_are_kept(visit):
     pixels = np.dstack([picture(40, 50), np.full((40, 50), 255, np.uint8)])
     pixels[:10, :, 3] = 0
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "a lake")
     text.add_itxt("Author", "Zoë")
     text.add_text("Software", "something else")
-    same_visit.color(encoded(pixels, pnginfo=text, dpi=(200, 200)))
-    found = opened(same_visit.download("save-png")[1])
+    visit.color(encoded(pixels, pnginfo=text, dpi=(200, 200)))
+    found = opened(visit.download("save-png")[1])
     assert found.mode == "RGBA" and (np.asarray(found)[..., 3] == pixels[..., 3]).all()
     assert (found.info["Description"], found.info["Author"]) == ("a lake", "Zoë")
     assert "something else" not in found.info.values()
     assert [round(value) for value in found.info["dpi"]] == [200, 200]
 
 
-def test_a_jpeg_has_no_transparency_and_the_page_says_so(same_visit):
+def test_a_jpeg_has_no_transparency_and_the_page_says_so(visit):
     pixels = np.dstack([picture(40, 50), np.zeros((40, 50), np.uint8)])
     pixels[20:, :, 3] = 255
-    same_visit.color(encoded(pixels))
-    found = np.asarray(opened(same_visit.download("save-jpeg")[1]))
+    visit.color(encoded(pixels))
+    found = np.asarray(opened(visit.download("save-jpeg")[1]))
     assert found[:16].min() >= 250  # white
-    assert "a JPEG has no transparency" in same_visit.page.locator("#problems").inner_text()
+    assert "a JPEG has no transparency" in visit.page.locator("#problems").inner_text()
+    assert visit.is_in_sight("#problems")  # although the button is far below
 
 
 @pytest.mark.parametrize(("button", "ending"), [("save-jpeg", "jpg"), ("save-png", "png")])
 def test_every_download_says_which_model_made_the_colors_and_from_which_file(
-    same_visit, model_folder, tmp_path, button, ending
+    visit, model_folder, tmp_path, button, ending
 ):
     source = encoded(picture(40, 50))
-    same_visit.color(source)
-    same_visit.set("strength", 50)
-    (tmp_path / f"a.{ending}").write_bytes(same_visit.download(button)[1])
+    visit.color(source)
+    visit.set("strength", 50)
+    (tmp_path / f"a.{ending}").write_bytes(visit.download(button)[1])
     found = mark.read(tmp_path / f"a.{ending}")
     loaded = colorize.load(model_folder, device="cpu")
     assert found == mark.Mark(
@@ -111,8 +112,9 @@ def test_every_download_says_which_model_made_the_colors_and_from_which_file(
     )
 
 
+@ONE_WIDTH
 @pytest.mark.parametrize("cut", [6, 9, 14, 20, 40, 100])
-def test_damaged_exif_is_left_out_or_kept_but_never_an_error(same_visit, cut):
+def test_damaged_exif_is_left_out_or_kept_but_never_an_error(visit, cut):
     damaged = exif_with_thumbnail()[:cut] + b"\xff" * 20
-    same_visit.color(encoded(picture(40, 50), "JPEG", exif=damaged), "jpg")
-    assert opened(same_visit.download("save-jpeg")[1]).size[0] in (50, 40)
+    visit.color(encoded(picture(40, 50), "JPEG", exif=damaged), "jpg")
+    assert opened(visit.download("save-jpeg")[1]).size[0] in (50, 40)
