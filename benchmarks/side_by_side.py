@@ -83,7 +83,7 @@ class Worker:
 
 def main(rounds: int, small: bool) -> None:
     """Measure on a GPU if there is one, otherwise on the CPU."""
-    gpus = runtime.gpus() if torch.cuda.is_available() else []
+    gpus = (runtime.gpus() or ["0"]) if torch.cuda.is_available() else []
     possible = training.networks()
     ten = tuple(name for name in _NETWORKS for _ in range(_DATASETS) if name in possible)
     plan = Plan(ten, (1, 2, 5, 10), 40, _BATCH, _LARGE_BATCH, 1.0)
@@ -181,6 +181,8 @@ def work(network: str, batch: int, width: float, folder: Path) -> None:
     case = training.Case(network, width, batch, device)
     steps = training.our_steps(case, training.fast_precision(device), Split(folder))
     _take(steps, training.UNTIMED, device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the first steps are not replayed; others need their memory
     print("ready", flush=True)
     for line in sys.stdin:
         _take(steps, int(line), device)
