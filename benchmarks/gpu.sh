@@ -7,9 +7,9 @@
 # .state/compiled: if a step was interrupted, a second run is faster.
 #
 # This needs torch 2.11 or newer, numpy, pandas, scikit-image, safetensors and rich, and no network. The regression
-# also needs torchvision, the step `inference` simplejpeg, and the step `tests` pytest and the packages of the project.
-# Without a GPU it measures the CPU (use `small` there). On a machine that has a copy of the files without .git, name
-# the commit for the records; make the value in the repository with:
+# also needs torchvision, the step `inference` simplejpeg and Numba, and the step `tests` pytest and the packages of the
+# project. Without a GPU it measures the CPU (use `small` there). On a machine that has a copy of the files without
+# .git, name the commit for the records; make the value in the repository with:
 #   git describe --always --abbrev=12 --dirty=+ --exclude='*'
 #   BENCHMARK_COMMIT=<value> benchmarks/gpu.sh
 set -uo pipefail
