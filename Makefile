@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/.ready
 PEERS := benchmarks/.peers/.ready
-BENCHMARKS := sharding loading prior targets loss training inference photos
+BENCHMARKS := sharding loading prior targets loss training batch_sizes inference photos
 
 .PHONY: help repository repro train-all test browser scale export page verify soak fuzz bench compare review lint paper tiny sample
 
@@ -19,7 +19,7 @@ repro: repository $(READY) ## run everything that is out of date, from raw archi
 	@echo "all results on one page, to open in a browser: data/report.html"
 	@echo "to color your own photos in a browser: make page"
 
-train-all: repository $(READY) ## only train all models, one per GPU; `make repro` then does the rest
+train-all: repository $(READY) ## only train all models, in parallel; `make repro` then does the rest
 	@python tools/run_cells.py train
 
 test: $(READY) ## run the tests on all cores

@@ -1,16 +1,21 @@
-"""Training steps, loader included, compared with the straight port of the paper's method.
+"""Training steps, loader included, compared with ports of the paper's method: the straight one, an expert's on a GPU.
 
     python -m benchmarks.training [--rounds N] [--small]
 
 The limit on a CPU is the rate of a large matrix product, in bf16 if the CPU has bf16 instructions; our share is that of
 the convolutions alone. The limit on a GPU is the arithmetic of the paper's layers at 800 TFLOP/s; our share is the
-rate over 2,000 steps. The script also measures how long the GPU is idle, and how the rate depends on the batch size.
+rate over many steps without peers. The script also measures how long the GPU is idle, and how much time each kind of
+kernel takes (`kernels.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +29,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import harness, inputs, straight_port
+from benchmarks import expert_port, harness, inputs, kernels, straight_port
 from colorize import runtime
 from colorize.color import targets
 from colorize.data import loader
@@ -33,12 +38,11 @@ from colorize.data.transform import to_networks
 from colorize.models.contract import build_model
 from colorize.training.step import Objective, Step
 
-_OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
+OPTIONS = targets.Options(num_neighbors=10, sigma=5.0, encode="pixel")
 _GPU_FLOPS = 800e12  # what an H100 reaches in large bf16 products
 _TRAININGS = {"regression": 1, "cnn": 2, "unet": 2}  # trainings of 500,000 steps per data set
-_UNTIMED = 5  # first steps on a GPU, in which kernels are compiled and the CUDA graph is recorded
-_BATCH_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (32, 1024)}
-_QUESTION = "Training: steps, loader included"
+UNTIMED = 5  # first steps on a GPU, in which kernels are compiled and the CUDA graph is recorded
+QUESTION = "Training: steps, loader included"
 
 
 class Case(NamedTuple):
@@ -56,7 +60,7 @@ class Reached(NamedTuple):
     share: float
     limit: str
     note: str
-    details: dict[str, float]
+    details: dict
 
 
 def main(rounds: int, small: bool) -> None:
@@ -65,13 +69,48 @@ def main(rounds: int, small: bool) -> None:
     width, batches = (0.25, [8]) if small else (1.0, [256, 32] if device.type == "cuda" else [16])
     with tempfile.TemporaryDirectory() as folder:
         split = inputs.write_shards(Path(folder), 512 if small else 8192)
-        cases = [Case(model, width, batch, device) for model in ("regression", "cnn", "unet") for batch in batches]
+        cases = _in_order([Case(model, width, batch, device) for batch in batches for model in networks()])
+        if device.type == "cuda":
+            _compile_ahead(cases, split)
         reached = {case: _compare(case, split, rounds, small).details for case in cases}
         if device.type == "cuda" and not small:
             paper = {case.model: details["sustained"] for case, details in reached.items() if case.batch == batches[-1]}
             _extrapolate(paper)
-        for model in ("cnn", "unet") if device.type == "cpu" else ("unet",):  # one on a GPU, as compiling takes minutes
-            _by_batch_size(Case(model, 0.25 if device.type == "cpu" else width, 0, device), split, rounds, small)
+
+
+def _in_order(cases: list[Case]) -> list[Case]:
+    """The regression last, as its steps are the cheapest: an interruption loses the least important records."""
+    return sorted(cases, key=lambda case: case.model == "regression")
+
+
+def _compile_ahead(cases: list[Case], split: Split) -> None:
+    """Compile all networks at the same time, in one process each; this process then finds the compiled code."""
+    command = [sys.executable, "-m", "benchmarks.training", "compile", str(split.folder)]
+    environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "2"}
+    children = [
+        subprocess.Popen([*command, case.model, str(case.width), str(case.batch), who], env=environment)
+        for case in cases
+        for who in _COMPILED
+    ]
+    for child in children:
+        child.wait()  # if it fails, this process compiles
+
+
+def compile_case(folder: str, model: str, width: str, batch: str, who: str) -> None:
+    """Take one step; the child process of `_compile_ahead`."""
+    runtime.die_with_parent(9)
+    case = Case(model, float(width), int(batch), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    next(_COMPILED[who](case, fast_precision(case.device), Split(Path(folder))))
+
+
+def networks() -> list[str]:
+    """The paper's different networks, without the regression if torchvision is missing, which has its encoder."""
+    try:
+        importlib.import_module("torchvision")
+    except ImportError as error:
+        runtime.say(f"regression is left out ({error})")
+        return ["cnn", "unet"]
+    return ["regression", "cnn", "unet"]
 
 
 def _compare(case: Case, split: Split, rounds: int, small: bool) -> Reached:
@@ -79,8 +118,10 @@ def _compare(case: Case, split: Split, rounds: int, small: bool) -> Reached:
     fast = fast_precision(case.device)
     precisions = {fast, "fp32"} if case.device.type == "cpu" else {fast}
     ours = {precision: our_steps(case, precision, split) for precision in precisions}
-    works = {f"ours, {precision}": _next(steps, case.device) for precision, steps in sorted(ours.items())}
-    works["straight port"] = _next(_port_steps(case, split), case.device)
+    works = {f"ours, {precision}": next_of(steps, case.device) for precision, steps in sorted(ours.items())}
+    works["straight port"] = next_of(_port_steps(case, split), case.device)
+    if case.device.type == "cuda":
+        works["expert's port"] = next_of(_expert_steps(case, fast, split), case.device)
     works = {name: harness.counted(work, case.batch) for name, work in works.items()}
     rows = harness.compare(works, f"ours, {fast}", rounds=rounds, device=case.device)
     reached = (_on_gpu if case.device.type == "cuda" else _on_cpu)(case, ours[fast], split, small)
@@ -88,7 +129,7 @@ def _compare(case: Case, split: Split, rounds: int, small: bool) -> Reached:
     rows = [row._replace(share=reached.share, note=reached.note) if row.name == is_ours else row for row in rows]
     conditions = {"model": case.model, "precision": fast, "width": case.width, "batch": case.batch}
     harness.report(
-        "training", _QUESTION, rows, "img/s", reached.limit, reached.details,
+        "training", QUESTION, rows, "img/s", reached.limit, reached.details,
         **conditions, device=case.device.type, small=small,
     )  # fmt: skip
     torch.compiler.reset()  # torch compiles a network for a few shapes only, then gives up
@@ -113,10 +154,12 @@ def _on_cpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
 def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
     """Compare the rate of many steps with the GPU's compute limit."""
     limit = _GPU_FLOPS / training_flop(case, split.size)
-    count = 50 if small else 2000
-    rate, idle = _sustained(steps, count, case.batch), _idle_share(steps)
+    count = 50 if small else 2000 if case.batch <= 32 else 500
+    rate, idle, found = _sustained(steps, count, case.batch), _idle_share(steps), kernels.measure(steps)
+    kernels.show(f"a step of {case.model}, batch {case.batch}", found)
     note = f"{float(f'{rate:.3g}'):,.0f} img/s over {count:,} steps, GPU idle {idle:.0%}"
-    return Reached(rate / limit, "800 TFLOP/s", note, {"sustained": rate, "limit": limit, "idle": idle})
+    details = {"sustained": rate, "limit": limit, "idle": idle, **kernels.details(found)}
+    return Reached(rate / limit, "800 TFLOP/s", note, details)
 
 
 def _extrapolate(rates: dict[str, float]) -> None:
@@ -124,30 +167,16 @@ def _extrapolate(rates: dict[str, float]) -> None:
     hours = {model: 2 * _TRAININGS[model] * 500_000 * 32 / rate / 3600 for model, rate in rates.items()}
     notes = {model: f"{2 * _TRAININGS[model]} trainings, {taken:.1f} h" for model, taken in hours.items()}
     rows = [harness.Row(model, rate, None, None, notes[model]) for model, rate in rates.items()]
-    question = f"Training: the steps of the paper's ten trainings on one GPU: {sum(hours.values()):.1f} h"
+    count = sum(2 * _TRAININGS[model] for model in hours)
+    question = f"Training: the steps of {count} of the paper's ten trainings on one GPU: {sum(hours.values()):.1f} h"
     details = {"hours": sum(hours.values())}
     harness.report("training", question, rows, "img/s", None, details, width=1.0, batch=32, device="cuda", small=False)
 
 
-def _by_batch_size(case: Case, split: Split, rounds: int, small: bool) -> None:
-    sizes = [size for size in _BATCH_SIZES[case.device.type] if size <= (64 if small else len(split))]
-    cases = {f"batch {size}": case._replace(batch=size) for size in sizes}
-    precision = fast_precision(case.device)
-    works = {
-        name: harness.counted(_next(our_steps(of_size, precision, split), case.device), of_size.batch)
-        for name, of_size in cases.items()
-    }
-    rows = harness.compare(works, "batch 32", rounds=rounds, device=case.device)
-    conditions = {"model": case.model, "precision": precision, "width": case.width}
-    question = f"{_QUESTION}, by batch size"
-    harness.report("training", question, rows, "img/s", **conditions, device=case.device.type, small=small)
-    torch.compiler.reset()
-
-
-def _next(steps: Iterator, device: torch.device) -> Callable[[], object]:
+def next_of(steps: Iterator, device: torch.device) -> Callable[[], object]:
     """Return a function that takes one step; on a GPU this takes the first steps, which are slower, at once."""
     if device.type == "cuda":
-        for _ in itertools.islice(steps, _UNTIMED):
+        for _ in itertools.islice(steps, UNTIMED):
             pass
     return lambda: next(steps)
 
@@ -156,8 +185,8 @@ def our_steps(case: Case, precision: str, split: Split) -> Iterator[Tensor]:
     """Take endless steps with our engine, with batches from the shards."""
     torch.manual_seed(0)
     model = build_model(case.model, case.width).to(case.device, memory_format=torch.channels_last).train()
-    objective = Objective(model, torch.ones(313, device=case.device), _OPTIONS, precision)
-    take_step = Step(objective, _settings(case.batch, precision), case.device)
+    objective = Objective(model, torch.ones(313, device=case.device), OPTIONS, precision)
+    take_step = Step(objective, settings_of(case.batch, precision), case.device)
     batches = loader.training_batches(split, case.batch, 0, case.device)
     for number in itertools.count():
         with _deterministic():
@@ -178,14 +207,24 @@ def _deterministic() -> Iterator[None]:
 
 def _port_steps(case: Case, split: Split) -> Iterator[float]:
     torch.manual_seed(0)
-    settings = _settings(case.batch, "fp32")
+    settings = settings_of(case.batch, "fp32")
     port = straight_port.StraightPort(case.model, case.width, torch.ones(313), settings, case.device)
     batches = straight_port.loader(split.images(np.arange(len(split))), case.batch, runtime.processes())
     epochs = itertools.chain.from_iterable(itertools.repeat(batches))
     return (port(*(part.to(case.device, non_blocking=True) for part in pair)) for pair in epochs)
 
 
-def _settings(batch: int, precision: str) -> SimpleNamespace:
+def _expert_steps(case: Case, precision: str, split: Split) -> Iterator[Tensor]:
+    torch.manual_seed(0)
+    settings, images = settings_of(case.batch, precision), split.images(np.arange(len(split)))
+    port = expert_port.ExpertPort(case.model, case.width, torch.ones(313), settings, case.device, images)
+    return port.steps(case.batch)
+
+
+_COMPILED = {"ours": our_steps, "expert": _expert_steps}  # who compiles on a GPU
+
+
+def settings_of(batch: int, precision: str) -> SimpleNamespace:
     """The values of the section `train` in the paper's parameters that a step needs."""
     paper = {"lr": 3e-5, "beta1": 0.9, "beta2": 0.99, "weight_decay": 1e-3, "clip_norm": 5.0, "schedule": "constant"}
     return SimpleNamespace(**paper, steps=500_000, batch_size=batch, precision=precision)
@@ -266,4 +305,7 @@ def _sustained(steps: Iterator, count: int, batch: int) -> float:
 
 
 if __name__ == "__main__":
-    harness.run(main, __doc__)
+    if sys.argv[1:2] == ["compile"]:
+        compile_case(*sys.argv[2:])
+    else:
+        harness.run(main, __doc__)

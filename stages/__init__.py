@@ -8,3 +8,4 @@ if sys.platform == "win32":  # before the imports that Windows lacks
 from colorize import runtime
 
 runtime.set_up_process()  # before a stage imports torch
+runtime.keep_compiled_code()

@@ -2,7 +2,9 @@
 
     python tools/run_cells.py [train]
 
-Each GPU runs one job at a time. Without a GPU, the jobs share the CPU cores (COLORIZE_PROCS sets the number of cores).
+Each GPU runs one job at a time, or as many as COLORIZE_CELLS_PER_GPU says (`gpu_sharing.py`). Without a GPU, the jobs
+share the CPU cores (COLORIZE_PROCS sets the number of cores).
+
 A job is one `dvc repro` of its own stages. This works in parallel because DVC locks only the files that a stage reads
 and writes, not the repository. Stages that are up to date do not run. If a job fails, the other jobs of its phase
 continue. `.state/repro.log` has the output of DVC and of the stages, the commit, the machine and the time of each job.
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from colorize import runtime
 from colorize.config import params
 from colorize.layout import Run, evaluation_stage, stage_name
-from tools import display, facts, jobs
+from tools import display, facts, gpu_sharing, jobs
+from tools.gpu_sharing import Sharing
 from tools.jobs import Job
 
 DVC = (sys.executable, "-m", "dvc")
@@ -60,9 +63,12 @@ def _run_study(settings, what: str) -> None:
         runtime.say("everything is up to date")
         return
     phases = plan(settings, what)
-    with Runner([job for phase in phases for job in phase]) as runner:
-        for phase in phases:
-            runner.run(phase)
+    with gpu_sharing.share(runtime.gpus(), runtime.cells_per_gpu()) as sharing:
+        if sharing.how:
+            runtime.say(sharing.how)
+        with Runner([job for phase in phases for job in phase], sharing) as runner:
+            for phase in phases:
+                runner.run(phase)
 
 
 def plan(settings, what: str) -> list[list[Job]]:
@@ -95,10 +101,15 @@ def _is_up_to_date() -> bool:
     return status.returncode == 0
 
 
-def slots(num_jobs: int) -> list[Slot]:
-    """The slots for a number of jobs: one per GPU; without a GPU, equal shares of the cores, at most one per job."""
-    if gpus := runtime.gpus():
-        return [Slot(f"GPU {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus]
+def slots(num_jobs: int, gpus: Mapping[str, Mapping[str, str]]) -> list[Slot]:
+    """The slots for a number of jobs: COLORIZE_CELLS_PER_GPU per GPU; without a GPU, one per job, at most one per core.
+
+    Args:
+        num_jobs: number of jobs.
+        gpus: by GPU: the environment variables for a process that uses it.
+    """
+    if gpus:  # the first jobs are on different GPUs
+        return [Slot(f"GPU {gpu}", dict(gpus[gpu])) for _ in range(runtime.cells_per_gpu()) for gpu in gpus]
     count = min(runtime.processes(), num_jobs)
     share = str(runtime.processes() // count)
     return [Slot("", {"COLORIZE_PROCS": share, "COLORIZE_THREADS": os.environ.get("COLORIZE_THREADS", share)})] * count
@@ -109,10 +120,11 @@ class Runner:
 
     Args:
         shown: all jobs, in the order in which they begin.
+        sharing: how the jobs share the GPUs.
     """
 
-    def __init__(self, shown: Sequence[Job]):
-        self._shown = shown
+    def __init__(self, shown: Sequence[Job], sharing: Sharing):
+        self._shown, self._sharing = shown, sharing
         self._processes: set[subprocess.Popen] = set()
         self._is_stopping = False
 
@@ -122,6 +134,8 @@ class Runner:
         self._log = Log(runtime.state_dir() / "repro.log")
         about = facts.describe()
         self._log.write("run", about)
+        if self._sharing.how:
+            self._log.write("run", self._sharing.how)
         self._display = display.open_display(self._shown, self._records, self._log.path, about)
         return self
 
@@ -141,7 +155,7 @@ class Runner:
             DataError: some jobs failed; the message names them.
         """
         is_rest = not phase[0].arguments  # the last job covers the whole pipeline and runs alone
-        places = [Slot("", {})] if is_rest else slots(len(phase))
+        places = [Slot("", {})] if is_rest else slots(len(phase), self._sharing.environments)
         free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in places:
             free.put(slot)

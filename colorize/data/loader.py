@@ -3,7 +3,7 @@
     device   memory of the device: the whole split is uploaded once (on the CPU, it is copied to memory)
     host     page cache: batches are gathered from the mapped shards; for a GPU, a thread does this in advance
     stream   none: a thread reads batches from the disk and does not fill the page cache; for splits larger than memory
-    auto     `device` if the split fits in 40 % of a GPU's free memory, else `host`
+    auto     `device` if the split fits in 40 % of a GPU's free memory (of this process's share of it), else `host`
 
 The batches are byte for byte the same for all places. On the CPU, `auto` means `host` without a thread. Gathering from
 a copy of the split in memory would only be one seventh faster, and a thread would take a core from the training.
@@ -100,7 +100,7 @@ def _fits(split: Split, device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return len(split) * 3 * split.size**2 <= _DEVICE_SHARE * free
+    return len(split) * 3 * split.size**2 <= _DEVICE_SHARE * free / runtime.cells_per_gpu()
 
 
 def _gather_there(split: Split, selections: Iterator[Selection], device: torch.device) -> Batches:

@@ -54,7 +54,7 @@ class Replayed:
         if self._calls == 1:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._bytes_before = torch.cuda.memory_allocated(self._device)
-        if self._calls == _FIRST_CALLS + 1 and self._fits():
+        if self._calls == _FIRST_CALLS + 1 and self._is_small():
             self._record(inputs)
         if self._recording is None:
             return self._call_aside(*inputs)
@@ -63,12 +63,10 @@ class Replayed:
         self._recording.graph.replay()
         return self._recording.output
 
-    def _fits(self) -> bool:
+    def _is_small(self) -> bool:
         needed = torch.cuda.max_memory_allocated(self._device) - self._bytes_before
         total = torch.cuda.get_device_properties(self._device).total_memory
-        if needed > _MEMORY_SHARE * total:
-            _say(f"a step needs {needed / 1e9:.1f} GB of the GPU's {total / 1e9:.1f} GB")
-        return needed <= _MEMORY_SHARE * total
+        return _fits(needed, total)
 
     def _call_aside(self, *inputs: Tensor) -> Tensor:
         """Call the function on the stream that is used for recording.
@@ -94,6 +92,14 @@ class Replayed:
             _say(runtime.first_line(error))
         finally:
             _clear_cublas_workspaces()
+
+
+def _fits(needed: int, total: int) -> bool:
+    """Whether a step that needs so many bytes may keep them, on a GPU with so many bytes in total."""
+    share = total / runtime.cells_per_gpu()  # of this process
+    if needed > _MEMORY_SHARE * share:
+        _say(f"a step needs {needed / 1e9:.1f} GB of the GPU's {share / 1e9:.1f} GB")
+    return needed <= _MEMORY_SHARE * share
 
 
 def _clear_cublas_workspaces() -> None:

@@ -8,6 +8,7 @@ a constant of another module has changed.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,10 +30,20 @@ _part = numba.njit(nogil=True)  # compiled as a part of its callers
 
 def _compiled(function: Callable, fastmath: bool | set[str] = False) -> Callable:
     """Compile at the first call; later processes load the code from a file, if there is a folder to write to."""
+    plain = numba.njit(nogil=True, fastmath=fastmath)(function)
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
+        kept = numba.njit(nogil=True, fastmath=fastmath, cache=True)(function)
     except RuntimeError:  # neither the folder of this file nor the home folder can be written
-        return numba.njit(nogil=True, fastmath=fastmath)(function)
+        return plain
+
+    @functools.wraps(function)
+    def call(*arguments: object) -> object:
+        try:
+            return kept(*arguments)
+        except Exception:  # a damaged file raises almost any exception, a full disk an OSError
+            return plain(*arguments)
+
+    return call
 
 
 @_compiled

@@ -14,6 +14,8 @@ they change the speed, and at most the last digits of a result:
     COLORIZE_THREADS             CPU threads of torch, in programs only   (default: torch's own choice);
                                  for a folder of photos, each thread colors a photo of its own
     COLORIZE_DEVICE              cpu, cuda, cuda:1, ...                   (default: cuda if available)
+    COLORIZE_CELLS_PER_GPU       models that `make repro` trains on a GPU at the same time, and the number by which
+                                 each of them divides the memory it may use (default: 1)
     COLORIZE_CACHE               device, host, stream, see data/loader.py (default: auto, which chooses one)
     COLORIZE_COMPILE             0: no torch.compile, no CUDA graphs      (default: 1, both on CUDA)
     COLORIZE_CHECKPOINT_SECONDS  seconds between two checkpoints          (default: at least 60; 0: after every step)
@@ -31,14 +33,17 @@ from colorize.runtime.cluster import Killed
 from colorize.runtime.environment import (
     CACHE_PLACES,
     cache_place,
+    cells_per_gpu,
     check_compiler,
     checkpoint_seconds,
     choose_device,
     dask_address,
+    discard_compiled_code,
     expanded,
     gpus,
     is_compiling,
     is_run_by_dvc,
+    keep_compiled_code,
     may_wait,
     processes,
     raw_dir,
@@ -104,6 +109,7 @@ __all__ = [
     "atomic_write",
     "cache_place",
     "call_in_child",
+    "cells_per_gpu",
     "check_compiler",
     "check_size",
     "check_written",
@@ -113,6 +119,7 @@ __all__ = [
     "cpu_limit",
     "dask_address",
     "die_with_parent",
+    "discard_compiled_code",
     "escaped",
     "executor",
     "expanded",
@@ -125,6 +132,7 @@ __all__ = [
     "is_compiling",
     "is_orphaned",
     "is_run_by_dvc",
+    "keep_compiled_code",
     "link",
     "lock",
     "may_wait",

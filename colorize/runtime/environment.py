@@ -20,6 +20,7 @@ CACHE_PLACES = ("auto", "device", "host", "stream")
 _MANY_FILES = 1 << 16  # open files; COLORIZE_CACHE=stream opens all shards of a split at once
 _LARGEST = 10**9  # of numbers without an own limit
 _LARGEST_COUNT = 1024  # of processes and threads; more do not fit on a machine
+_CLIENTS_OF_MPS = 48  # processes on one GPU; NVIDIA's Multi-Process Service allows no more
 _TASKS_OF_CLUSTER = 1000  # 2,000 waiting tasks take 36 MB of a scheduler's memory
 
 
@@ -105,6 +106,11 @@ def gpus() -> list[str]:
     return [name for name in (visible or "").split(",") if name]
 
 
+def cells_per_gpu() -> int:
+    """Number of trainings and evaluations that `make repro` runs at the same time on each GPU."""
+    return _whole_number("COLORIZE_CELLS_PER_GPU", 1, at_most=_CLIENTS_OF_MPS)
+
+
 def cache_place() -> str:
     """Where the training images are cached: one of CACHE_PLACES.
 
@@ -168,6 +174,32 @@ def set_up_process() -> None:
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "2000"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # otherwise cuBLAS results may vary between runs
+
+
+def keep_compiled_code() -> None:
+    """Make torch and Triton keep compiled code in `.state/compiled`, for the next stage that compiles the same.
+
+    Several processes may use the folder at the same time. A program calls this before it imports torch. Variables that
+    the user has set are kept.
+    """
+    folder = _compiled_code()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(folder / "triton"))
+
+
+def discard_compiled_code() -> bool:
+    """Remove the folder of `keep_compiled_code`; returns false if it does not exist, or is not used."""
+    folder = _compiled_code()
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR") != str(folder) or not folder.exists():
+        return False
+    with contextlib.suppress(FileNotFoundError):  # another process removes it too
+        folder.rename(removed := folder.with_name(f"compiled-{os.getpid()}"))
+        shutil.rmtree(removed, ignore_errors=True)
+    return True
+
+
+def _compiled_code() -> Path:
+    return (state_dir() / "compiled").resolve()
 
 
 def set_up_torch(device: str | None = None) -> str:

@@ -16,9 +16,11 @@ from colorize.color import targets
 from colorize.data import loader, order
 from colorize.data.split import Split
 from colorize.data.transform import to_networks
+from colorize.evaluation import measuring
 from colorize.layout import Folders, Run
 from colorize.models import blocks, files
 from colorize.models.contract import Classifier, Network, build_model, check_output
+from colorize.ops import compiled
 from colorize.prior.files import load_tensor
 from colorize.runtime import DataError
 from colorize.training import checkpoint, describe, distributed, sharing, validation
@@ -203,6 +205,8 @@ class Training:
         self._folder = folder
         objective = Objective(model, data.weights.loss, options, settings.precision)
         self._take_step = Step(group.distribute(objective), settings, group.device)
+        at_once = measuring.images_at_once(group.device, data.train.size)
+        self._predict = compiled.in_batches_of(at_once, objective.predict, group.device)
         self._history = History(folder / "history.csv")
         self._best_loss = math.inf
         self._best: dict[str, Tensor] = {}
@@ -307,13 +311,15 @@ class Training:
             self._validate()
         if self._step and (is_last or self._step % self._settings.pictures_every == 0):
             path = self._folder / "pictures" / f"step-{self._step:06d}.png"
-            validation.write_picture(self._model, self._data.val, self._group.device, path)
+            validation.write_picture(self._model, self._predict, self._data.val, self._group.device, path)
 
     def _validate(self) -> None:
         """Validate, add a row to the history, and copy the weights if they are the best so far."""
         train_loss = (self._loss / self._count).item() if self._count else None
         train, val, weights, _ = self._data
-        row = validation.validate(self._model, train, val, weights, self._options, self._settings.val_images)
+        row = validation.validate(
+            self._model, self._predict, train, val, weights, self._options, self._settings.val_images
+        )
         self._history.add(step=self._step, train_loss=train_loss, **row)
         if wrong := [name for name, value in row.items() if not math.isfinite(value)]:
             raise self._divergence(f"{wrong[0]} is not finite after {self._step} steps")

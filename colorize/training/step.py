@@ -57,6 +57,11 @@ class Objective(nn.Module):
             return loss.l2_loss(output.float(), ab_norm)
         return loss.soft_cross_entropy(output, self.model.head, self._target(ab_norm, self.model.head_stride))
 
+    def predict(self, L_norm: Tensor) -> Tensor:
+        """L_norm (B, 1, H, W) -> the model's output in float32, by the same compiled network."""
+        output = self._network(L_norm)
+        return self.model.head(output) if isinstance(self.model, Classifier) else output
+
     def _target(self, ab_norm: Tensor, stride: int) -> targets.SoftTargets:
         if ab_norm.device.type == "cuda":
             from colorize.ops import targets_cuda  # only torch's builds for CUDA include Triton

@@ -7,6 +7,7 @@ two sets of images. `train_loss` of the history cannot show it: it is a running 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,12 +43,19 @@ class Weights(NamedTuple):
 
 
 def validate(
-    model: Network, train: Split, val: Split, weights: Weights, options: targets.Options, num_images: int
+    model: Network,
+    predict: Callable[[Tensor], Tensor],
+    train: Split,
+    val: Split,
+    weights: Weights,
+    options: targets.Options,
+    num_images: int,
 ) -> dict[str, float]:
     """Measure a model on fixed images of the validation split, and on as many fixed images of the training split.
 
     Args:
         model: network on the device of `weights`; afterwards it is in evaluation mode.
+        predict: the function (B, 1, H, W) L_norm -> output of the model.
         train: the training split; only the losses are measured there.
         val: the validation split.
         weights: class weights.
@@ -66,7 +74,7 @@ def validate(
     row: dict[str, float] = {}
     for name, split in (("val", val), ("train", train)):
         measured = measure(
-            lambda truth: Prediction(model(truth.L_norm)),
+            lambda truth: Prediction(predict(truth.L_norm)),
             kind, split, measures[name], weights.measured, options, rows[name],
         )  # fmt: skip
         means = torch.stack([values.mean() for values in measured.values()]).tolist()  # the only wait for the device
@@ -75,12 +83,14 @@ def validate(
 
 
 @torch.inference_mode()
-def write_picture(model: Network, split: Split, device: torch.device, path: Path) -> None:
+def write_picture(
+    model: Network, predict: Callable[[Tensor], Tensor], split: Split, device: torch.device, path: Path
+) -> None:
     """Write a contact sheet of up to 10 evenly spaced validation images: input, prediction, truth.
 
-    Afterwards, the model is in evaluation mode.
+    Afterwards, the model is in evaluation mode. `predict` is the same as for `validate`.
     """
     model.eval()
     rows = spread(len(split), _PICTURES)
     L_norm, ab_norm = to_networks(next(loader.evaluation_batches(split, _PICTURES, device, rows)))
-    history.write_sheet(path, L_norm, model(L_norm), ab_norm)
+    history.write_sheet(path, L_norm, predict(L_norm), ab_norm)

@@ -155,6 +155,8 @@ def test_a_gpu_holds_the_images_only_where_much_memory_stays_free(split, monkeyp
     for free, fits in ((bytes_of_split, False), (10 * bytes_of_split, True)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 100 * bytes_of_split))
         assert loader._fits(split, torch.device("cuda")) is fits
+    monkeypatch.setenv("COLORIZE_CELLS_PER_GPU", "5")  # each of them has a fifth of the 10 splits
+    assert not loader._fits(split, torch.device("cuda"))
 
 
 def test_evaluation_sees_every_image_once_in_order_unflipped(split, images):

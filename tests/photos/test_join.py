@@ -241,15 +241,30 @@ def test_planes_of_pixels_outside_srgb_are_counted():
 # --- compiled code ---------------------------------------------------------------------------------------------------
 
 
-def test_the_loops_work_if_no_compiled_code_can_be_kept(tmp_path):
-    """As in a container that is read-only; a file with the name of the folder also stops an administrator."""
-    (tmp_path / "kernels.py").write_bytes(Path(kernels.__file__).read_bytes())
-    (tmp_path / "__pycache__").touch()
+def run_loop(folder: Path) -> subprocess.CompletedProcess:
     code = (
         "import kernels, numpy as np; out = np.zeros((1, 1), np.uint16);"
         "kernels.gray_levels(np.ones((1, 1, 3), np.uint8), np.ones((3, 256), np.float32), np.arange(9), out);"
         "print(out[0, 0])"
     )
     env = {"PATH": os.environ["PATH"], "HOME": os.devnull}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_the_loops_work_if_no_compiled_code_can_be_kept(tmp_path):
+    """As in a container that is read-only; a file with the name of the folder also stops an administrator."""
+    (tmp_path / "kernels.py").write_bytes(Path(kernels.__file__).read_bytes())
+    (tmp_path / "__pycache__").touch()
+    done = run_loop(tmp_path)
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_the_loops_work_if_kept_code_is_damaged(kind, tmp_path):
+    """As after a power failure."""
+    (tmp_path / "kernels.py").write_bytes(Path(kernels.__file__).read_bytes())
+    run_loop(tmp_path)
+    (kept,) = (tmp_path / "__pycache__").glob(f"*.{kind}")
+    kept.write_bytes(kept.read_bytes()[:50])
+    done = run_loop(tmp_path)
     assert (done.stdout, done.stderr) == ("3\n", "")

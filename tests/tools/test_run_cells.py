@@ -125,10 +125,10 @@ def test_a_job_that_fails_is_named_with_its_whole_error_and_stops_no_other(tmp_p
 import sys
 sys.path.insert(0, {str(projects.ROOT)!r})
 from colorize import runtime
-from tools import run_cells
+from tools import gpu_sharing, run_cells
 def main():
     jobs = [run_cells.Job(name, (name,), (name,)) for name in ("train@tiny-nothing-0", "shard@tiny")]
-    with run_cells.Runner(jobs) as runner:
+    with run_cells.Runner(jobs, gpu_sharing.Sharing({{}}, "")) as runner:
         runner.run(jobs)
 runtime.run(main, [])
 """
@@ -253,16 +253,15 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch, name):
 
 @pytest.mark.parametrize(("cores", "jobs", "count", "share"), [(2, 10, 2, "1"), (8, 2, 2, "4"), (1, 3, 1, "1")])
 def test_without_a_gpu_cells_share_the_cores(monkeypatch, cores, jobs, count, share):
-    monkeypatch.setenv("COLORIZE_DEVICE", "cpu")
     monkeypatch.setenv("COLORIZE_PROCS", str(cores))
-    places = run_cells.slots(jobs)
+    places = run_cells.slots(jobs, {})
     assert len(places) == count
     assert {place.environment["COLORIZE_THREADS"] for place in places} == {share}
 
 
-def test_with_gpus_every_cell_has_one_of_its_own(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert [place.environment for place in run_cells.slots(10)] == [
-        {"CUDA_VISIBLE_DEVICES": "2"},
-        {"CUDA_VISIBLE_DEVICES": "3"},
-    ]
+@pytest.mark.parametrize(("cells", "names"), [(1, ["2", "3"]), (2, ["2", "3", "2", "3"])])
+def test_cells_on_gpus_are_spread_over_all_gpus(monkeypatch, cells, names):
+    monkeypatch.setenv("COLORIZE_CELLS_PER_GPU", str(cells))
+    gpus = {name: {"CUDA_VISIBLE_DEVICES": name} for name in ("2", "3")}
+    assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in run_cells.slots(10, gpus)] == names
+    assert [place.name for place in run_cells.slots(10, gpus)] == [f"GPU {name}" for name in names]
