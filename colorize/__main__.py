@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -58,13 +60,25 @@ def main(*arguments: str) -> None:
     """Run the command that the first argument names; if it names none, all arguments belong to `photos`."""
     if arguments and arguments[0] in ("-h", "--help", "--version"):
         _overview().parse_args(arguments[:1])
-    is_named = bool(arguments) and arguments[0] in _COMMANDS
+    if not arguments:
+        _overview().print_help(sys.stderr)
+        sys.exit(ParameterError.exit_code)
+    is_named = arguments[0] in _COMMANDS
+    if not is_named:
+        _check_typo(arguments[0])
     name = arguments[0] if is_named else "photos"
     what, examples = _COMMANDS[name]
     parser = Parser(prog=f"colorize {name}", description=what, epilog=f"{_indented(examples)}\n\n{_EXIT_CODES}")
     command = importlib.import_module(f"colorize.commands.{name}")
     command.add_arguments(parser)
     command.run(_parse(parser, arguments[1:]) if is_named else parser.parse_args(arguments))
+
+
+def _check_typo(word: str) -> None:
+    """Raise an error if a word is no file, and nearly the name of a command."""
+    similar = difflib.get_close_matches(word, _COMMANDS, 1, cutoff=0.7)
+    if similar and "/" not in word and not Path(word).suffix and not os.path.lexists(word):
+        raise ParameterError(f"{word}: no such command, file or folder; did you mean {similar[0]}?")
 
 
 def _parse(parser: Parser, arguments: tuple[str, ...]) -> argparse.Namespace:

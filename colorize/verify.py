@@ -114,9 +114,8 @@ def verify(place: Path = Path()) -> Checked:
     known = recorded.read()
     stages = stages_by_out(known)
     if place != Path() and not any(_is_related(path, place) for path in (*stages, Path(".state/checkpoints"))):
-        raise ParameterError(
-            f"{place}: not an output of this pipeline; expected a path such as data/models/objects-unet-0"
-        )
+        what = "not an output of this pipeline" if os.path.lexists(place) else "no such file or folder"
+        raise ParameterError(f"{place}: {what}; expected a path such as data/models/objects-unet-0")
     busy = {stage: line for stage in {*stages.values()} if (line := running(stage))}
     mine = {path: stage for path, stage in stages.items() if _is_related(path, place) and stage not in busy}
     unreadable: dict[Path, str] = {}

@@ -1,6 +1,8 @@
 """The program `colorize`: its commands, what it writes, what it says, how it ends."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +40,11 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
     return cielab.rgb_to_lab(torch.from_numpy(rgb).movedim(-1, 0))[0].numpy()
 
 
+def without_seconds(text: str) -> list[str]:
+    """Lines with N in place of the seconds of the run."""
+    return re.sub(r" in [1-9]\d* s, ", " in N s, ", text).splitlines()
+
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -64,6 +71,22 @@ def test_the_first_help_names_all_commands(here):
     text = process("--help").stdout
     assert text.startswith("usage: colorize [-h] [--version] photo [photo ...] [-o folder]")
     assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_without_arguments_the_first_help_is_printed_with_the_exit_code_of_a_wrong_argument(here):
+    done = process()
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", process("--help").stdout)
+
+
+def test_a_missing_photo_with_nearly_the_name_of_a_command_is_a_missing_photo(here, capsys):
+    assert colorize("export.jpg") == 3
+    assert "export.jpg: no such file or folder" in capsys.readouterr().err
+
+
+def test_a_photo_with_nearly_the_name_of_a_command_is_colored(here):
+    draw("exprot", format="PNG")
+    assert colorize("exprot", "-o", "out") == 0
+    assert names("out") == ["exprot.png"]
 
 
 def test_the_word_photos_can_be_left_out_and_a_photo_can_be_named_like_a_command(here, capsys):
@@ -103,13 +126,16 @@ def test_a_photo_is_colored_even_if_nobody_reads_what_is_said(here, redirection)
             3,
             "found: objects-unet-0); train it with `dvc repro train@scenes-cnn-0`",
         ),
-        (["photo.png", "-o", "photo.png"], 3, "photo.png: cannot create this folder"),
+        (["photo.png", "-o", "photo.png"], 2, "-o photo.png: expected a folder for the results, this is a file"),
         (["photo.png", "--size", "5"], 2, "--size: 5: expected 16 to 1024 pixels"),
         (["photo.png", "--temperature", "nan"], 2, "--temperature: nan: expected 0 to 1"),
         (["photo.png", "--strength", "-1"], 2, "--strength: -1: expected 0 to 2"),
         (["photo.png", "--quality", "95", "--format", "png"], 2, "--quality: png has none"),
         (["photo.png", "--form", "png"], 2, "unrecognized arguments: --form"),
-        ([], 2, "the following arguments are required: photo; see `colorize photos --help`"),
+        (["photo.png", "--strength", "abc"], 2, "--strength: abc: expected a number from 0 to 2, such as 1.5"),
+        (["photo.png", "--model", "objects-unot-0"], 3, "objects-unet-0); did you mean objects-unet-0? model names"),
+        (["exprot", "objects-unet-0"], 2, "exprot: no such command, file or folder; did you mean export?"),
+        (["-o", "out"], 2, "the following arguments are required: photo; see `colorize photos --help`"),
     ],
 )
 def test_errors_are_one_line_without_waiting_for_torch(here, line, code, words):
@@ -160,7 +186,8 @@ def test_a_result_has_the_kind_that_came_in_or_is_a_png(here, name, kind, result
 
 
 @pytest.mark.parametrize(("option", "kind", "ending"), [("jpeg", "JPEG", "jpg"), ("webp", "WEBP", "webp"),
-                                                        ("tiff", "TIFF", "tif"), ("png", "PNG", "png")])  # fmt: skip
+                                                        ("tiff", "TIFF", "tif"), ("png", "PNG", "png"),
+                                                        ("jpg", "JPEG", "jpg"), ("TIF", "TIFF", "tif")])  # fmt: skip
 def test_the_kind_can_be_chosen(here, option, kind, ending):
     draw("a.jpg")
     assert colorize("a.jpg", "-o", "out", "--format", option) == 0
@@ -264,7 +291,8 @@ def test_a_folder_stands_for_the_photos_in_it(here, capsys):
     Path("folder/notes.txt").write_text("not a photo")
     assert colorize("folder", "-o", "out") == 0
     assert names("out") == ["a.png", "b.jpg"]
-    assert capsys.readouterr().err.splitlines() == [
+    assert without_seconds(capsys.readouterr().err) == [
+        "2 photos colored in N s, into out/",
         "left out: 1 subfolder; --recursive adds them",
         "left out: 1 file (.txt 1)",
     ]
@@ -282,14 +310,22 @@ def test_a_bad_photo_does_not_stop_the_others(here, capsys):
     assert colorize("text\n.jpg", "deep.tif", "missing.png", "folder", "good.png", "-o", "out") == 3
     captured = capsys.readouterr()
     assert captured.out.startswith("good.png -> ")
-    assert captured.err.splitlines() == [
+    assert without_seconds(captured.err) == [
         "error: missing.png: no such file or folder",
         "error: folder: no photos in this folder",
         "error: text\\n.jpg: not an image",
         "error: deep.tif: more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
+        "1 photo colored in N s, into out/",
         "4 of 5 photos failed; the errors are above",
     ]
     assert [path.name for path in Path("out").iterdir()] == ["good.png"]
+
+
+def test_a_photo_whose_end_is_missing_is_called_incomplete(here, capsys):
+    draw("photo.jpg", 60, 80)
+    Path("photo.jpg").write_bytes(Path("photo.jpg").read_bytes()[:-300])
+    assert colorize("photo.jpg") == 3
+    assert "photo.jpg: incomplete: its end is missing; copy or download it again\n" in capsys.readouterr().err
 
 
 def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys):
@@ -299,10 +335,11 @@ def test_a_photo_without_an_end_is_named_and_the_others_are_colored(here, capsys
         file.truncate(1 << 40)
     assert colorize("pipe.jpg", "/dev/zero", "sparse.jpg", "good.png", "-o", "out") == 3
     limits = "50 megapixels (JPEG 2000 and AVIF: 25) and 256 MiB"
-    assert capsys.readouterr().err.splitlines() == [
+    assert without_seconds(capsys.readouterr().err) == [
         "error: pipe.jpg: not a regular file",
         "error: /dev/zero: not a regular file",
         f"error: sparse.jpg: too large; the limits are {limits}; --max-megapixels raises them",
+        "1 photo colored in N s, into out/",
         "3 of 4 photos failed; the errors are above",
     ]
     assert Path("out/good.png").exists()
@@ -333,7 +370,7 @@ def test_json_has_one_object_per_photo_and_nothing_else(here, capsys):
     assert 0 <= colored.pop("fitted_fraction") <= 1
     path = "colorized/photo.png"
     said = {"source": "photo.png", "result": path, "map": f"{path}.entropy.png", "status": "colored"}
-    assert colored == {**said, "note": "empty alpha ignored"}
+    assert colored == {**said, "note": "empty alpha ignored, its own colors were not used"}
     assert colorize("photo.png", "--json") == 0
     (done,) = json_lines(capsys.readouterr().out)
     assert (done["status"], done["result"], done["seconds"]) == ("done", path, None)
@@ -344,7 +381,14 @@ def test_what_had_to_be_converted_is_said(here, capsys):
     rgba.putalpha(0)
     rgba.save("photo.png")
     assert colorize("photo.png", "-o", "out") == 0
-    assert "(empty alpha ignored; " in capsys.readouterr().out
+    assert "(empty alpha ignored, its own colors were not used; " in capsys.readouterr().out
+
+
+def test_a_photo_in_color_is_told_that_its_colors_are_not_used_and_a_gray_one_is_not(here, capsys):
+    rgb = draw("color.png")
+    Image.fromarray(np.repeat(rgb[..., :1], 3, axis=2)).save("neutral.png")
+    assert colorize("color.png", "neutral.png", "-o", "out", "--json") == 0
+    assert [line["note"] for line in json_lines(capsys.readouterr().out)] == ["its own colors were not used", None]
 
 
 def test_progress_counts_the_photos(here, monkeypatch):
@@ -427,6 +471,20 @@ def test_a_device_that_is_not_there(here, capsys):
     draw("photo.png")
     assert colorize("photo.png", "--device", "nonsense") == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_remedy_is_the_cpu(here, capsys):
+    draw("photo.png")
+    assert colorize("photo.png", "--device", "cuda:1") == 2
+    assert capsys.readouterr().err == "error: --device cuda:1: no GPU found; try --device cpu\n"
+
+
+def test_without_any_model_the_remedy_is_to_train_them(here, capsys):
+    draw("photo.png")
+    shutil.rmtree("data")
+    assert colorize("photo.png") == 3
+    assert "(found: none); run `make repro` first: it trains the models" in capsys.readouterr().err
 
 
 def test_the_command_applies_the_knob_for_threads(here, monkeypatch, capsys):

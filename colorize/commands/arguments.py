@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import textwrap
 from collections.abc import Callable
 from typing import NoReturn
@@ -49,14 +48,15 @@ def integer(low: int, high: int, unit: str = "") -> Callable[[str], int]:
     return convert
 
 
-def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:
+def number(low: float, high: float, unit: str = "", example: float = 1) -> Callable[[str], float]:
     """Converter of an argument: a number between two limits, which are allowed too."""
 
     def convert(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
+            what = f"expected a number from {low:g} to {high:g}, such as {example:g}"
+            raise argparse.ArgumentTypeError(f"{text}: {what}") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text}: expected {low:g} to {high:g}{unit and ' '}{unit}")
         return value

@@ -6,6 +6,7 @@ Each of the three needs the packages that `make export` installs.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from colorize import runtime
@@ -55,14 +56,15 @@ def run(options: argparse.Namespace) -> None:
     """Write the files that the options name.
 
     Raises:
-        ParameterError: no file is named, or a package is missing.
+        ParameterError: no file is named, a file has a wrong ending or would replace a file of others, or a package is
+            missing.
         DataError: the model is missing or damaged, or a file cannot be written.
     """
     if not (options.onnx or options.hub or options.page):
         raise ParameterError("nothing to write; give --onnx FILE, --hub FOLDER or --page FILE")
-    for name, path in (("--onnx", options.onnx), ("--page", options.page)):
-        if path and path.is_dir():
-            raise ParameterError(f"{name} {path}: expected a file, this is a folder")
+    for name, path, ending in (("--onnx", options.onnx, ".onnx"), ("--page", options.page, ".html")):
+        if path:
+            _check_file(name, path, ending)
     folder = models.find(options.model)
     if not folder.is_dir():
         raise ParameterError(f"{folder}: expected the folder of a trained model; an ONNX file cannot be exported again")
@@ -81,6 +83,18 @@ def run(options: argparse.Namespace) -> None:
 
         size = page.write(folder, options.page, options.fp16, options.runtime)
         runtime.say(f"{folder} -> {options.page}  ({_megabytes(size)}; open it in a browser)")
+
+
+def _check_file(option: str, path: Path, ending: str) -> None:
+    """Check that a file is named as what it will be, and that nothing of others would be replaced."""
+    from colorize.export import earlier
+
+    if path.is_dir():
+        raise ParameterError(f"{option} {path}: expected a file, this is a folder")
+    if path.suffix.lower() != ending:
+        raise ParameterError(f"{path}: expected a name that ends with {ending}, such as {path.stem}{ending}")
+    if os.path.lexists(path) and not earlier.is_export(path):
+        raise ParameterError(f"{path}: exists, and is not an earlier export; give another name, or move this file away")
 
 
 def _megabytes(size: int) -> str:

@@ -25,7 +25,7 @@ import colorize
 from colorize import runtime
 from colorize.commands import entropy
 from colorize.commands.listing import Entry
-from colorize.commands.names import Names, Target, map_of
+from colorize.commands.names import Names, Target, map_of, remove_map
 from colorize.photos import photo as photos
 from colorize.photos import save
 from colorize.photos.mark import Mark
@@ -38,6 +38,7 @@ from colorize.sharding.images import Reject
 from colorize.sharding.silence import silence
 
 COLORED, DONE, FAILED = "colored", "done", "failed"
+COLORS_IGNORED, REPLACED = "its own colors were not used", "replaces the earlier result"
 
 _GROUPS = ((64, 8), (16, 4), (0, 1))  # from so many photos, so many form a group; not more, so that all cores have work
 _SMALL = 4_000_000  # pixels; larger photos are colored one by one
@@ -261,12 +262,13 @@ class _Run:
             mark = item.mark if self._wishes.is_marked else None
             content = save.encode(item.photo, colored, item.encoding, mark, threads)
             with self._names.settled(self._entries[item.number], item.target, item.mark) as target:
+                is_new = not target.path.exists()
                 if not target.is_done:
                     self._write(target.path, content, item, prediction)
             if target.is_done:  # another run has made it meanwhile
                 self._end(item.number, DONE, target.path)
             else:
-                self._end(item.number, COLORED, target.path, item.photo.note, colored.fitted_fraction)
+                self._end(item.number, COLORED, target.path, _note(item.photo, is_new), colored.fitted_fraction)
 
     def _threads_for(self, photo: Photo) -> int:
         """Threads that join and encode a photo: all of them only if no other photo is colored at the same time."""
@@ -277,6 +279,8 @@ class _Run:
         if self._wishes.has_maps and prediction.entropy is not None:
             with runtime.atomic_write(map_of(path)) as file:  # first: a result that is done has its map
                 file.write(entropy.encode(prediction.entropy, item.mark.source_sha256, self._wishes.is_marked))
+        else:
+            remove_map(path, item.mark)  # also first: a result never has the map of another model
         with runtime.atomic_write(path) as file:
             file.write(content)
 
@@ -317,6 +321,14 @@ class _Room:
                 self._changed.notify_all()
 
 
+def _note(photo: Photo, is_new: bool) -> str | None:
+    """What the user should know about a photo and its result."""
+    notes = [photo.note] if photo.note else []
+    notes += [COLORS_IGNORED] if photo.pixels.ndim == 3 else []
+    notes += [] if is_new else [REPLACED]
+    return ", ".join(notes) or None
+
+
 def reason_of(reject: Reject, max_pixels: int) -> str:
     """Why a photo cannot be used, and what to do."""
     megapixels = max_pixels / 1e6
@@ -326,6 +338,7 @@ def reason_of(reject: Reject, max_pixels: int) -> str:
         images.DEEP: "more than 16 bits per channel, or a JPEG of 12 bits; convert it to 8 bits",
         images.TOO_LARGE: f"too large; the limits are {limits}; --max-megapixels raises them",
         images.TOO_SMALL: f"too small; each side needs at least {images.MIN_SIDE} pixels",
+        images.TRUNCATED: "incomplete: its end is missing; copy or download it again",
         images.ANIMATED: "animated; save one frame of it as an image",
     }
     return remedies.get(reject.reason, reject.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 from pathlib import Path
 
@@ -33,11 +34,19 @@ def find(name: str) -> Path:
     if not (root / "dvc.yaml").is_file():
         names = f"names of models (the default is {DEFAULT_MODEL}) are known only inside the project's repository"
         raise DataError(f"no model {name}: no such folder, and {names}; pass a trained model's folder with --model")
-    found = ", ".join(sorted(path.parent.name for path in models.glob("*/model.json"))) or "none"
-    remedy = "model names have the form <data set>-<model>-<seed>"
+    found = sorted(path.parent.name for path in models.glob("*/model.json"))
+    raise DataError(f"no model {name} in {models} (found: {', '.join(found) or 'none'}); {_remedy(name, found)}")
+
+
+def _remedy(name: str, found: list[str]) -> str:
+    """What to do if the repository has no model with this name."""
+    if not found:
+        return "run `make repro` first: it trains the models"
     if _is_run(name):
-        remedy = f"train it with `dvc repro {stage_name('train', name)}`"
-    raise DataError(f"no model {name} in {models} (found: {found}); {remedy}")
+        return f"train it with `dvc repro {stage_name('train', name)}`"
+    similar = difflib.get_close_matches(name, found, 1)
+    question = f"did you mean {similar[0]}? " if similar else ""
+    return f"{question}model names have the form <data set>-<model>-<seed>"
 
 
 def _is_run(name: str) -> bool:

@@ -149,6 +149,13 @@ def map_of(result: Path) -> Path:
     return result.with_name(result.name + MAP_ENDING)
 
 
+def remove_map(result: Path, wanted: Mark) -> None:
+    """Remove the entropy map beside a result if it is one of the same photo; other files stay."""
+    path = map_of(result)
+    if _is_of_photo(mark.read(path), wanted):
+        path.unlink()
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder for results.
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
-        "--strength", type=number(0, 2), default=1.0, metavar="S",
+        "--strength", type=number(0, 2, example=1.5), default=1.0, metavar="S",
         help="factor for the colors, 0 to 2: 1 (default) are the predicted colors, 0 is gray",
     )  # fmt: skip
     parser.add_argument(
-        "--temperature", type=number(0, 1, "(0 is the most probable color, 1 the mean)"), metavar="T",
-        help="0: the most probable color of each pixel, as in the paper; 1: the mean of all colors; in between "
-        "(default: 0.38): smooth surfaces with vivid colors. A regression model has no temperature",
+        "--temperature", type=number(0, 1, "(0 is the most probable color, 1 the mean)", 0.5), metavar="T",
+        help="0: the most probable color of each pixel, as in the paper; 1: the mean of all colors, which is smooth, "
+        "and pale where the model sees several different colors as possible (default: 0.38). A regression model has no "
+        "temperature",
     )  # fmt: skip
     parser.add_argument(
         "--size", type=integer(16, 1024, "pixels"), metavar="PIXELS",
@@ -64,8 +66,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--format", choices=_FORMATS, help="format of the results (default: that of the photo, or PNG if it is not one "
-        "of these)",
+        "--format", type=_format, choices=_FORMATS,
+        help="format of the results (default: that of the photo, or PNG if it is not one of these)",
     )  # fmt: skip
     parser.add_argument(
         "--quality", type=integer(1, 100), metavar="Q",
@@ -81,7 +83,7 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
         "(255 is an entropy of log 313 nats)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-megapixels", type=number(1, 2000), default=50.0, metavar="M",
+        "--max-megapixels", type=number(1, 2000, example=100), default=50.0, metavar="M",
         help="largest photo, 1 to 2000 megapixels (default: 50); a photo needs about 10 MB of memory per megapixel",
     )  # fmt: skip
     parser.add_argument(
@@ -96,8 +98,14 @@ def _add_result_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _format(text: str) -> str:
+    """A format by its name or by the ending of its files, in any case."""
+    return {"jpg": "jpeg", "tif": "tiff"}.get(text.lower(), text.lower())
+
+
 def run(options: argparse.Namespace) -> None:
     """Color every photo; if a photo failed, exit with code 3 after the last one."""
+    started = time.monotonic()
     model = models.find(options.model)
     _check(model, options)
     listed = listing.find(options.photos, options.recursive)
@@ -107,6 +115,9 @@ def run(options: argparse.Namespace) -> None:
     if listed.entries:
         _make_folder(options.out)
         _color(model, listed, options, printer)
+    if printer.num_colored and len(listed.entries) > 1:
+        seconds = max(1, round(time.monotonic() - started))
+        runtime.note(f"{_count(printer.num_colored, 'photo')} colored in {seconds:,} s, into {options.out}/")
     _summarize(listed, options.recursive, printer)
     if printer.num_failed:
         num_all = len(listed.entries) + len(listed.failures)
@@ -131,6 +142,8 @@ def _make_folder(folder: Path) -> None:
     from colorize.commands import names
     from colorize.runtime import files
 
+    if folder.exists() and not folder.is_dir():
+        raise ParameterError(f"-o {folder}: expected a folder for the results, this is a file")
     if formats.has_image_ending(folder.name) and not folder.exists():
         raise ParameterError(f"-o {folder}: expected a folder for the results, this is the name of a photo")
     names.make_folder(folder)
@@ -160,7 +173,13 @@ def _load(model: Path, options: argparse.Namespace) -> Colorizer:
     """Load the model. This imports torch, which takes seconds, so all other checks come before."""
     import colorize
 
-    device = runtime.set_up_torch(options.device or ("cpu" if model.is_file() else None))  # ONNX Runtime uses the CPU
+    name = options.device or ("cpu" if model.is_file() else None)  # ONNX Runtime uses the CPU
+    if name and name.split(":")[0] == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ParameterError(f"--device {name}: no GPU found; try --device cpu")
+    device = runtime.set_up_torch(name)
     return colorize.load(model, device, options.size, options.temperature, options.strength)
 
 
@@ -201,7 +220,7 @@ class _Printer:
 
     def __init__(self, is_json: bool):
         self._is_json = is_json
-        self.num_failed = self.num_done = 0
+        self.num_failed = self.num_done = self.num_colored = 0
 
     def fail(self, path: Path, reason: str) -> None:
         """Report an argument without a photo."""
@@ -215,6 +234,7 @@ class _Printer:
             self.fail(outcome.path, outcome.note or "")
             return
         self.num_done += outcome.status == "done"
+        self.num_colored += outcome.status == "colored"
         if not self._is_json and outcome.status == "colored":
             note = f"{outcome.note}; " if outcome.note else ""
             fitted = f"colors of {100 * (outcome.fitted_fraction or 0):.1f} % of the pixels reduced to fit into sRGB"

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from colorize import runtime
 from colorize.color import gamut
+from colorize.export import earlier
 from colorize.photos.predict import Colorizer
 from colorize.runtime import DataError, ParameterError
 
-FORMAT = "let-there-be-color 1"  # value of the metadata key `format`
+FORMAT = earlier.ONNX_FORMAT
 INPUT, LOGITS, AB_NORM = "L_norm", "logits", "ab_norm"  # names of the input, and of the output of a classifier or not
-MAX_BYTES = (1 << 31) - 1  # the largest file that protobuf, the container of ONNX, can hold
+MAX_BYTES = earlier.MAX_BYTES
 
 _PROBE = 16  # side of the image for the check of the shapes, as a multiple of `multiple_of`
 _MAX_VALUES = 1024  # largest number of values that an operator may give per pixel; the widest network has 313

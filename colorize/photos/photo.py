@@ -193,7 +193,7 @@ def from_pixels(image: np.ndarray | Pillow.Image) -> Photo:
             )
         image, alpha = _decoded(image)
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"{type(image).__name__}: expected a Pillow image or an array; open a file with Pillow first")
+        raise ValueError(f"{type(image).__name__}: expected a path, the bytes of a file, a Pillow image or an array")
     dtype = image.dtype.newbyteorder("=")
     is_color = image.ndim == 3 and image.shape[2] == 3 and dtype == np.uint8
     is_gray = image.ndim == 2 and dtype in (np.uint8, np.uint16)

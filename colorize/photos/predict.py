@@ -80,6 +80,8 @@ def load(
     """See `colorize.load`. The ValueError is a DataError for a bad model, a ParameterError for a bad option."""
     if not isinstance(path, str | os.PathLike):
         raise ParameterError(f"path {_shown(path)}: expected the path of a model's folder")
+    if os.path.isfile(path):  # noqa: PTH113 - raises no error for a name that is too long
+        raise DataError(f"{os.fspath(path)}: expected the folder of a trained model, or a file that ends with .onnx")
     name = chosen_device(device)
     with torch.random.fork_rng(devices=[]):  # building a model uses random numbers for weights, which are then replaced
         model, sidecar = files.load(Path(path), name)

@@ -99,6 +99,36 @@ def test_a_file_with_the_name_of_the_map_is_not_replaced(here, capsys):
     assert (read("out/a.jpg.entropy.png") == other).all()
 
 
+def test_a_result_without_a_new_map_does_not_keep_an_earlier_map(here, capsys):
+    draw("a.jpg")
+    assert results(capsys, "a.jpg", "-o", "out", "--confidence") == [("colored", "out/a.jpg")]
+    assert results(capsys, "a.jpg", "-o", "out") == [("done", "out/a.jpg")]
+    assert names("out") == ["a.jpg", "a.jpg.entropy.png"]
+    assert results(capsys, "a.jpg", "-o", "out", "--strength", "0.5") == [("colored", "out/a.jpg")]
+    assert names("out") == ["a.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["foreign", "map of another photo"])
+def test_a_foreign_file_with_the_name_of_the_map_stays(here, capsys, kind):
+    draw("a.jpg")
+    draw("b.jpg", seed=1)
+    assert results(capsys, "b.jpg", "-o", "b", "--confidence") == [("colored", "b/b.jpg")]
+    assert results(capsys, "a.jpg", "-o", "out") == [("colored", "out/a.jpg")]
+    other = Path("out/a.jpg.entropy.png")
+    other.write_bytes(Path("b.jpg" if kind == "foreign" else "b/b.jpg.entropy.png").read_bytes())
+    content = other.read_bytes()
+    assert results(capsys, "a.jpg", "-o", "out", "--strength", "0.5") == [("colored", "out/a.jpg")]
+    assert other.read_bytes() == content
+
+
+def test_a_replaced_result_is_mentioned(here, capsys):
+    draw("a.jpg")
+    assert colorize("a.jpg", "-o", "out") == 0
+    assert "replaces" not in capsys.readouterr().out
+    assert colorize("a.jpg", "-o", "out", "--strength", "0.5") == 0
+    assert "replaces the earlier result; colors of" in capsys.readouterr().out
+
+
 def test_without_marks_nothing_is_recognized(here, capsys):
     draw("a.jpg")
     assert results(capsys, "a.jpg", "-o", "out", "--no-mark") == [("colored", "out/a.jpg")]

@@ -29,5 +29,7 @@ def test_in_the_repository_it_is_the_check_of_the_pipeline(tmp_path, monkeypatch
     Path("dvc.yaml").touch()
     assert colorize("verify") == 2
     assert "nothing to check in . yet; `dvc repro` creates it" in capsys.readouterr().err
-    assert colorize("verify", "data/nowhere") == 2
+    assert colorize("verify", "nothere") == 2
+    assert "nothere: no such file or folder; expected a path such as" in capsys.readouterr().err
+    assert colorize("verify", "dvc.yaml") == 2
     assert "not an output of this pipeline" in capsys.readouterr().err

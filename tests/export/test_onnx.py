@@ -9,7 +9,7 @@ import torch
 
 import colorize
 from colorize.color import gamut
-from colorize.export import session
+from colorize.export import earlier, session
 from colorize.models import contract, files
 from colorize.runtime import DataError, ParameterError
 from tests.export.conftest import MODELS
@@ -46,6 +46,10 @@ def test_photos_get_the_colors_of_torch_within_one_level(name, model_folder, onn
         photo = generator.integers(0, 256, (height, width, 3), np.uint8)
         difference = torch_s(photo).astype(int) - onnx_s(photo)
         assert np.abs(difference).max() <= 1
+
+
+def test_a_file_is_recognized_as_an_earlier_export(onnx_file):
+    assert earlier.is_export(onnx_file("regression"))
 
 
 def test_a_folder_for_a_hub_holds_the_same_file(model_folder, onnx_file, tmp_path):

@@ -95,6 +95,19 @@ def test_a_file_that_is_no_image_is_one_line(colorizer, image):
         colorizer(image)
 
 
+def test_a_value_of_another_type_is_told_all_that_can_be_colored(colorizer):
+    with pytest.raises(ValueError, match=r"^int: expected a path, the bytes of a file, a Pillow image or an array$"):
+        colorizer(3)
+
+
+def test_loading_a_file_that_is_no_model_is_told_what_is_expected(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(
+        ValueError, match=r"photo\.jpg: expected the folder of a trained model, or a file that ends with"
+    ):
+        colorize.load(tmp_path / "photo.jpg", "cpu")
+
+
 def test_a_folder_and_a_named_pipe_are_refused_at_once(colorizer, tmp_path):
     import os
 

@@ -50,7 +50,7 @@ async function add(files) {
 
 function sayHowMany() {
   const { length } = state.photos;
-  say(length > 1 ? `${length} photos are here. Choose one to see it in color.` : length ? "One photo is here." : "");
+  say(length > 1 ? `${length} photos are here. ${state.shown ? "One of them is shown; choose another one below." : "Choose one below."}` : length ? "One photo is here." : "");
 }
 
 // Add a photo to the list: a button that shows it, with a small picture.

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from colorize.export import page, web_runtime
+from colorize.export import earlier, page, web_runtime
 from colorize.report.page import pictures
 from colorize.runtime import DataError
 from tests.export.page.conftest import HOSTILE
@@ -53,6 +53,10 @@ def test_the_page_holds_the_model_and_the_pinned_runtime(text, model_folder):
     wasm = gzip.decompress(base64.b64decode(block(text, "wasm")))
     assert hashlib.sha256(wasm).hexdigest() == web_runtime.SHA256[web_runtime.WASM]
     assert "Permission is hereby granted" in text  # the license of ONNX Runtime Web
+
+
+def test_a_page_is_recognized_as_an_earlier_export(page_file):
+    assert earlier.is_export(page_file)
 
 
 def test_the_page_says_what_the_model_is(text, model_folder):

@@ -188,7 +188,7 @@ def test_the_entropy_map_says_how_sure_the_model_is(visit):
 def test_several_photos_are_colored_with_the_settings_and_saved_as_one_zip_file(visit):
     photos = {name: encoded(picture(40, 50 + n, seed=n)) for n, name in enumerate(["a.png", "b.jpg", "B.PNG"])}
     visit.choose(photos)
-    visit.status("3 photos are here.")
+    visit.status("3 photos are here. One of them is shown; choose another one below.")
     assert visit.page.locator("#batch-title").inner_text() == "All 3 photos"
     visit.set("strength", 40)
     expected = visit.picture()
