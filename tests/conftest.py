@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 # Before torch is loaded, whatever was set: many tests fork, which a pool of threads does not survive: the child hangs.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_DISABLE_FAST_MM"] = "1"  # the memory pools of MKL do not survive it either if several threads used them
 
 import hypothesis
 import numpy as np
