@@ -78,6 +78,7 @@ def import_others() -> None:
     for name in sorted(name for name in names if name.partition(".")[0] != "colorize"):
         with contextlib.suppress(ImportError):  # not every imported name is a module, and triton is not everywhere
             importlib.import_module(name)
+    importlib.import_module("numba").njit(lambda: None)()  # its first compilation registers an exit hook of colorama
 
 
 def import_colorize() -> list[str]:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import tarfile
@@ -105,6 +106,8 @@ def test_a_pax_header_of_many_records_takes_no_time(small_project, content):
 def test_a_photo_of_fill_bytes_takes_no_time(tmp_path, model, monkeypatch, flood):
     monkeypatch.setattr(processes, "HANGS_AFTER_S", 20)
     Image.new("L", (64, 64), 99).save(tmp_path / "plain.jpg")
+    outside.colorize(tmp_path, model, "plain.jpg")  # the first photo after an installation takes seconds
+    shutil.rmtree(tmp_path / "out")
     plain = (tmp_path / "plain.jpg").read_bytes()
     (tmp_path / "long.jpg").write_bytes(plain[:2] + flood * (20_000_000 // len(flood)) + plain[2:])
     with outside.cpu_seconds() as used:
