@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.straight_port import dense_loss, unfuse
-from colorize.color import gamut
+from colorize.color import cielab, gamut
 from colorize.models.contract import build_model
 from colorize.models.registry import MODELS
 
-_SRGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-_WHITE = (0.95047, 1.0, 1.08883)  # D65
+_XYZ_FROM_RGB = cielab.matrix("xyz_from_rgb")  # relative to the white point
 _NUM_NEIGHBORS, _SIGMA = 10, 5.0
 
 
@@ -85,10 +84,7 @@ class ExpertPort:
 def _lab(rgb: Tensor) -> Tensor:
     """(..., 3) sRGB in [0, 1] -> (..., 3) CIELAB."""
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    x, y, z = (
-        sum(factor * linear[..., n] for n, factor in enumerate(row)) / white
-        for row, white in zip(_SRGB_TO_XYZ, _WHITE, strict=True)
-    )
+    x, y, z = (sum(factor * linear[..., n] for n, factor in enumerate(row)) for row in _XYZ_FROM_RGB)
     f_x, f_y, f_z = (
         torch.where(t > 0.008856, t.clamp_min(0.008856) ** (1 / 3), 7.787 * t + 16 / 116) for t in (x, y, z)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -40,14 +41,19 @@ def kind_of(name: str) -> str:
     return next((kind for kind, pattern in _PATTERNS.items() if re.search(pattern, name)), OTHER)
 
 
-def measure(steps: Iterator, count: int = 30) -> dict[str, Kernel]:
-    """The kernels of a step by name: means over `count` steps."""
+def measure(steps: Iterator, count: int = 30) -> tuple[dict[str, Kernel], float]:
+    """The kernels of a step by name, means over `count` steps; the share of the time in which no kernel runs."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        torch.cuda.synchronize()
+        start = time.perf_counter()
         for _ in itertools.islice(steps, count):
             pass
         torch.cuda.synchronize()
-    events = (event for event in profiled.key_averages() if event.self_device_time_total)
-    return {event.key: Kernel(event.self_device_time_total / 1e3 / count, event.count / count) for event in events}
+        seconds = time.perf_counter() - start
+    events = [event for event in profiled.key_averages() if event.self_device_time_total]
+    found = {event.key: Kernel(event.self_device_time_total / 1e3 / count, event.count / count) for event in events}
+    busy = sum(event.self_device_time_total for event in events) / 1e6
+    return found, max(0.0, 1 - busy / seconds)
 
 
 def by_kind(found: Mapping[str, Kernel]) -> dict[str, Kernel]:

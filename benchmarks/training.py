@@ -155,7 +155,8 @@ def _on_gpu(case: Case, steps: Iterator, split: Split, small: bool) -> Reached:
     """Compare the rate of many steps with the GPU's compute limit."""
     limit = _GPU_FLOPS / training_flop(case, split.size)
     count = 50 if small else 2000 if case.batch <= 32 else 500
-    rate, idle, found = _sustained(steps, count, case.batch), _idle_share(steps), kernels.measure(steps)
+    rate = _sustained(steps, count, case.batch)
+    found, idle = kernels.measure(steps)
     kernels.show(f"a step of {case.model}, batch {case.batch}", found)
     note = f"{float(f'{rate:.3g}'):,.0f} img/s over {count:,} steps, GPU idle {idle:.0%}"
     details = {"sustained": rate, "limit": limit, "idle": idle, **kernels.details(found)}
@@ -279,19 +280,6 @@ def _convolution_seconds(steps: Iterator) -> float:
         of_convolutions = (event for event in profiled.key_averages() if "convolution" in event.key)
         seconds.append(sum(event.self_cpu_time_total for event in of_convolutions) / 1e6)
     return float(np.median(seconds))
-
-
-def _idle_share(steps: Iterator, count: int = 30) -> float:
-    """Share of the time during which no kernel runs on the GPU."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(count):
-            next(steps)
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    busy = sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6
-    return max(0.0, 1 - busy / seconds)
 
 
 def _sustained(steps: Iterator, count: int, batch: int) -> float:

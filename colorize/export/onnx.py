@@ -2,7 +2,7 @@
 
 The metadata of the file hold everything that `session.load` and the HTML page need besides the weights:
 
-    format               `session.FORMAT`
+    format               `earlier.ONNX_FORMAT`
     sidecar              the content of the model's `model.json`
     multiple_of          height and width of the input must be multiples of this number
     gamut_ab             the centers of the 313 bins in the order of the logits, CIELAB units
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 import colorize
 from colorize import runtime
 from colorize.color import gamut
-from colorize.export import facts, session
+from colorize.export import earlier, facts, session
 from colorize.models import files
 from colorize.models.blocks import UpConv2d
 from colorize.models.contract import Classifier, Network
@@ -89,7 +89,7 @@ def build(folder: Path, fp16: bool = False) -> bytes:
 
 
 def _serialized(exported: Any, folder: Path) -> bytes:
-    if exported.ByteSize() > session.MAX_BYTES:
+    if exported.ByteSize() > earlier.MAX_BYTES:
         raise DataError(f"{folder}: too large for an ONNX file, which has at most 2 GiB")
     return bytes(exported.SerializeToString(deterministic=True))
 
@@ -168,7 +168,7 @@ def _first_cause(error: BaseException) -> BaseException:
 def _metadata(folder: Path, sidecar: dict, model: Network, fp16: bool) -> dict[str, str]:
     demonstration = facts.is_demonstration(folder, sidecar)
     return {
-        "format": session.FORMAT,
+        "format": earlier.ONNX_FORMAT,
         "sidecar": json.dumps(sidecar, sort_keys=True, allow_nan=False),
         "multiple_of": str(model.multiple_of),
         "gamut_ab": json.dumps(gamut.GAMUT_AB.tolist()),

@@ -26,9 +26,7 @@ from colorize.export import earlier
 from colorize.photos.predict import Colorizer
 from colorize.runtime import DataError, ParameterError
 
-FORMAT = earlier.ONNX_FORMAT
 INPUT, LOGITS, AB_NORM = "L_norm", "logits", "ab_norm"  # names of the input, and of the output of a classifier or not
-MAX_BYTES = earlier.MAX_BYTES
 
 _PROBE = 16  # side of the image for the check of the shapes, as a multiple of `multiple_of`
 _MAX_VALUES = 1024  # largest number of values that an operator may give per pixel; the widest network has 313
@@ -91,7 +89,7 @@ def load(
     if device is not None and str(device) != "cpu":
         raise ParameterError(f"device {device}: an ONNX file is computed on the CPU; leave the device out")
     try:
-        content = runtime.read_bytes(path, MAX_BYTES)
+        content = runtime.read_bytes(path, earlier.MAX_BYTES)
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read ({runtime.first_line(error)}); check the path") from None
     network, sidecar, sha256 = read(content, os.fspath(path))
@@ -151,7 +149,7 @@ def _metadata(model: Any, where: str) -> tuple[dict, int]:
         DataError: a value is missing or wrong.
     """
     texts = {entry.key: entry.value for entry in model.metadata_props}
-    if texts.get("format") != FORMAT:
+    if texts.get("format") != earlier.ONNX_FORMAT:
         raise DataError(f"{where}: not an ONNX file of this project and version; {_REMEDY}")
     try:
         sidecar, multiple_of, bins = (json.loads(texts[key]) for key in ("sidecar", "multiple_of", "gamut_ab"))

@@ -79,16 +79,15 @@ def _logits(found: Tensor, head: nn.Conv2d | None) -> Iterator[Tensor]:
 
 def _ab(logits: Tensor, temperature: float | None) -> tuple[Tensor, Tensor | float]:
     """(n, Q) logits -> (n, 2) ab, the mode or the annealed mean, and a number that is not finite if a logit is not."""
-    bins = gamut.gamut_ab(logits.device)
-    if not temperature:
-        return bins[logits.argmax(dim=1)], logits.sum()  # the mode would hide a NaN
-    if logits.device.type != "cpu":
-        return torch.softmax(logits * (1 / temperature), dim=1) @ bins, logits.sum()
+    if not temperature or logits.device.type != "cpu":
+        as_image = logits.T[None, :, :, None]  # (1, Q, n, 1)
+        ab = gamut.annealed_mean(as_image, temperature) if temperature else gamut.mode(as_image)
+        return ab[0, :, :, 0].T, logits.sum()  # the sum, because the mode would hide a NaN
     from colorize.photos import kernels  # it imports Numba, which takes half a second
 
-    ab = np.empty((len(logits), 2), np.float32)
+    mean = np.empty((len(logits), 2), np.float32)
     scale = np.float32(math.log2(math.e) / temperature)
-    return torch.from_numpy(ab), kernels.annealed_mean(logits.numpy(), scale, gamut.GAMUT_AB, ab)
+    return torch.from_numpy(mean), kernels.annealed_mean(logits.numpy(), scale, gamut.GAMUT_AB, mean)
 
 
 def _check(total: Tensor) -> None:
