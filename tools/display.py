@@ -21,7 +21,7 @@ from tools import jobs
 from tools.jobs import Job
 
 _SIGN_OF_LIFE_S = 60.0  # after so many seconds without a line, print which jobs are running
-_BAR = 16  # width of a progress bar, characters
+_BAR = 16  # width of a progress bar, characters; less where the terminal is narrow
 _OTHER_LINES = 6  # title, column headers, the line for the other jobs, commit and machine, the log, one spare line
 _STYLES = {
     jobs.WAITING: "dim",
@@ -180,9 +180,9 @@ class Screen:
 
 def _bar(progress: jobs.Progress) -> Table:
     bar = Table.grid(padding=(0, 1))
-    bar.add_column(width=_BAR)
-    bar.add_column(no_wrap=True)
-    bar.add_row(ProgressBar(progress.total, progress.done, width=_BAR), str(progress))
+    bar.add_column(max_width=_BAR)
+    bar.add_column(no_wrap=True, min_width=len(str(progress)))
+    bar.add_row(ProgressBar(progress.total, progress.done), str(progress))
     return bar
 
 

@@ -2,7 +2,8 @@
 
 Most of the time is used by `tests/fuzz/differential.py`. It damages images and archives, and compares how our readers
 and those of other libraries read them. Between its rounds, the tests of `tests/fuzz` run on new examples. Every round
-has its own seed. A failure is printed with the command that repeats it, and the next round begins.
+has its own seed; a second argument is that of the first, by default the time. A failure is printed with the command
+that repeats it, and the next round begins.
 """
 
 import json
@@ -89,10 +90,9 @@ def _ending(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def main(minutes: float) -> int:
-    """Fuzz until the time is up; return the exit code, 1 if a problem was found."""
+def main(minutes: float, seed: int) -> int:
+    """Fuzz until the time is up, the first round with this seed; return the exit code, 1 if a problem was found."""
     fuzzer, end = Fuzzer(), time.monotonic() + 60 * minutes
-    seed = time.time_ns() // 1_000_000_000
     with tempfile.TemporaryDirectory() as folder:
         while (left := end - time.monotonic()) > 1:
             fuzzer.compare(seed, min(left, _ROUND_S), Path(folder))
@@ -106,8 +106,11 @@ def main(minutes: float) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
+        _minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+        _seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
     except ValueError:
-        sys.exit(f"error: {sys.argv[1]!r} is not a number of minutes")
+        sys.exit(f"error: {' '.join(sys.argv[1:])!r} is not a number of minutes and a seed")
+    try:
+        sys.exit(main(_minutes, _seed))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,7 +10,7 @@ AVIF_BRANDS = frozenset((b"avif", b"avis"))
 # the last two are general; a file that also names one of `AVIF_BRANDS` is no HEIC
 HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 
-_META, _LOCATIONS, _INFOS, _INFO, _DATA, _MOVIE = b"meta", b"iloc", b"iinf", b"infe", b"idat", b"moov"
+_FILE, _META, _LOCATIONS, _INFOS, _INFO, _DATA, _MOVIE = b"ftyp", b"meta", b"iloc", b"iinf", b"infe", b"idat", b"moov"
 _PICTURE = b"av01"
 _SEQUENCE_HEADER = 1  # type of an OBU, a part of an AV1 stream
 _MAX_PARTS = 1024  # of a file; an image has two or three per picture
@@ -27,7 +27,7 @@ def read_brands(data: bytes | memoryview) -> set[bytes]:
 
 def is_sequence(data: bytes | memoryview) -> bool:
     """Whether the file has tracks, like a video. Its pictures are then not those that `read_sizes` finds."""
-    return any(kind == _MOVIE for kind, _, _ in _boxes(data, 0, len(data)))
+    return _MOVIE in _boxes_of_file(data)
 
 
 def read_sizes(data: bytes | memoryview) -> list[tuple[int, int]]:
@@ -36,7 +36,7 @@ def read_sizes(data: bytes | memoryview) -> list[tuple[int, int]]:
     Raises:
         ValueError, struct.error, LookupError: the file is damaged or truncated, or has no pictures.
     """
-    start, end = {kind: (start, end) for kind, start, end in _boxes(data, 0, len(data))}[_META]
+    start, end = _boxes_of_file(data)[_META]
     boxes = {kind: (start, end) for kind, start, end in _boxes(data, start + 4, end)}
     pictures = _pictures(data, *boxes[_INFOS])
     sizes = []
@@ -52,19 +52,29 @@ def read_sizes(data: bytes | memoryview) -> list[tuple[int, int]]:
     return sizes
 
 
+def _boxes_of_file(data: bytes | memoryview) -> dict[bytes, tuple[int, int]]:
+    """Start and end of the first box of each type; another file may follow, which the decoder does not read either."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == _FILE and kind in found:
+            break
+        found.setdefault(kind, (start, end))
+    return found
+
+
 def _boxes(data: bytes | memoryview, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Type, and start and end of the content, of the boxes between two positions."""
+    """Type, and start and end of the content, of the boxes between two positions, up to the first damaged one."""
     for _ in range(_MAX_PARTS):
         if position + 8 > end:
             return
         length, kind = struct.unpack_from(">I4s", data, position)
         start = position + 8
-        if length == 1:
+        if length == 1 and start + 8 <= end:
             (length,) = struct.unpack_from(">Q", data, start)
             start += 8
         position = position + length if length else end
-        if not start <= position:
-            raise ValueError("damaged box")
+        if position < start:
+            return
         yield bytes(kind), start, min(position, end)
     raise ValueError("too many boxes")
 

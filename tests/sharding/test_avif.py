@@ -80,3 +80,19 @@ def test_damaged_and_cut_files_are_refused_or_read():
             images.decode(bytes(damaged), 64)
         except images.Reject as reject:
             assert reject.reason in images.REASONS
+
+
+MOVIE = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + b"\0\0\0\x10moov\0\0\0\x08mvhd"
+
+
+@pytest.mark.parametrize("behind", [MOVIE, encoded(PHOTO)[:200], b"\0\0\0\5moov", b"\0\0\0\1mdat", b"by a camera" * 9])
+def test_what_follows_the_picture_is_not_read(behind):
+    data = encoded(PHOTO)
+    assert np.array_equal(images.decode(data + behind, 32).rgb, images.decode(data, 32).rgb)
+
+
+def test_a_small_picture_behind_a_large_one_does_not_hide_its_size(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 2 * 48 * 40)
+    large = claiming(encoded(PHOTO.resize((96, 80))), 48, 40)
+    with pytest.raises(images.Reject, match=images.TOO_LARGE):
+        images.open_rgb(large + encoded(PHOTO))

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -242,6 +243,17 @@ def test_the_table_fits_the_terminal_and_shows_what_runs_and_what_failed(tmp_pat
     assert len(shown) < lines
     assert max(map(len, shown)) <= columns
     assert sum("data_7-unet" in line or "data_30-unet" in line for line in shown) == 2
+
+
+def test_a_long_training_shows_its_progress_in_80_columns(tmp_path):
+    job = jobs.Job("tiny-regression-0", ("train@tiny-regression-0",), ())
+    job.begin("")
+    record = {"done": 12_300, "total": 1_000_000, "unit": "steps", "end": time.time() + 149.5 * 3600}
+    (tmp_path / "train@tiny-regression-0.json").write_text(json.dumps(record))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(display.Screen([job], tmp_path, Path("log"), "about")._content(20))
+    assert "12,300 of 1,000,000 steps" in capture.get() and "149:29:5" in capture.get()
 
 
 @pytest.mark.parametrize("name", ["dumb", ""])
