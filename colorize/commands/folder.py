@@ -1,8 +1,9 @@
-"""Colors many photos: several worker threads, each of which reads, colors and writes one small group after another.
+"""Colors many photos: several worker threads, each of which reads and colors one small group after another.
 
 A worker computes with one thread, so all cores are busy with different photos, and one photo is read while another is
-colored. The network sees the small photos of a group together; on a GPU, those with one size of its input are a batch.
-Memory is bounded: a group holds a few small photos, and large photos wait until there is room for their pixels.
+colored. One more thread, the writer, waits for the disk. The network sees the small photos of a group together; on a
+GPU, those with one size of its input are a batch. Memory is bounded: a group holds a few small photos, and large photos
+wait until there is room for their pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +120,7 @@ def color(colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes) -> Gen
     is_parallel = len(groups) > 1
     run = _Run(colorizer, entries, wishes, threads, is_parallel)
     with _torch_threads(1 if is_parallel else threads):
-        pool = ThreadPoolExecutor(threads + 1)  # one more than cores, because one often waits for a disk
+        pool = ThreadPoolExecutor(threads)
         try:
             for group in groups:
                 pool.submit(run.work, group)
@@ -128,6 +129,7 @@ def color(colorizer: Colorizer, entries: Sequence[Entry], wishes: Wishes) -> Gen
         finally:
             run.stop()
             pool.shutdown(cancel_futures=True)
+            run.writer.shutdown()
 
 
 @contextlib.contextmanager
@@ -152,6 +154,7 @@ class _Run:
         self._threads, self._is_parallel = threads, is_parallel
         self._room = _Room(_ROOM * threads)
         self._is_stopping = threading.Event()
+        self.writer = ThreadPoolExecutor(1)
         self._seconds = [0.0] * len(entries)
         self.outcomes: list[Future[Outcome]] = [Future() for _ in entries]
 
@@ -243,7 +246,7 @@ class _Run:
         return items
 
     def _color(self, items: list[_Item]) -> None:
-        """Color and write photos, and empty the list."""
+        """Color photos, have them written, and empty the list."""
         if not items:
             return
         self._check()
@@ -251,16 +254,29 @@ class _Run:
         predictions = self._colorizer.predict([item.photo for item in items], entropy=self._wishes.has_maps)
         for item in items:
             self._seconds[item.number] += (time.perf_counter() - started) / len(items)
-        for prediction in predictions:
-            self._finish(items.pop(0), prediction)  # frees the memory of the photo
+        writes: list[Future[None]] = []
+        try:
+            for prediction in predictions:
+                writes += self._finish(items.pop(0), prediction)
+        finally:
+            wait(writes)
+        for write in writes:
+            write.result()  # raises what the writer raised
 
-    def _finish(self, item: _Item, prediction: Prediction) -> None:
-        """Join, encode and write one photo."""
+    def _finish(self, item: _Item, prediction: Prediction) -> list[Future[None]]:
+        """Join and encode one photo, and let the writer write it; the list is empty if it fails."""
+        writes = []
         with self._step(item.number):
             threads = self._threads_for(item.photo)
             colored = self._colorizer.join(item.photo, prediction, item.encoding.layout, self._check, threads)
             mark = item.mark if self._wishes.is_marked else None
             content = save.encode(item.photo, colored, item.encoding, mark, threads)
+            writes.append(self.writer.submit(self._store, item, content, prediction, colored.fitted_fraction))
+        return writes
+
+    def _store(self, item: _Item, content: bytes, prediction: Prediction, fitted_fraction: float) -> None:
+        """Write one result."""
+        with self._step(item.number):
             with self._names.settled(self._entries[item.number], item.target, item.mark) as target:
                 is_new = not target.path.exists()
                 if not target.is_done:
@@ -268,7 +284,7 @@ class _Run:
             if target.is_done:  # another run has made it meanwhile
                 self._end(item.number, DONE, target.path)
             else:
-                self._end(item.number, COLORED, target.path, _note(item.photo, is_new), colored.fitted_fraction)
+                self._end(item.number, COLORED, target.path, _note(item.photo, is_new), fitted_fraction)
 
     def _threads_for(self, photo: Photo) -> int:
         """Threads that join and encode a photo: all of them only if no other photo is colored at the same time."""

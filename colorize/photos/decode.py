@@ -56,7 +56,8 @@ def decode(model: Predictor, L_norm: Tensor, temperature: float | None, has_entr
             _check(found.sum())
             return Decoded(found.float() * cielab.AB_SCALE, None)
     batch, _, height, width = found.shape
-    check, colors, entropies = torch.zeros((), device=found.device), [], []
+    check: Tensor | float = 0.0
+    colors, entropies = [], []
     for logits in _logits(found, head):  # (n, Q)
         ab, number = _ab(logits, temperature)
         colors.append(ab)
@@ -70,11 +71,20 @@ def decode(model: Predictor, L_norm: Tensor, temperature: float | None, has_entr
 
 
 def _logits(found: Tensor, head: nn.Conv2d | None) -> Iterator[Tensor]:
-    """(B, C, h, w), the input of the head or logits -> (n, Q) float32 logits of each block of pixels."""
+    """(B, C, h, w), the input of the head or logits -> (n, Q) float32 logits of each block of pixels, in turn."""
     pixels = found.movedim(1, -1).flatten(0, 2)  # (B h w, C)
-    for block in pixels.split(_BLOCK.get(found.device.type, len(pixels))):
-        logits = block if head is None else nn.functional.linear(block, head.weight.flatten(1), head.bias)
-        yield logits.float()
+    size = _BLOCK.get(found.device.type, len(pixels))
+    if head is None:
+        yield from (block.float() for block in pixels.split(size))
+        return
+    assert head.bias is not None  # nn.Conv2d allows None
+    # the bias is the weight of one more channel: to add it to all logits would take as long as the rest of the layer
+    pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1)
+    weight = torch.cat([head.weight.flatten(1), head.bias[:, None]], dim=1).T
+    memory = pixels.new_empty(min(size, len(pixels)), weight.shape[1])  # all blocks use it, so it stays in the cache
+    for block in pixels.split(size):
+        out = memory if len(block) == len(memory) else memory[: len(block)]
+        yield torch.mm(block, weight, out=out).float()
 
 
 def _ab(logits: Tensor, temperature: float | None) -> tuple[Tensor, Tensor | float]:
@@ -90,6 +100,6 @@ def _ab(logits: Tensor, temperature: float | None) -> tuple[Tensor, Tensor | flo
     return torch.from_numpy(mean), kernels.annealed_mean(logits.numpy(), scale, gamut.GAMUT_AB, mean)
 
 
-def _check(total: Tensor) -> None:
-    if not total.isfinite():
+def _check(total: Tensor | float) -> None:
+    if not math.isfinite(total):
         raise DataError("the model's colors are not finite: its weights are too large; train it again")

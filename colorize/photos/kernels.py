@@ -285,7 +285,9 @@ def _write_index(
 # 2 ** x for x in [-0.5, 0.5]: the Taylor polynomial of degree 5, whose relative error is at most 3e-6
 _POWERS = tuple(np.float32(math.log(2) ** n / math.factorial(n)) for n in range(6))
 _LOWEST = np.float32(-126)  # the smallest exponent of float32 without denormal numbers, which are slow
-_MANTISSA = 23  # bits of the mantissa of float32, below the exponent
+_MANTISSA = np.int32(23)  # bits of the mantissa of float32, below the exponent
+_SIGN, _ALL_OTHERS = np.int32(31), np.int32(0x7FFFFFFF)  # position of the sign of float32, and all bits below it
+_SMALLEST = np.int32(-0x80000000)
 
 
 def _annealed_mean(logits: np.ndarray, scale: np.float32, bins: np.ndarray, ab: np.ndarray) -> np.float32:
@@ -305,11 +307,12 @@ def _annealed_mean(logits: np.ndarray, scale: np.float32, bins: np.ndarray, ab: 
     """
     p0, p1, p2, p3, p4, p5 = _POWERS
     a, b = bins[:, 0].copy(), bins[:, 1].copy()
-    bits = np.empty(len(bins), np.int32)
-    weights = bits.view(np.float32)
-    check = _ZERO
+    bits, largest_bits = np.empty(len(bins), np.int32), np.empty(1, np.int32)
+    weights, check = bits.view(np.float32), _ZERO
     for pixel in range(len(logits)):
-        row, largest = logits[pixel], _largest_of(logits[pixel])
+        row = logits[pixel]
+        largest_bits[0] = _largest_of(row.view(np.int32))
+        largest = largest_bits.view(np.float32)[0]
         for q in range(len(bins)):
             less = row[q] - largest
             check += less
@@ -328,18 +331,18 @@ def _annealed_mean(logits: np.ndarray, scale: np.float32, bins: np.ndarray, ab: 
 
 
 @_part
-def _largest_of(row: np.ndarray) -> np.float32:
-    """The largest of at least 16 numbers. Processors can compare 16 pairs at once; compilers do not find this alone."""
-    lanes = row[:16].copy()
-    for start in range(16, len(row) - 15, 16):
-        part = row[start : start + 16]
-        for lane in range(16):
-            lanes[lane] = part[lane] if part[lane] > lanes[lane] else lanes[lane]
-    last = row[len(row) - 16 :]
-    largest = lanes[0]
-    for lane in range(16):
-        largest = max(largest, max(lanes[lane], last[lane]))
-    return largest
+def _largest_of(bits: np.ndarray) -> np.int32:
+    """The bits of the largest float32, of the bits (n,) int32: processors compare several whole numbers at once."""
+    largest = _SMALLEST
+    for q in range(len(bits)):
+        largest = max(largest, _ordered(bits[q]))
+    return _ordered(largest)
+
+
+@_part
+def _ordered(bits: np.int32) -> np.int32:
+    """Whole numbers in the order of the float32 numbers with these bits; applied twice, it gives the bits again."""
+    return bits ^ ((bits >> _SIGN) & _ALL_OTHERS)
 
 
 annealed_mean = _compiled(_annealed_mean, fastmath={"reassoc", "nsz", "contract"})

@@ -35,6 +35,13 @@ def test_the_annealed_mean_is_that_of_float64(spread, temperature):
     torch.testing.assert_close(ab.double(), expected, atol=5e-3, rtol=0)
 
 
+@pytest.mark.parametrize("offset", [-300, 300])
+def test_only_differences_of_logits_matter(offset):
+    found = logits(8)
+    ab = [decode.decode(Fixed(shifted), found, 0.38).ab for shifted in (found, found + offset)]
+    torch.testing.assert_close(*ab, atol=2e-2, rtol=0)  # ab of 110, times the rounding of 300 in float32 / 0.38
+
+
 def test_temperature_0_is_the_mode():
     found = logits(3)
     assert torch.equal(decode.decode(Fixed(found), found, 0).ab, gamut.mode(found))
@@ -45,7 +52,7 @@ def test_a_classifier_gives_what_its_logits_give():
     torch.manual_seed(0)
     for name in ("cnn", "unet"):
         model = build_model(name, 0.1).eval()
-        L_norm = torch.rand(2, 1, 48, 64)
+        L_norm = torch.rand(2, 1, 56, 72)  # the last block of pixels is smaller
         with torch.inference_mode():
             found = model(L_norm)
         whole = decode.decode(Fixed(found), L_norm, 0.38, has_entropy=True)
@@ -69,7 +76,7 @@ def test_a_regression_has_ab_and_no_entropy():
     assert decoded.entropy is None
 
 
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("wrong", [float("nan"), -float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("temperature", [0, 0.38])
 def test_one_output_that_is_not_finite_is_an_error(wrong, temperature):
     for found in (logits(1), torch.rand(1, 2, 24, 30)):
