@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from colorize import runtime
 from colorize.color.targets import Options
 from colorize.layout import Run
+from colorize.models.classifiers import CNN
 from colorize.models.registry import MODELS
 from colorize.training import checkpoint, loop
 from colorize.training.checkpoint import Checkpoints
@@ -69,6 +71,22 @@ def test_resumed_after_any_step_it_ends_the_same(train, keep_all, monkeypatch, c
         capsys.readouterr()
         assert files(train(model, name, **steps)) == expected
         assert f"resumes after step {step}\n" in capsys.readouterr().err
+
+
+def test_a_network_that_draws_random_numbers_goes_on_with_the_same_ones(train, keep_all, monkeypatch):
+    """None of the paper's models does, but one that a user adds may have dropout."""
+
+    class Dropout(CNN):
+        def features(self, L_norm):
+            return torch.nn.functional.dropout(super().features(L_norm), 0.5, self.training)
+
+    plain = files(train("cnn", "plain", steps=5))
+    monkeypatch.setattr("colorize.models.cnn.NETWORK", Dropout)
+    expected = files(train("cnn", "undisturbed", steps=5))
+    (key,) = keep_all.iterdir()
+    folder = keep_all.parent / "resumed/.state/checkpoints/tiny-cnn-0" / key.name
+    shutil.copytree(key / "03", folder)
+    assert files(train("cnn", "resumed", steps=5)) == expected != plain
 
 
 def test_when_checkpoints_are_made_does_not_matter(train, monkeypatch):
