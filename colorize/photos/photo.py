@@ -7,6 +7,7 @@ pixel. Photos in color with more than 8 bits per channel, and gray ones with an 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import struct
@@ -149,11 +150,10 @@ def _finish_jpeg(pixels: np.ndarray, found: jpeg.Metadata, notes: list[str]) -> 
 
 
 def _kept_of_jpeg(data: bytes | memoryview) -> tuple[Kept, list[str]]:
-    try:
-        with silence():
-            return metadata.keep(JpegImageFile(io.BytesIO(data)), data)
-    except Exception:  # Pillow refuses odd segments that libjpeg skips
-        return Kept(), [metadata.EXIF_DROPPED]
+    for prepare in (bytes, jpeg.without_short_segments):
+        with contextlib.suppress(Exception), silence():  # Pillow refuses odd segments that libjpeg skips
+            return metadata.keep(JpegImageFile(io.BytesIO(prepare(data))), data)
+    return Kept(), [metadata.EXIF_DROPPED]
 
 
 def _separate(held: list[ImageFile], notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -138,7 +138,17 @@ def _load(data: bytes | memoryview, limits: Limits, notes: list[str]) -> ImageFi
 
 
 def _identify(data: bytes | memoryview, limits: Limits) -> ImageFile:
-    """Open a file with Pillow. The limit of pixels in its `open` is one of the process, and stays."""
+    """Open a file with Pillow."""
+    try:
+        return _open(data, limits)
+    except Pillow.UnidentifiedImageError:
+        if bytes(data[:2]) != b"\xff\xd8":
+            raise
+        return _open(jpeg.without_short_segments(data), limits)
+
+
+def _open(data: bytes | memoryview, limits: Limits) -> ImageFile:
+    """`Pillow.open`, whose limit of pixels is one of the process, and stays."""
     if not _is_beyond_pillow(limits):
         return Pillow.open(io.BytesIO(data), formats=FORMATS)
     Pillow.init()

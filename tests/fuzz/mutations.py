@@ -74,6 +74,7 @@ def _jpeg_pool() -> list[bytes]:
         samples.segment(0xFE, b"x" * 300),
         samples.segment(0xC0, frame),
         samples.segment(0xEE, b"Adobe\0\x64\0\0\0\0\1"),
+        *(samples.segment(marker, content) for marker, content in samples.SHORT_SEGMENTS),
     ]
 
 

@@ -12,10 +12,12 @@ import zlib
 
 from PIL import Image
 
-from colorize.sharding import conversion, images, jpeg, jpeg2000, png, profiles, tiff
+from colorize.sharding import conversion, depth, images, jpeg, jpeg2000, png, profiles, tiff
 from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
+
+_PHOTOMETRIC = 262  # tag of TIFF; 0: white is zero
 
 
 def unexplained(case: Case) -> list[Difference]:
@@ -72,6 +74,8 @@ def _is_damaged_behind(case: Case) -> bool:
 def _is_deep(case: Case) -> bool:
     if case.open_reason != images.DEEP:
         return False
+    if case.format == "JPEG2000":
+        return jpeg2000.read_header(case.data).bits > depth.MAX_BITS
     tags = case.photo.tag_v2 if case.format == "TIFF" else {}
     is_misread = tags.get(284) == 2  # in planes, with bytes of 16 bits as if they were pixels
     return case.photo.mode in ("I", "F") or is_misread or max(tags.get(258, (1,))) > 16
@@ -132,9 +136,25 @@ def _without_a_tile() -> bytes:
 
 
 def _is_mended(case: Case) -> bool:
-    """Whether libjpeg, on which Pillow depends too, has nothing to complain about in the mended file."""
+    """Whether Pillow takes the mended file, and libjpeg has nothing to complain about."""
     mended = images._mend(case.data, images.limits())
-    return mended is not None and Case(mended).is_strictly_read
+    return mended is not None and _is_sound(mended)
+
+
+def _has_short_segments(case: Case) -> bool:
+    """The same for segments that libjpeg skips; the file may also need mending."""
+    named = jpeg.without_short_segments(images._mend(case.data, images.limits()) or case.data)
+    return named != case.data and not _is_mended(case) and _is_sound(named)
+
+
+def _is_sound(data: bytes) -> bool:
+    case = Case(data)
+    return case.photo is not None and case.is_strictly_read
+
+
+def _short_segment() -> bytes:
+    data = samples.files()["JPEG"]["baseline"]
+    return data[:2] + samples.segment(*samples.SHORT_SEGMENTS[0]) + data[2:]
 
 
 def _other_marker_behind() -> bytes:
@@ -149,6 +169,16 @@ def _has_profile(case: Case) -> bool:
     if profile is None:
         return False
     return not (case.photo.mode == "RGB" and profiles.is_srgb(profile))
+
+
+def _is_deep_negative(case: Case) -> bool:
+    return case.format == "TIFF" and depth.is_deep_gray(case.photo) and case.photo.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def _deep_negative() -> bytes:
+    data = samples.files()["other"]["TIFF, 16 bit"]
+    at = data.index(struct.pack("<HHI", _PHOTOMETRIC, 3, 1)) + 8
+    return data[:at] + b"\0" + data[at + 1 :]
 
 
 def _has_empty_alpha(case: Case) -> bool:
@@ -211,6 +241,7 @@ REASONS: dict[str, Reason] = {
         "refused", "Pillow leaves the rest black", _lacks_tile_parts, _without_a_tile
     ),
     "mended JPEG": Reason("taken", "Pillow reads on behind the pixels", _is_mended, _other_marker_behind),
+    "short segments": Reason("taken", "Pillow needs fields that nobody uses", _has_short_segments, _short_segment),
     "no palette": Reason("refused", "Pillow makes up a gray one", _lacks_palette, _without_palette),
     "TIFF without all strips": Reason("refused", "Pillow leaves the rest black", _lacks_strips, _too_few_strips),
     "animated": Reason("refused", "no photo", _is_animated, lambda: samples.files()["PNG"]["animated"]),
@@ -227,6 +258,7 @@ REASONS: dict[str, Reason] = {
         "refused", "limits of the policy", _has_bad_size, lambda: samples.encoded(Image.new("RGB", (15, 90)), "PNG")
     ),
     "profile": Reason("pixels", "Pillow converts none", _has_profile, lambda: samples.files()["PNG"]["gAMA"]),
+    "deep negative": Reason("pixels", "Pillow inverts none of more than 8 bits", _is_deep_negative, _deep_negative),
     "empty alpha": Reason("pixels", "zero everywhere is no alpha", _has_empty_alpha, _transparent),
     "broken EXIF": Reason("orientation", "Pillow reads it no further, and no XMP", _has_broken_exif, _broken_exif),
     "profile in odd parts": Reason(

@@ -17,6 +17,12 @@ _PHOTOS = {  # package, file, size of the small copy
     "cat": ("skimage", "data/chelsea.png", (33, 17)),
 }
 XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
+SHORT_SEGMENTS = (  # of a JPEG: markers and contents that Pillow cannot read and libjpeg skips
+    (0xE0, b"JFIF"),
+    (0xE0, b"JFIF\0\1"),
+    (0xEE, b"Adobe"),
+    (0xED, b"Photoshop 3.0\08BIM\4\4"),
+)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

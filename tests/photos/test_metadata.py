@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from colorize.photos import exif, lossless, mark, metadata, xmp
 from colorize.photos import photo as photos
-from tests.fuzz import mutations
+from tests.fuzz import mutations, samples
 from tests.helpers.odd_images import encoded, photo
 
 NOTE = b"NIKON" + bytes(range(200))  # of a camera
@@ -185,6 +185,14 @@ def test_too_many_entries_of_a_tiff_are_dropped_and_said():
     long = {tag: "x" * 30_000 for tag in (270, 305, 315)}
     found = photos.read(encoded("TIFF", tiffinfo=long))
     assert found.kept.exif == b"" and found.note == metadata.EXIF_DROPPED
+
+
+@pytest.mark.parametrize("short", samples.SHORT_SEGMENTS)
+def test_a_segment_that_is_too_short_for_pillow_does_not_cost_the_others(short):
+    data = encoded("JPEG", photo(16, 16), exif=named(block()), comment=b"Harbor")
+    odd = data[:2] + samples.segment(*short) + data[2:]
+    found = photos.read(odd)
+    assert found.kept == photos.read(data).kept and found.kept.exif and found.note == "orientation applied"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,18 @@ def test_a_header_with_anything_odd_before_the_first_scan_is_not_read(odd, place
     assert jpeg.read_header(BASELINE[:place] + odd + BASELINE[place:]) is None
 
 
+@pytest.mark.parametrize("short", samples.SHORT_SEGMENTS)
+@pytest.mark.parametrize("profile", [b"", samples.foreign_profile()])  # Pillow alone reads files with a profile
+def test_segments_that_are_too_short_for_pillow_do_not_matter(short, profile):
+    data = samples.encoded(samples.photo("china"), "JPEG", icc_profile=profile)
+    odd = data[:2] + segment(*short) + data[2:]
+    with pytest.raises(Pillow.UnidentifiedImageError):
+        Pillow.open(io.BytesIO(odd))
+    assert np.array_equal(images.open_rgb(odd), images.open_rgb(data))
+    found, expected = images.decode(odd, 32), images.decode(data, 32)
+    assert np.array_equal(found.rgb, expected.rgb) and found.note == expected.note == images.open_with_note(odd)[1]
+
+
 def test_fill_bytes_are_nothing_odd():
     header = jpeg.read_header(BASELINE)
     assert jpeg.read_header(BASELINE[:2] + b"\xff" * 3 + BASELINE[2:]) == header
