@@ -13,7 +13,7 @@ import zlib
 
 from PIL import Image
 
-from colorize.sharding import conversion, depth, images, jpeg, jpeg2000, png, profiles, tiff
+from colorize.sharding import avif, conversion, depth, images, jpeg, jpeg2000, png, profiles, tiff
 from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
@@ -133,6 +133,22 @@ def _without_a_tile() -> bytes:
     return data[:second] + data[third:]
 
 
+def _lacks_picture(case: Case) -> bool:
+    if case.format != "AVIF" or case.open_reason != images.DAMAGED:
+        return False
+    try:
+        avif.read_sizes(case.data)
+    except ValueError as error:
+        return "without a size" in str(error)
+    return False
+
+
+def _without_alpha() -> bytes:
+    data = samples.files()["other"]["AVIF, alpha"]
+    at = data.index(b"\0\1\0\0\0\1", data.index(b"iloc")) + 14  # behind the place of the first picture
+    return data[:at] + b"\0\x82" + data[at + 2 :]
+
+
 # --- taken by us, refused by Pillow ----------------------------------------------------------------------------------
 
 
@@ -244,6 +260,7 @@ REASONS: dict[str, Reason] = {
     "JPEG 2000 without all tiles": Reason(
         "refused", "Pillow leaves the rest black", _lacks_tile_parts, _without_a_tile
     ),
+    "AVIF without a picture": Reason("refused", "Pillow leaves the alpha out", _lacks_picture, _without_alpha),
     "mended JPEG": Reason("taken", "Pillow reads on behind the pixels", _is_mended, _other_marker_behind),
     "short segments": Reason("taken", "Pillow needs fields that nobody uses", _has_short_segments, _short_segment),
     "no palette": Reason("refused", "Pillow makes up a gray one", _lacks_palette, _without_palette),
