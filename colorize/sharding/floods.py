@@ -11,6 +11,7 @@ from colorize.sharding import jpeg
 MAX_CHUNKS = 100_000  # of a PNG; one of 256 MiB in chunks of 8 KiB has a third of that
 MAX_BLOCKS = 100_000  # of a GIF, and one more per 64 bytes; encoders write blocks of 255 bytes
 MAX_BOXES = 10_000  # of a JPEG 2000; encoders write about ten
+MAX_MARKERS = 5_000  # of metadata in a JPEG and in what follows it, such as a video, whose bytes are arbitrary
 _PPM_HEAD = 4096  # bytes; comments before the size and the largest value may not be longer
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -34,7 +35,7 @@ def is_flooded(data: bytes | memoryview) -> bool:
         if _NO_MARKER.match(data) or jpeg.is_flooded(data):
             return True
         content = bytes(data)
-        return content.count(b"\xff\xe1") + content.count(b"\xff\xe2") > jpeg.MAX_SEGMENTS
+        return content.count(b"\xff\xe1") + content.count(b"\xff\xe2") > MAX_MARKERS
     is_ppm = re.match(rb"P[1-7][\s#]", head) and len(data) > _PPM_HEAD
     return bool(is_ppm) and not _SIZE.match(bytes(data[:_PPM_HEAD]))
 

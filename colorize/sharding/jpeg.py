@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import simplejpeg
 
-MAX_SEGMENTS = 5_000  # of metadata in a file; an ICC profile has at most 255
+MAX_SEGMENTS = 512  # of metadata in a header; an ICC profile has at most 255. Pillow takes a second for 512 of EXIF
 _SEGMENT = struct.Struct(">BBH")  # 0xFF, marker, length including itself
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _PROGRESSIVE = frozenset((0xC2, 0xCA))  # 0xCA means arithmetic coding, like 0xC9 and 0xCC below
@@ -192,8 +192,8 @@ def without_short_segments(data: bytes | memoryview) -> bytes:
 
 
 def is_flooded(data: bytes | memoryview) -> bool:
-    """Whether a JPEG has more bytes or markers without meaning before its first scan than any encoder writes."""
-    position, skipped = 2, 0
+    """Whether a JPEG has more metadata, or more without meaning, before its first scan than any encoder writes."""
+    position, skipped, count = 2, 0, 0
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, position, position + _MAX_SKIPPED + 2)
         skipped += (found.start() if found else len(data)) - position
@@ -202,6 +202,9 @@ def is_flooded(data: bytes | memoryview) -> bool:
         if found is None or found[0][1] == _SCAN:
             return False
         position = found.end()
+        count += found[0][1] in (_APP1, _APP2)
+        if count > MAX_SEGMENTS:
+            return True
         if found[0][1] not in _STANDALONE:
             position += int.from_bytes(data[position : position + 2])
     return True

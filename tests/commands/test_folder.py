@@ -5,6 +5,7 @@ import random
 import resource
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from colorize.runtime import files
 from tests.helpers import coloring, processes
 from tests.helpers.coloring import colorize, draw, json_lines, names, read
 from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import until
 
 NUM_PHOTOS = 12
 SIZES = ((24, 32), (32, 24), (40, 40))
@@ -119,6 +121,48 @@ def test_a_wait_for_room_ends_with_the_run():
 
 def raise_interrupt() -> None:
     raise KeyboardInterrupt
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def test_photos_are_colored_while_results_wait_for_the_disk_up_to_a_limit(here, monkeypatch):
+    num_photos, is_written, colored = 8, threading.Event(), []
+    encode, write = folder.save.encode, folder._Run._write_files
+    monkeypatch.setattr(folder, "_SMALL", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    monkeypatch.setattr(folder.save, "encode", lambda *a: colored.append(a) or encode(*a))
+    monkeypatch.setattr(folder._Run, "_write_files", lambda *a: is_written.wait(60) and write(*a))
+    for number in range(num_photos):
+        draw(f"{number}.png", seed=number)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(outcomes, [Entry(Path(f"{number}.png"), Path()) for number in range(num_photos)])
+        until(lambda: len(colored) == 3)  # two wait for the only writer, and the worker holds one more
+        time.sleep(0.3)
+        assert len(colored) == 3 and not names("out")
+        is_written.set()
+        assert [one.status for one in run.result(60)] == ["colored"] * num_photos
+
+
+def test_the_time_of_a_photo_contains_writing(here, monkeypatch):
+    draw("1.png")
+    write = folder._Run._write_files
+    monkeypatch.setattr(folder._Run, "_write_files", lambda *a: time.sleep(0.5) or write(*a))
+    (outcome,) = outcomes([Entry(Path("1.png"), Path())])
+    assert outcome.seconds > 0.5
+
+
+@pytest.mark.parametrize("place", ["_write_files", "_finish", "_decode"])
+def test_an_error_in_any_thread_ends_the_run(here, monkeypatch, place):
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(folder._Run, place, fail)
+    for number in range(20):
+        draw(f"{number}.png", seed=number)
+    with pytest.raises(ZeroDivisionError):
+        outcomes([Entry(Path(f"{number}.png"), Path()) for number in range(20)])
 
 
 # --- interruptions ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from colorize import __main__ as command
 from colorize.archives import containers
 from colorize.archives.entry import Entry
-from colorize.commands import folder, models, photos
+from colorize.commands import models, photo_file, photos
 from colorize.layout import Folders
 from colorize.photos import photo
 from colorize.photos.photo import Photo
@@ -74,7 +74,7 @@ def test_a_data_set_and_the_command_line_agree_on_every_kind_of_file(here, capsy
             images.decode(data, 64)
         except images.Reject as reject:
             assert not isinstance(expected, Used)
-            assert f"error: {name}: {folder.reason_of(reject, images.MAX_PIXELS)}" in complained
+            assert f"error: {name}: {photo_file.reason_of(reject, images.MAX_PIXELS)}" in complained
         else:
             read = photo.read(data)
             note = ", ".join([read.note] * bool(read.note) + ["its own colors were not used"] * (read.pixels.ndim == 3))
