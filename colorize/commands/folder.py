@@ -71,34 +71,37 @@ class Outcome(NamedTuple):
     seconds: float | None = None
 
 
+class _Plan(NamedTuple):
+    """What is decided about the result of a photo when its file is read."""
+
+    number: int  # of the photo
+    kind: str  # format of the result, as in `save.choose`
+    mark: Mark
+    target: Target
+
+
 class _Source(NamedTuple):
     """A photo that is read and not yet decoded."""
 
-    number: int
+    plan: _Plan
     content: bytes
-    mark: Mark
-    target: Target
     num_pixels: int
 
 
 class _Item(NamedTuple):
     """A photo that is decoded."""
 
-    number: int
+    plan: _Plan
     photo: Photo
     encoding: Encoding
-    mark: Mark
-    target: Target
 
 
 class _Result(NamedTuple):
     """A photo in color that is encoded."""
 
-    number: int
+    plan: _Plan
     content: bytes
     entropy: np.ndarray | None
-    mark: Mark
-    target: Target
     notes: list[str]
     fitted_fraction: float
 
@@ -239,7 +242,7 @@ class _Run:
                 self._end(number, DONE, target.path)
             else:
                 num_pixels = photo_file.num_pixels(content, self._wishes.max_pixels)
-                found = _Source(number, content, mark, target, num_pixels)
+                found = _Source(_Plan(number, kind, mark, target), content, num_pixels)
         return found
 
     def _mark(self, sha256: str) -> Mark:
@@ -256,12 +259,11 @@ class _Run:
 
     def _decode(self, found: _Source) -> list[_Item]:
         """Decode a photo; the list is empty if it fails."""
-        items = []
-        with self._step(found.number):
-            photo = photos.read(found.content, self._wishes.max_pixels, found.mark.source_sha256)
-            kind = self._wishes.format or photo_file.kind_of(found.content)  # as in the plan
-            encoding = save.choose(photo, kind, self._wishes.quality, self._wishes.subsampling)
-            items.append(_Item(found.number, photo, encoding, found.mark, found.target))
+        items, plan = [], found.plan
+        with self._step(plan.number):
+            photo = photos.read(found.content, self._wishes.max_pixels, plan.mark.source_sha256)
+            encoding = save.choose(photo, plan.kind, self._wishes.quality, self._wishes.subsampling)
+            items.append(_Item(plan, photo, encoding))
         return items
 
     def _color(self, items: list[_Item]) -> None:
@@ -272,22 +274,19 @@ class _Run:
         started = time.perf_counter()
         predictions = self._colorizer.predict([item.photo for item in items], entropy=self._wishes.has_maps)
         for item in items:
-            self._seconds[item.number] += (time.perf_counter() - started) / len(items)
+            self._seconds[item.plan.number] += (time.perf_counter() - started) / len(items)
         for prediction in predictions:
             self._finish(items.pop(0), prediction)  # frees the memory of the photo
 
     def _finish(self, item: _Item, prediction: Prediction) -> None:
         """Join and encode one photo, and let a writer write it."""
         result: _Result | None = None
-        with self._step(item.number):
+        with self._step(item.plan.number):
             threads = self._threads_for(item.photo)
             colored = self._colorizer.join(item.photo, prediction, item.encoding.layout, self._check, threads)
-            mark = item.mark if self._wishes.is_marked else None
+            mark = item.plan.mark if self._wishes.is_marked else None
             content = save.encode(item.photo, colored, item.encoding, mark, threads)
-            notes = _notes(item.photo)
-            result = _Result(
-                item.number, content, prediction.entropy, item.mark, item.target, notes, colored.fitted_fraction
-            )
+            result = _Result(item.plan, content, prediction.entropy, _notes(item.photo), colored.fitted_fraction)
         if result:
             while not self._unwritten.acquire(timeout=0.2):
                 self._check()
@@ -298,23 +297,24 @@ class _Run:
         try:
             self._write(result)
         except BaseException as error:
-            self._ended.put((result.number, error))
+            self._ended.put((result.plan.number, error))
         finally:
             self._unwritten.release()
 
     def _write(self, result: _Result) -> None:
         target: Target | None = None
+        number, _, mark, planned = result.plan
         notes = result.notes
-        with self._step(result.number):
-            with self._names.settled(self._entries[result.number], result.target, result.mark) as settled:
+        with self._step(number):
+            with self._names.settled(self._entries[number], planned, mark) as settled:
                 if not settled.is_done:
                     notes = [*notes, REPLACED] if settled.path.exists() else notes
                     self._write_files(settled.path, result)
             target = settled
         if target and target.is_done:  # another run has made it meanwhile
-            self._end(result.number, DONE, target.path)
+            self._end(number, DONE, target.path)
         elif target:
-            self._end(result.number, COLORED, target.path, ", ".join(notes) or None, result.fitted_fraction)
+            self._end(number, COLORED, target.path, ", ".join(notes) or None, result.fitted_fraction)
 
     def _threads_for(self, photo: Photo) -> int:
         """Threads that join and encode a photo: all of them only if no other photo is colored at the same time."""
@@ -324,9 +324,9 @@ class _Run:
     def _write_files(self, path: Path, result: _Result) -> None:
         if self._wishes.has_maps and result.entropy is not None:
             with runtime.atomic_write(map_of(path)) as file:  # first: a result that is done has its map
-                file.write(entropy.encode(result.entropy, result.mark.source_sha256, self._wishes.is_marked))
+                file.write(entropy.encode(result.entropy, result.plan.mark.source_sha256, self._wishes.is_marked))
         else:
-            remove_map(path, result.mark)  # also first: a result never has the map of another model
+            remove_map(path, result.plan.mark)  # also first: a result never has the map of another model
         with runtime.atomic_write(path) as file:
             file.write(result.content)
 

@@ -7,9 +7,7 @@ pixel. Photos in color with more than 8 bits per channel, and gray ones with an 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import struct
 from dataclasses import dataclass
 
@@ -17,13 +15,12 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 
 from colorize import runtime
 from colorize.photos import deep, metadata
 from colorize.photos.metadata import Kept
 from colorize.sharding import conversion, depth, images, jpeg, orientation, profiles
-from colorize.sharding.opening import open_as
+from colorize.sharding.opening import identify, open_as
 from colorize.sharding.silence import silence
 
 
@@ -130,7 +127,7 @@ def _read_jpeg(
         pixels = _finish_jpeg(pixels if space == "RGB" else pixels[..., 0], header.metadata, notes)
     except Exception:  # a damaged profile raises almost any exception in Pillow; `open_as` has an answer
         return None
-    kept, dropped = _kept_of_jpeg(data)
+    kept, dropped = _kept_of_jpeg(data, limits)
     return (pixels, None, kept, "JPEG"), ", ".join(notes + dropped) or None
 
 
@@ -149,11 +146,12 @@ def _finish_jpeg(pixels: np.ndarray, found: jpeg.Metadata, notes: list[str]) -> 
     return np.asarray(photo)
 
 
-def _kept_of_jpeg(data: bytes | memoryview) -> tuple[Kept, list[str]]:
-    for prepare in (bytes, jpeg.without_short_segments):
-        with contextlib.suppress(Exception), silence():  # Pillow refuses odd segments that libjpeg skips
-            return metadata.keep(JpegImageFile(io.BytesIO(prepare(data))), data)
-    return Kept(), [metadata.EXIF_DROPPED]
+def _kept_of_jpeg(data: bytes | memoryview, limits: images.Limits) -> tuple[Kept, list[str]]:
+    try:
+        with silence():
+            return metadata.keep(identify(data, limits), data)
+    except Exception:  # Pillow refuses odd segments that libjpeg skips
+        return Kept(), [metadata.EXIF_DROPPED]
 
 
 def _separate(held: list[ImageFile], notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:

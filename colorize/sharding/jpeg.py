@@ -26,7 +26,7 @@ _EXIF, _XMP, _ICC, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_
 _COMPONENTS = {"Gray": 1, "YCbCr": 3, "RGB": 3, "CMYK": 4, "YCCK": 4}  # color space in libjpeg -> number
 _MARKER = re.compile(rb"\xff[^\x00\xff]")  # what precedes it in a header is skipped by decoders
 # Application segments that Pillow cannot read if they end too soon, and that libjpeg then skips: (start)(name)
-_SHORT = re.compile(rb"(\xff(?:\xe0\0[\6-\x08]|\xee\0[\7\x08]|\xed[^\xff].))(JFIF|Adobe|Photoshop 3\.0)", re.DOTALL)
+_SHORT = re.compile(rb"(\xff(?:\xe0\0[\6-\x08]|\xee\0[\7\x08]|\xed..))(JFIF|Adobe|Photoshop 3\.0)", re.DOTALL)
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without content
 # No encoder writes so many. Pillow takes seconds to read megabytes of fill bytes, or a million of empty segments.
 _MAX_SEGMENTS = 4096  # of a header, and markers without content; MAX_BYTES of the longest segments
@@ -188,7 +188,7 @@ def check_header(data: bytes | memoryview) -> bytes | None:
 
 def without_short_segments(data: bytes | memoryview) -> bytes:
     """A JPEG in which no decoder knows the names of segments that Pillow may be unable to read, and nobody needs."""
-    return _SHORT.sub(lambda found: found[1] + found[2].swapcase(), bytes(data))
+    return _SHORT.sub(lambda found: found[1] + found[2].lower(), bytes(data))
 
 
 def is_flooded(data: bytes | memoryview) -> bool:

@@ -112,7 +112,7 @@ def _reason_unidentified(data: bytes | memoryview, limits: Limits) -> str:
 
 def _load(data: bytes | memoryview, limits: Limits, notes: list[str]) -> ImageFile:
     """Open a file, check its header, then decode it. Conversions are added to the notes."""
-    photo = _identify(data, limits)
+    photo = identify(data, limits)
     if isinstance(photo, TiffImageFile):
         notes += pages.choose_in_tiff(photo)
     bits = depth.bits_of(photo, data)
@@ -137,8 +137,12 @@ def _load(data: bytes | memoryview, limits: Limits, notes: list[str]) -> ImageFi
     return photo
 
 
-def _identify(data: bytes | memoryview, limits: Limits) -> ImageFile:
-    """Open a file with Pillow."""
+def identify(data: bytes | memoryview, limits: Limits) -> ImageFile:
+    """Open a file with Pillow, also a JPEG with segments that are too short for Pillow.
+
+    Raises:
+        almost any exception, because the file may be damaged.
+    """
     try:
         return _open(data, limits)
     except Pillow.UnidentifiedImageError:

@@ -18,8 +18,6 @@ from tests.fuzz import explained, samples
 from tests.fuzz.compare import Case, Difference, differences
 from tests.fuzz.explained import Reason
 
-_PHOTOMETRIC = 262  # tag of TIFF; 0: white is zero
-
 
 def unexplained(case: Case) -> list[Difference]:
     """The differences between the readers of an image that no reason explains."""
@@ -192,12 +190,16 @@ def _has_profile(case: Case) -> bool:
 
 
 def _is_deep_negative(case: Case) -> bool:
-    return case.format == "TIFF" and depth.is_deep_gray(case.photo) and case.photo.tag_v2.get(_PHOTOMETRIC) == 0
+    return (
+        case.format == "TIFF"
+        and depth.is_deep_gray(case.photo)
+        and case.photo.tag_v2.get(depth._PHOTOMETRIC) == depth._WHITE_IS_ZERO
+    )
 
 
 def _deep_negative() -> bytes:
     data = samples.files()["other"]["TIFF, 16 bit"]
-    at = data.index(struct.pack("<HHI", _PHOTOMETRIC, 3, 1)) + 8
+    at = data.index(struct.pack("<HHI", depth._PHOTOMETRIC, 3, 1)) + 8
     return data[:at] + b"\0" + data[at + 1 :]
 
 

@@ -47,7 +47,10 @@ def test_a_header_with_anything_odd_before_the_first_scan_is_not_read(odd, place
     assert jpeg.read_header(BASELINE[:place] + odd + BASELINE[place:]) is None
 
 
-@pytest.mark.parametrize("short", samples.SHORT_SEGMENTS)
+LONG = 0xED, b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 65500) + bytes(65500) + b"8BIM\4\4"
+
+
+@pytest.mark.parametrize("short", [*samples.SHORT_SEGMENTS, LONG])
 @pytest.mark.parametrize("profile", [b"", samples.foreign_profile()])  # Pillow alone reads files with a profile
 def test_segments_that_are_too_short_for_pillow_do_not_matter(short, profile):
     data = samples.encoded(samples.photo("china"), "JPEG", icc_profile=profile)
